@@ -1,0 +1,1 @@
+"""Database backend: ``ENGINE = "autores.mongo.backend"``, django-mongodb-backend with repairs."""
