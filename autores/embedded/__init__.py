@@ -1,0 +1,1 @@
+"""The services of a laptop: MongoDB, Valkey, MariaDB, and the demo that puts them together."""

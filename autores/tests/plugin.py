@@ -1,0 +1,94 @@
+"""pytest plugin: real MongoDB, Valkey, MariaDB and sandbox for the tests that ask for them.
+
+Loaded with ``-p`` (see pyproject.toml), because the settings are read before any conftest.py and
+the servers' addresses must be in the environment by then. The servers themselves start when the
+first test needs one, so that a run of pure tests does not pay for them.
+"""
+
+import atexit
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from autores.tests.services import TestServices
+
+_DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "admin_user", "admin_client"}
+_SERVICE_FIXTURES = {"services", "mongodb_url", "valkey_url"}
+# Rows that migrations make and tests only read; making them anew takes 0.2 s per test.
+_KEPT_COLLECTIONS = {"django_migrations", "django_content_type", "auth_permission"}
+
+_services = TestServices()
+os.environ.update(_services.list_environment())
+# As a last resort, for instance when loading the settings ends the run.
+atexit.register(_services.stop)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if not _needs_services(item):
+        return
+    if _services.is_started:
+        _services.empty_redis()
+        return
+    _services.start()
+    _use_fast_flush()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    _services.stop()
+
+
+@pytest.fixture(scope="session")
+def services() -> TestServices:
+    """The servers of this run, MongoDB and Valkey started."""
+    _services.start()
+    return _services
+
+
+@pytest.fixture
+def valkey_url(services: TestServices) -> str:
+    """URL of a real Valkey; it is empty when the test begins."""
+    return services.redis_url
+
+
+@pytest.fixture
+def mongodb_url(services: TestServices) -> str:
+    """URL of the real replica set, for tests that work below Django."""
+    return services.mongodb_url
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> str:
+    """URL of a MariaDB or MySQL server, ``mysql+pymysql://user[:password]@host:port/``."""
+    return _services.start_mariadb()
+
+
+def _needs_services(item: pytest.Item) -> bool:
+    names = set(getattr(item, "fixturenames", ()))
+    if names & (_DATABASE_FIXTURES | _SERVICE_FIXTURES):
+        return True
+    if item.get_closest_marker("django_db") is not None:
+        return True
+    test_class = getattr(item, "cls", None)
+    # Django's own test classes with a database; told by an attribute, to import Django only
+    # when a test does.
+    return test_class is not None and hasattr(test_class, "_fixture_teardown")
+
+
+def _use_fast_flush() -> None:
+    from django.db import connections
+    from django.test import TransactionTestCase
+
+    def delete_rows(self: Any) -> None:
+        for alias in self._databases_names(include_mirrors=False):
+            database = connections[alias].database
+            for name in database.list_collection_names():
+                if name not in _KEPT_COLLECTIONS and not name.startswith("system."):
+                    database[name].delete_many({})
+
+    # Django's flush re-creates permissions and content types after every test, because the
+    # backend has no rollback to offer it.
+    TransactionTestCase._fixture_teardown = delete_rows
