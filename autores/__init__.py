@@ -1,0 +1,1 @@
+"""Autores works the mentions of a team's X accounts: polled, drafted, approved, answered once."""

@@ -1,0 +1,250 @@
+"""People, the X accounts they run, who may do what, and the consent flows under way.
+
+Every key is a string stored in ``_id``: a key under another name would leave MongoDB's own
+``_id`` beside it, and make each look-up a collection scan. Token fields hold ciphertext.
+"""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils import timezone
+
+from autores.mongo.indexes import TTLIndex, UniqueIndex
+
+OAUTH_STATE_SECONDS = 600
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class StringKeyModel(models.Model):
+    """A model whose primary key is a random UUID as text, in ``_id``."""
+
+    id = models.CharField(
+        primary_key=True, max_length=64, default=new_id, editable=False, db_column="_id"
+    )
+
+    class Meta:
+        abstract = True
+
+
+class User(AbstractUser):
+    """A person. ``x_user_id`` is set for those who sign in through X."""
+
+    id = models.CharField(
+        primary_key=True, max_length=36, default=new_id, editable=False, db_column="_id"
+    )
+    x_user_id = models.CharField(
+        "X user id", max_length=32, null=True, blank=True, unique=True, default=None
+    )
+
+    class Meta(AbstractUser.Meta):
+        db_table = "people"
+
+
+class Role(models.TextChoices):
+    """What a person may do with one account; each role includes those before it."""
+
+    VIEWER = "viewer", "Viewer: reads"
+    RESPONDER = "responder", "Responder: drafts, edits, submits"
+    APPROVER = "approver", "Approver: sends"
+    MANAGER = "manager", "Manager: connects, settings, people"
+
+    def includes(self, other: "Role") -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+    def and_above(self) -> list["Role"]:
+        order = list(Role)
+        return order[order.index(self) :]
+
+
+class AccountStatus(models.TextChoices):
+    ACTIVE = "active", "Active"
+    PAUSED = "paused", "Paused"
+    RATE_LIMITED = "rate_limited", "Rate limited"
+    TOKEN_EXPIRED = "token_expired", "Reconnect needed"
+    ERROR = "error", "Error"
+
+
+class TwitterAccount(StringKeyModel):
+    """An X account that the team runs, keyed by the id it had in the legacy ``users`` table."""
+
+    twitter_id = models.CharField("X user id", max_length=255)
+    twitter_username = models.CharField("@name", max_length=255, blank=True, default="")
+    display_name = models.CharField(max_length=255, blank=True, default="")
+    # Ciphertext (autores.crypto); accounts.tokens is the only reader.
+    access_token = models.TextField(blank=True, default="", editable=False)
+    refresh_token = models.TextField(blank=True, default="", editable=False)
+    token_expires_at = models.DateTimeField(null=True, blank=True)
+    scopes = models.JSONField(default=list, blank=True)
+
+    status = models.CharField(
+        max_length=20, choices=AccountStatus.choices, default=AccountStatus.ACTIVE
+    )
+    status_reason = models.TextField(blank=True, default="")
+    status_changed_at = models.DateTimeField(null=True, blank=True)
+    # X refuses this account's calls until then (429); other accounts go on.
+    blocked_until = models.DateTimeField(null=True, blank=True)
+    last_polled_at = models.DateTimeField(null=True, blank=True)
+    last_error_code = models.CharField(max_length=64, blank=True, default="")
+    last_error_at = models.DateTimeField(null=True, blank=True)
+
+    # One token refresh at a time across all processes: a lease, taken by conditional update.
+    refresh_lease = models.CharField(max_length=64, blank=True, default="", editable=False)
+    refresh_lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+
+    voice = models.TextField(
+        "voice and facts",
+        blank=True,
+        default="",
+        help_text="How this account speaks, and the facts, links and prices a draft may use.",
+    )
+    drafts_automatically = models.BooleanField(default=True)
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        db_table = "users"
+        verbose_name = "X account"
+        ordering: ClassVar[list[str]] = ["twitter_username"]
+        indexes: ClassVar[list[models.Index]] = [
+            UniqueIndex(fields=["twitter_id"], name="account_twitter_id_unq"),
+            models.Index(fields=["status", "token_expires_at"], name="account_expiry_idx"),
+            models.Index(fields=["twitter_username"], name="account_username_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"@{self.twitter_username}" if self.twitter_username else f"X user {self.twitter_id}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == AccountStatus.ACTIVE
+
+    def is_blocked(self, *, now: datetime) -> bool:
+        return self.blocked_until is not None and self.blocked_until > now
+
+
+class Membership(StringKeyModel):
+    """One person's role on one account."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="memberships",
+        db_index=False,
+    )
+    account = models.ForeignKey(
+        TwitterAccount, on_delete=models.CASCADE, related_name="memberships", db_index=False
+    )
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            UniqueIndex(fields=["user", "account"], name="membership_unq"),
+            models.Index(fields=["account", "role"], name="membership_account_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.role} of {self.account_id}"
+
+
+def oauth_state_expiry() -> datetime:
+    return timezone.now() + timedelta(seconds=OAUTH_STATE_SECONDS)
+
+
+class OAuthState(models.Model):
+    """A consent flow under way. Single use: the callback takes it by deleting it.
+
+    Bound to who began it: a signed-in person (``user``), or the browser that holds the cookie
+    whose SHA-256 is ``browser_hash``. MongoDB removes it some time after ``expires_at``; the
+    callback checks the time itself.
+    """
+
+    state = models.CharField(primary_key=True, max_length=255, db_column="_id")
+    # Ciphertext, as the tokens are.
+    code_verifier = models.TextField(editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        db_index=False,
+    )
+    browser_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
+    redirect_uri = models.CharField(max_length=500, blank=True, default="")
+    return_to = models.CharField(max_length=200, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(default=oauth_state_expiry)
+
+    class Meta:
+        db_table = "oauth_states"
+        verbose_name = "OAuth state"
+        indexes: ClassVar[list[models.Index]] = [
+            TTLIndex(fields=["expires_at"], seconds=0, name="oauth_state_ttl"),
+            models.Index(fields=["user"], name="oauth_state_user_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"begun {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class PersonalToken(models.Model):
+    """A token for scripts. Only its SHA-256 is kept, as the key; ``prefix`` tells it apart."""
+
+    digest = models.CharField(primary_key=True, max_length=64, db_column="_id", editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="personal_tokens",
+        db_index=False,
+    )
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["user", "-created_at"], name="personal_token_user_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class AppPause(models.Model):
+    """While this row stands, no call to X leaves: credits are gone, a cap, or an operator."""
+
+    KEY: ClassVar[str] = "x"
+
+    id = models.CharField(primary_key=True, max_length=8, default="x", db_column="_id")
+    code = models.CharField(max_length=64)
+    reason = models.TextField()
+    paused_at = models.DateTimeField(default=timezone.now)
+    # None: until somebody resumes it.
+    until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "pause of all calls to X"
+        verbose_name_plural = "pause of all calls to X"
+
+    def __str__(self) -> str:
+        return self.reason
+
+    @classmethod
+    def current(cls, *, now: datetime | None = None) -> "AppPause | None":
+        """The pause in force, or None."""
+        pause: Any = cls.objects.filter(pk=cls.KEY).first()
+        if pause is not None and pause.until is not None and pause.until <= (now or timezone.now()):
+            return None
+        return pause

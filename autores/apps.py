@@ -1,0 +1,29 @@
+"""App configurations: ours, and Django's contrib apps with keys that MongoDB has."""
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+from django.contrib.auth.apps import AuthConfig
+from django.contrib.contenttypes.apps import ContentTypesConfig
+
+_OBJECT_ID = "django_mongodb_backend.fields.ObjectIdAutoField"
+
+
+class AutoresConfig(AppConfig):
+    name = "autores"
+    default_auto_field = _OBJECT_ID
+
+    def ready(self) -> None:
+        # The checks register themselves; the Celery app must exist before a view sends a task.
+        from autores import celery, checks  # noqa: F401
+
+
+class MongoAdminConfig(AdminConfig):
+    default_auto_field = _OBJECT_ID
+
+
+class MongoAuthConfig(AuthConfig):
+    default_auto_field = _OBJECT_ID
+
+
+class MongoContentTypesConfig(ContentTypesConfig):
+    default_auto_field = _OBJECT_ID

@@ -1,0 +1,12 @@
+"""The ASGI entry point, for servers that want one."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "autores.settings")
+application = get_asgi_application()
+
+from autores.checks import refuse_broken_settings  # noqa: E402 - needs the apps to be loaded
+
+refuse_broken_settings()

@@ -1,0 +1,26 @@
+"""The rows that the stages hand to each other."""
+
+from mentions.models.audit import AuditEntry, record_audit
+from mentions.models.cursor import Cursor
+from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
+from mentions.models.importrun import ImportRun
+from mentions.models.message import MentionKind, Message, MessageStatus, message_id_for
+from mentions.models.reply import UNSETTLED_STATES, Reply, ReplyKind, ReplyState
+
+__all__ = [
+    "OPEN_DRAFT_STATES",
+    "UNSETTLED_STATES",
+    "AuditEntry",
+    "Cursor",
+    "Draft",
+    "DraftState",
+    "ImportRun",
+    "MentionKind",
+    "Message",
+    "MessageStatus",
+    "Reply",
+    "ReplyKind",
+    "ReplyState",
+    "message_id_for",
+    "record_audit",
+]

@@ -1,0 +1,113 @@
+"""The work item: one mention of one account (collection ``messages``)."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from accounts.models import TwitterAccount
+from autores.mongo.indexes import UniqueIndex
+
+
+class MessageStatus(models.TextChoices):
+    PENDING = "pending", "Pending"
+    PROCESSING = "processing", "Processing"
+    REPLIED = "replied", "Replied"
+    IGNORED = "ignored", "Ignored"
+    ERROR = "error", "Error"
+
+
+class MentionKind(models.TextChoices):
+    """How the post reaches the account."""
+
+    DIRECT = "direct", "Direct mention"
+    IMPLICIT = "implicit", "Carried along in a thread"
+    QUOTE = "quote", "Quote"
+    REPOST = "repost", "Repost"
+    LEGACY = "legacy", "From the former system"
+
+
+def message_id_for(*, post_id: str, account_x_id: str, is_taken: bool) -> str:
+    """The post id; ``<post id>:<account's X id>`` when another account's item has that id."""
+    return f"{post_id}:{account_x_id}" if is_taken else post_id
+
+
+class Message(models.Model):
+    """One mention, as the team works it. Fields of the legacy table keep their names.
+
+    ``user`` is the author's X id, ``timestamp`` when the post was made. ``raw`` is the post's
+    JSON as X gave it. A message without an account is visible to superusers only.
+    """
+
+    id = models.CharField(primary_key=True, max_length=64, db_column="_id", editable=False)
+    account = models.ForeignKey(
+        TwitterAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="messages",
+        db_index=False,
+    )
+    post_id = models.CharField(max_length=64, editable=False)
+    timestamp = models.DateTimeField()
+    user = models.CharField("author's X id", max_length=255)
+    text = models.TextField()
+    # Free text in the database: an unknown status of a migrated row is kept as it was.
+    status = models.CharField(
+        max_length=50, choices=MessageStatus.choices, default=MessageStatus.PENDING
+    )
+    public_response = models.TextField(null=True, blank=True)
+    dm_response = models.TextField(null=True, blank=True)
+    credits_used = models.IntegerField(null=True, blank=True, default=0)
+    redirected = models.BooleanField(null=True, blank=True, default=False)
+    created_at = models.DateTimeField(null=True, default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(null=True, default=timezone.now, editable=False)
+
+    author_username = models.CharField(max_length=64, blank=True, default="")
+    author_name = models.CharField(max_length=255, blank=True, default="")
+    lang = models.CharField(max_length=16, blank=True, default="")
+    kind = models.CharField(max_length=16, choices=MentionKind.choices, default=MentionKind.DIRECT)
+    conversation_id = models.CharField(max_length=64, blank=True, default="")
+    in_reply_to_post_id = models.CharField(max_length=64, blank=True, default="")
+    quoted_post_id = models.CharField(max_length=64, blank=True, default="")
+    # The newest id of an edited post: replies go to it.
+    latest_post_id = models.CharField(max_length=64, blank=True, default="")
+    is_replyable = models.BooleanField(default=False)
+    replyable_code = models.CharField(max_length=64, blank=True, default="")
+    replyable_reason = models.TextField(blank=True, default="")
+    # Drafting reads what is "wanted" and writes what came of it; see mentions.drafting.
+    draft_state = models.CharField(max_length=16, blank=True, default="none", editable=False)
+    draft_not_before = models.DateTimeField(null=True, blank=True, editable=False)
+    draft_attempts = models.IntegerField(default=0, editable=False)
+    claimed_by = models.CharField(max_length=64, blank=True, default="", editable=False)
+    claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Counts every change by a person or a stage; the ETag is made of it.
+    version = models.IntegerField(default=1, editable=False)
+    raw = models.JSONField(default=dict, blank=True, editable=False)
+
+    class Meta:
+        db_table = "messages"
+        verbose_name = "mention"
+        ordering: ClassVar[list[str]] = ["-timestamp", "-id"]
+        indexes: ClassVar[list[models.Index]] = [
+            UniqueIndex(fields=["account", "post_id"], name="message_account_post_unq"),
+            models.Index(fields=["-timestamp", "-id"], name="message_time_idx"),
+            models.Index(fields=["status", "-timestamp", "-id"], name="message_status_idx"),
+            models.Index(fields=["account", "-timestamp", "-id"], name="message_account_idx"),
+            models.Index(
+                fields=["account", "status", "-timestamp", "-id"], name="message_acct_status_idx"
+            ),
+            models.Index(fields=["draft_state", "draft_not_before"], name="message_draft_idx"),
+            models.Index(fields=["post_id"], name="message_post_idx"),
+            models.Index(fields=["conversation_id"], name="message_conversation_idx"),
+            models.Index(fields=["user", "-timestamp"], name="message_author_idx"),
+        ]
+
+    def __str__(self) -> str:
+        who = f"@{self.author_username}" if self.author_username else self.user
+        return f"{who}: {self.text[:60]}"
+
+    @property
+    def reply_target_id(self) -> str:
+        """The post a reply must name: the newest version of an edited post."""
+        return self.latest_post_id or self.post_id
