@@ -108,7 +108,7 @@ class Child:
                 self._process.terminate()
 
     def stop(self, *, seconds: float = 15.0) -> None:
-        """End it: SIGTERM to the process, SIGKILL to what is left of its group after ``seconds``."""
+        """End it: SIGTERM, and after ``seconds`` SIGKILL to what is left of its group."""
         self.send_stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
@@ -132,14 +132,21 @@ class Group:
         """Return the first child that is no longer running."""
         return next((child for child in self.children if child.exit_code is not None), None)
 
-    def stop(self) -> None:
-        """Stop all, and let none survive even if a second interrupt arrives meanwhile."""
+    def replace(self, old: Child, new: Child) -> None:
+        self.children[self.children.index(old)] = new
+
+    def stop(self, *, seconds: float = 15.0) -> None:
+        """Stop all, and let none survive even if interrupts arrive meanwhile.
+
+        An interrupt means impatience: what is left gets one second each.
+        """
         while self.children:
             child = self.children[-1]
             try:
-                child.stop()
+                child.stop(seconds=seconds)
             except KeyboardInterrupt:
-                child.stop(seconds=0.0)
+                seconds = 1.0
+                continue
             self.children.pop()
 
 

@@ -7,7 +7,6 @@ first test needs one, so that a run of pure tests does not pay for them.
 
 import atexit
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest

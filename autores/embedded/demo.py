@@ -1,0 +1,394 @@
+"""The demo: every part of Autores on one machine, on one command, stopped by Ctrl-C.
+
+python -m autores.embedded demo [--port 8000] [--data .data] [--fresh]
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import requests
+from pymongo import MongoClient
+
+from autores.embedded.demo_accounts import ACCOUNTS, connect_accounts
+from autores.embedded.demo_settings import load_demo_settings, save_demo_settings
+from autores.embedded.errors import EmbeddedError, ServerStartError
+from autores.embedded.mongod import find_mongod, start_mongod
+from autores.embedded.ports import LOOPBACK, PortReservation, reserve_port
+from autores.embedded.processes import Child, Group
+from autores.embedded.valkey import find_valkey, start_valkey
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFERRED_PORTS = {"web": 8000, "sandbox": 8090, "mongod": 27117, "valkey": 6390}
+DATABASE = "autores_demo"
+MENTION_EVERY_SECONDS = 20
+POLLING_MINUTES = "0.25"
+# A part that ends again this soon after its restart is broken, not unlucky.
+RESTART_GRACE_SECONDS = 60.0
+
+
+class Demo:
+    """One run of the demo in one data folder."""
+
+    def __init__(self, folder: Path, *, web_port: int | None, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._logs = folder / "logs"
+        self._web_port = web_port
+        self._say = say
+        self._group = Group()
+        self._ports: dict[str, PortReservation] = {}
+        self._starters: dict[str, Callable[[], Child]] = {}
+        self._restarted_at: dict[str, float] = {}
+        self._environ: dict[str, str] = {}
+        self._settings: dict[str, str] = {}
+
+    @property
+    def web_url(self) -> str:
+        return f"http://{LOOPBACK}:{self._ports['web'].port}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://{LOOPBACK}:{self._ports['sandbox'].port}"
+
+    def start(self) -> None:
+        """Start every part in order; raises EmbeddedError, and then ``stop`` is still due."""
+        self._settings = load_demo_settings(self._folder)
+        for purpose in PREFERRED_PORTS:
+            self._ports[purpose] = self._reserve(purpose)
+        mongodb_url, redis_url = self._start_databases()
+        self._environ = self._list_environment(mongodb_url, redis_url)
+        save_demo_settings(
+            self._folder,
+            {
+                **self._settings,
+                "DEMO_URL": self.web_url,
+                "DEMO_SANDBOX_URL": self.sandbox_url,
+                "DEMO_MONGODB_URL": mongodb_url,
+                "DEMO_REDIS_URL": redis_url,
+            },
+        )
+        self._say("Preparing the database …")
+        self._run_to_end("migrate", [str(ROOT / "manage.py"), "migrate", "--noinput"])
+        self._run_to_end("admin", ["-m", "autores.embedded.demo_admin"])
+        self._say("Starting the sandbox, the web server, the worker and beat …")
+        self._start_part("sandbox", self._start_sandbox)
+        self._start_part("web", self._start_web)
+        self._start_part("worker", self._start_worker)
+        self._start_part("beat", self._start_beat)
+        self._connect_accounts()
+
+    def watch(self) -> None:
+        """Return never: restart a part that ends; raise ServerStartError when that is no use."""
+        while True:
+            time.sleep(0.5)
+            ended = self._group.find_ended()
+            if ended is None:
+                continue
+            self._say(ended.describe_end())
+            starter = self._starters.get(ended.name)
+            last = self._restarted_at.get(ended.name, float("-inf"))
+            if starter is None or time.monotonic() - last < RESTART_GRACE_SECONDS:
+                raise ServerStartError(f"{ended.name} does not stay up: the demo stops.")
+            self._say(f"Restarting {ended.name} …")
+            self._restarted_at[ended.name] = time.monotonic()
+            ended.stop()
+            self._group.replace(ended, starter())
+
+    def describe(self) -> str:
+        """Return what a person needs to begin: addresses and login."""
+        lines = [
+            ("Admin", f"{self.web_url}/admin/"),
+            ("Browsable API", f"{self.web_url}/api/v1/"),
+            ("API docs", f"{self.web_url}/api/v1/docs/"),
+            ("Stand-in X", f"{self.sandbox_url}/"),
+            ("Login", f"{self._settings['DEMO_USERNAME']} / {self._settings['DEMO_PASSWORD']}"),
+            ("Logs", f"{self._logs}/"),
+        ]
+        table = "\n".join(f"  {name:<14} {value}" for name, value in lines)
+        return (
+            f"\nAutores is running.\n\n{table}\n\nNew mentions arrive by themselves. Ctrl-C stops."
+        )
+
+    def stop(self) -> None:
+        # All are asked at once, so that the slow ones end side by side; the databases last.
+        for child in self._group.children:
+            if child.name in self._starters:
+                child.send_stop()
+        self._group.stop()
+
+    def _reserve(self, purpose: str) -> PortReservation:
+        preferred: int | None = PREFERRED_PORTS[purpose]
+        if self._web_port is not None:
+            preferred = self._web_port if purpose == "web" and self._web_port else preferred
+            preferred = None if self._web_port == 0 else preferred
+        return reserve_port(preferred, purpose=purpose)
+
+    def _announce(self, purpose: str) -> None:
+        notice = self._ports[purpose].notice
+        if notice:
+            self._say(notice)
+
+    def _start_databases(self) -> tuple[str, str]:
+        mongodb_url, redis_url = os.environ.get("MONGODB_URL"), os.environ.get("REDIS_URL")
+        if mongodb_url:
+            self._say("Using the MongoDB that MONGODB_URL names.")
+        else:
+            self._announce("mongod")
+            mongod = start_mongod(
+                find_mongod(),
+                data_folder=self._folder / "mongod",
+                log_path=self._logs / "mongod.log",
+                port=self._ports["mongod"],
+            )
+            self._group.add(mongod.child)
+            mongodb_url = mongod.url
+        if redis_url:
+            self._say("Using the Redis that REDIS_URL names.")
+        else:
+            self._announce("valkey")
+            valkey = start_valkey(
+                find_valkey(),
+                data_folder=self._folder / "valkey",
+                log_path=self._logs / "valkey.log",
+                port=self._ports["valkey"],
+            )
+            self._group.add(valkey.child)
+            redis_url = valkey.url
+        return mongodb_url, redis_url
+
+    def _list_environment(self, mongodb_url: str, redis_url: str) -> dict[str, str]:
+        callback = f"{self.web_url}/api/v1/auth/twitter/callback"
+        return {
+            **os.environ,
+            # Real credentials in .env have no business here.
+            "AUTORES_DOTENV": "",
+            "PYTHONUNBUFFERED": "1",
+            "ENVIRONMENT": "development",
+            "SECRET_KEY": self._settings["SECRET_KEY"],
+            "TOKEN_ENCRYPTION_KEYS": self._settings["TOKEN_ENCRYPTION_KEYS"],
+            "MONGODB_URL": mongodb_url,
+            "MONGODB_DB_NAME": DATABASE,
+            "REDIS_URL": redis_url,
+            "X_API_BASE_URL": self.sandbox_url,
+            "X_AUTHORIZE_URL": f"{self.sandbox_url}/i/oauth2/authorize",
+            "OPENAI_BASE_URL": f"{self.sandbox_url}/v1",
+            "OPENAI_API_KEY": "sandbox",
+            "TWITTER_CLIENT_ID": "demo-client",
+            "TWITTER_CLIENT_SECRET": "demo-client-secret",
+            "TWITTER_CALLBACK_URL": callback,
+            "TWITTER_POLLING_INTERVAL": POLLING_MINUTES,
+            "BACKEND_CORS_ORIGINS": f'["{self.web_url}"]',
+        }
+
+    def _run_to_end(self, name: str, arguments: list[str]) -> None:
+        child = self._group.add(
+            Child(
+                name,
+                [sys.executable, *arguments],
+                log_path=self._logs / f"{name}.log",
+                environ={**self._environ, **self._settings},
+                folder=ROOT,
+            )
+        )
+        while child.exit_code is None:
+            time.sleep(0.05)
+        child.stop()
+        self._group.children.remove(child)
+        if child.exit_code != 0:
+            raise ServerStartError(child.describe_end())
+
+    def _start_part(self, name: str, starter: Callable[[], Child]) -> None:
+        self._starters[name] = starter
+        self._group.add(starter())
+
+    def _launch(
+        self, name: str, argv: list[str], probe: Callable[[Child], bool], *, seconds: float = 60.0
+    ) -> Child:
+        child = Child(
+            name,
+            [sys.executable, "-m", *argv],
+            log_path=self._logs / f"{name}.log",
+            environ=self._environ,
+            folder=ROOT,
+        )
+        try:
+            child.wait_until_ready(lambda: probe(child), seconds=seconds)
+        except BaseException:
+            child.stop(seconds=5)
+            raise
+        return child
+
+    def _start_sandbox(self) -> Child:
+        self._announce("sandbox")
+        port = self._ports["sandbox"].release()
+        return self._launch(
+            "sandbox",
+            [
+                "autores.sandbox",
+                *("--port", str(port)),
+                *("--data", str(self._folder / "sandbox.sqlite")),
+                *("--autopilot", str(MENTION_EVERY_SECONDS)),
+            ],
+            lambda child: _answers(f"{self.sandbox_url}/_sandbox/health"),
+        )
+
+    def _start_web(self) -> Child:
+        self._announce("web")
+        port = self._ports["web"].release()
+        return self._launch(
+            "web",
+            [
+                "gunicorn",
+                "autores.wsgi:application",
+                *("--bind", f"{LOOPBACK}:{port}"),
+                *("--worker-class", "gthread"),
+                *("--workers", "2"),
+                *("--threads", "4"),
+                *("--graceful-timeout", "5"),
+                *("--access-logfile", "-"),
+            ],
+            lambda child: _answers(f"{self.web_url}/healthz"),
+        )
+
+    def _start_worker(self) -> Child:
+        return self._launch(
+            "worker",
+            [
+                *("celery", "-A", "autores", "worker"),
+                *("--pool", "threads"),
+                *("--concurrency", "8"),
+                *("--loglevel", "INFO"),
+                "--without-gossip",
+                "--without-mingle",
+            ],
+            lambda child: " ready." in child.read_tail(50),
+        )
+
+    def _start_beat(self) -> Child:
+        return self._launch(
+            "beat",
+            [
+                *("celery", "-A", "autores", "beat"),
+                *("-S", "redbeat.RedBeatScheduler"),
+                *("--loglevel", "INFO"),
+                # A pid file left by a crash would refuse the next start.
+                "--pidfile=",
+            ],
+            lambda child: "beat: Starting" in child.read_tail(50),
+        )
+
+    def _connect_accounts(self) -> None:
+        if self._are_accounts_connected():
+            return
+        handles = connect_accounts(
+            web_url=self.web_url,
+            sandbox_url=self.sandbox_url,
+            username=self._settings["DEMO_USERNAME"],
+            password=self._settings["DEMO_PASSWORD"],
+        )
+        self._say(f"Connected {' and '.join(handles)} through the OAuth flow.")
+
+    def _are_accounts_connected(self) -> bool:
+        client: MongoClient[dict[str, object]] = MongoClient(self._environ["MONGODB_URL"])
+        with client:
+            connected = client[DATABASE].users.count_documents(
+                {
+                    "twitter_username": {"$in": [account.username for account in ACCOUNTS]},
+                    "access_token": {"$gt": ""},
+                    "status": {"$nin": ["token_expired", "error"]},
+                }
+            )
+        return connected == len(ACCOUNTS)
+
+
+def run_demo(folder: Path, *, web_port: int | None, is_fresh: bool) -> int:
+    """Run until interrupted; return the exit code."""
+    folder = folder.resolve()
+    try:
+        with _hold_folder(folder), _stop_on_signals():
+            if is_fresh:
+                _remove_data(folder)
+            demo = Demo(folder, web_port=web_port, say=_say)
+            try:
+                demo.start()
+                _say(demo.describe())
+                demo.watch()
+            finally:
+                _say("Stopping …")
+                demo.stop()
+    except KeyboardInterrupt:
+        _say("Stopped. The data is kept; the next start goes on from here.")
+        return 0
+    except EmbeddedError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(f"{sentence}\n")
+        sys.stdout.flush()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+@contextlib.contextmanager
+def _hold_folder(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock: IO[str]
+    with (folder / "demo.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise EmbeddedError(
+                f"A demo already runs on {folder} (process {lock.read().strip() or 'unknown'}): "
+                "stop it, or give this one another folder with --data."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        try:
+            yield
+        finally:
+            lock.truncate(0)
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _remove_data(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.name == "demo.lock":
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
