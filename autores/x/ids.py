@@ -1,0 +1,37 @@
+"""Post ids carry their time: milliseconds since X's epoch in the bits above the lowest 22."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime.fromtimestamp(1288834974.657, tz=UTC)
+MAX_POST_ID = 2**63 - 1
+_TIME_SHIFT = 22
+_DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
+
+
+def is_post_id(value: object) -> bool:
+    """Whether a value is an id as X writes it: a string of 1 to 19 decimal digits."""
+    return isinstance(value, str) and _DIGITS.fullmatch(value) is not None
+
+
+def created_at_of(post_id: str) -> datetime:
+    """When the post with this id was made, to the millisecond, in UTC.
+
+    Ids from before November 2010 carry no time: they all give a moment near X's epoch.
+    Raises ValueError when the text is not an id.
+    """
+    if not is_post_id(post_id) or int(post_id) > MAX_POST_ID:
+        raise ValueError(f"Not a post id: {post_id!r}. An id is 1 to 19 decimal digits.")
+    return EPOCH + timedelta(milliseconds=int(post_id) >> _TIME_SHIFT)
+
+
+def first_post_id_at(moment: datetime) -> str:
+    """The lowest id a post made at this moment (to the millisecond) could have.
+
+    `since_id` is exclusive: posts made at `moment` or later have ids >= the answer. A moment
+    before X's epoch gives "0". Raises ValueError for a datetime without a time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("A datetime with a time zone is needed to make a post id.")
+    milliseconds = (moment - EPOCH) // timedelta(milliseconds=1)
+    return str(min(max(milliseconds, 0) << _TIME_SHIFT, MAX_POST_ID))

@@ -1,0 +1,233 @@
+"""What X's answers become: frozen values, ids as strings, datetimes in UTC.
+
+Secrets (access and refresh tokens, the PKCE verifier) are kept out of every repr.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Vocabulary = Literal["post", "tweet"]
+ReferenceKind = Literal["replied_to", "quoted", "retweeted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RateWindow:
+    """One budget as X last reported it: `remaining` of `limit` calls until `reset_at` (UTC)."""
+
+    limit: int | None
+    remaining: int
+    reset_at: datetime
+
+    @property
+    def is_spent(self) -> bool:
+        return self.remaining <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """The three header families: the 15-minute window, the user's day, the app's day.
+
+    A family that the answer did not carry (or carried unreadable) is None.
+    """
+
+    window: RateWindow | None = None
+    user_day: RateWindow | None = None
+    app_day: RateWindow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An X account. `receives_your_dm` is None unless it was asked for and answered."""
+
+    id: str
+    username: str
+    name: str
+    profile_image_url: str | None = None
+    is_verified: bool | None = None
+    is_protected: bool | None = None
+    receives_your_dm: bool | None = None
+    connection_status: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """How a post points at another one."""
+
+    kind: ReferenceKind
+    post_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MentionEntity:
+    """A handle in `Post.text`; `start` and `end` count code points, end exclusive."""
+
+    user_id: str | None
+    username: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class UrlEntity:
+    """A link in a text: `url` is what stands there (t.co), `expanded_url` what was typed."""
+
+    url: str
+    expanded_url: str | None
+    display_url: str | None
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post, in one shape for both field vocabularies.
+
+    text                the whole text: the long form (note_post / note_tweet) where there is one
+    author_id           "" only for a referenced post that X included without its author
+    author              None unless authors were expanded
+    conversation_id     "" only for a referenced post that X included without it
+    display_text_range  part of `text` the author typed: handles carried along in a thread lie
+                        before its start. Runs to the end of `text` for long posts.
+    edit_history_ids    oldest first; the last is the newest version. Empty when not answered.
+    raw                 the untouched JSON of the post
+    """
+
+    id: str
+    text: str
+    author_id: str
+    created_at: datetime
+    conversation_id: str
+    author: User | None = None
+    in_reply_to_user_id: str | None = None
+    references: tuple[Reference, ...] = ()
+    mentions: tuple[MentionEntity, ...] = ()
+    urls: tuple[UrlEntity, ...] = ()
+    display_text_range: tuple[int, int] | None = None
+    reply_settings: str | None = None
+    edit_history_ids: tuple[str, ...] = ()
+    lang: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def get_reference(self, kind: ReferenceKind) -> str | None:
+        """The id of the post this one replies to, quotes or reposts; None when it does not."""
+        return next((ref.post_id for ref in self.references if ref.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PartialError:
+    """One entry of `errors` beside `data` on a 200: something asked for is missing.
+
+    `kind` is the last path segment of the problem's type: "resource-not-found",
+    "not-authorized-for-resource", …; `resource_id` is "" when X does not name one.
+    """
+
+    kind: str
+    title: str
+    detail: str
+    resource_id: str
+    resource_type: str
+    parameter: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostPage:
+    """One page of posts, newest first, with what X included beside them."""
+
+    posts: tuple[Post, ...]
+    newest_id: str | None
+    oldest_id: str | None
+    next_token: str | None
+    result_count: int
+    partial_errors: tuple[PartialError, ...]
+    referenced: Mapping[str, Post]
+    users: Mapping[str, User]
+    rate: RateLimits
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedPost:
+    """A post X confirmed; `text` is X's version of it (links become t.co)."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A direct message X confirmed."""
+
+    conversation_id: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEvent:
+    """One event of a direct-message conversation.
+
+    `text` is "" and `sender_id` may be "" for events that are not messages (joins, leaves).
+    """
+
+    id: str
+    event_type: str
+    text: str
+    sender_id: str
+    created_at: datetime
+    conversation_id: str | None
+    urls: tuple[UrlEntity, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEventPage:
+    """One page of direct-message events, newest first."""
+
+    events: tuple[MessageEvent, ...]
+    next_token: str | None
+    result_count: int
+    partial_errors: tuple[PartialError, ...]
+    rate: RateLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """The consent page to send a browser to, and what its callback must be checked against."""
+
+    url: str
+    state: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGrant:
+    """A pair of tokens. `refresh_token` is None when offline.access was not granted."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    expires_at: datetime
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What `observe` is told after every request. Holds no secret and no text of a post.
+
+    path           the template ("/2/users/{id}/mentions"), so that it can label a metric
+    status         None when no answer came
+    seconds        from the first byte sent to the last byte read
+    error_code     `XError.code`, None on success
+    posts_read, users_read, messages_read
+                   distinct objects in the answer: what X bills a read by
+    """
+
+    method: str
+    path: str
+    status: int | None
+    seconds: float
+    rate: RateLimits
+    error_code: str | None = None
+    posts_read: int = 0
+    users_read: int = 0
+    messages_read: int = 0
