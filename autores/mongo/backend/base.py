@@ -1,5 +1,107 @@
+import time
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.backends.utils import debug_transaction
+from django.db.transaction import TransactionManagementError  # noqa: TID251 - only the error class
 from django_mongodb_backend import base
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+
+from autores.mongo.errors import CommitUnknownError
+
+from .errors import translate_error
+from .operations import DatabaseOperations
+from .schema import DatabaseSchemaEditor
+
+_UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+# A new primary is elected within about 12 s; the driver itself waits up to 30 s for it on each
+# attempt.
+_COMMIT_PAUSES_SECONDS = (0.05, 0.2, 0.8, 2.0)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """The connection of django-mongodb-backend, with the parts that Autores repairs."""
+    """The connection of django-mongodb-backend, with index-ordered pipelines, planner-usable unique
+    indexes, errors that have a text, and transactions that end clean when their commit fails."""
+
+    SchemaEditorClass = DatabaseSchemaEditor
+    ops_class = DatabaseOperations
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Set when a nested block failed: its writes cannot be undone alone, so nothing may be
+        # committed.
+        self.is_rollback_only = False
+
+    def start_transaction_mongo(self) -> None:
+        self.is_rollback_only = False
+        try:
+            super().start_transaction_mongo()
+        except PyMongoError as error:
+            raise self._translated(error) from error
+
+    def commit_mongo(self) -> None:
+        if self.session is None:
+            super().commit_mongo()
+            return
+        if self.is_rollback_only:
+            self.rollback_mongo()
+            raise TransactionManagementError(
+                "A block inside this transaction failed and its error was caught; MongoDB cannot undo "
+                "a part of a transaction, so all of it was rolled back. Let the error leave the "
+                "outermost atomic block."
+            )
+        self._commit_session(self.session)
+        self._end_session()
+        super().commit_mongo()  # without a session it only runs the hooks
+
+    def _commit_session(self, session: ClientSession) -> None:
+        for pause in (*_COMMIT_PAUSES_SECONDS, None):
+            try:
+                with debug_transaction(self, "session.commit_transaction()"):
+                    session.commit_transaction()
+            except PyMongoError as error:
+                # The stock code would leave the dead session on the connection.
+                if not error.has_error_label(_UNKNOWN_COMMIT):
+                    self.rollback_mongo()
+                    raise self._translated(error) from error
+                if pause is None:
+                    self.rollback_mongo()
+                    raise CommitUnknownError(
+                        "The transaction may or may not have been committed: the server did not "
+                        "confirm it. Read the data back before doing it again."
+                    ) from error
+                time.sleep(pause)
+            else:
+                return
+
+    def rollback_mongo(self) -> None:
+        self.is_rollback_only = False
+        try:
+            super().rollback_mongo()
+        except PyMongoError:
+            # The server ends the transaction of a lost session by itself.
+            if self.session is not None:
+                self._end_session()
+            self.run_on_commit = []
+
+    def rollback(self) -> None:
+        """Called when a block of Django's own atomic fails, which undoes nothing on MongoDB."""
+        if not self.in_atomic_block_mongo:
+            super().rollback()
+            return
+        hooks = self.run_on_commit
+        super().rollback()
+        self.run_on_commit = hooks
+        self.is_rollback_only = True
+
+    def run_and_clear_commit_hooks(self) -> None:
+        # Django refuses to run them inside its own atomic, which means nothing here.
+        is_in_django_atomic, self.in_atomic_block = self.in_atomic_block, False
+        try:
+            super().run_and_clear_commit_hooks()
+        finally:
+            self.in_atomic_block = is_in_django_atomic
+
+    def _translated(self, error: PyMongoError) -> DatabaseError:
+        return translate_error(error, collection="(transaction)") or DatabaseError(str(error))

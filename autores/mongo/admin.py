@@ -1,0 +1,68 @@
+"""The admin's writes as real transactions."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import router
+from django.http import HttpRequest
+
+from .transactions import run_in_transaction
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class TransactionalAdminMixin:
+    """A ``ModelAdmin`` whose add, change, delete, list-edit and action requests are all or nothing.
+
+    Django wraps them in its own atomic, which does nothing on MongoDB: an error halfway leaves the
+    form's object saved without its inlines, relations or history entry. Put the mixin before
+    ``ModelAdmin``.
+
+    A request that meets a concurrent write is processed again from its start
+    (``transaction_attempts`` times in all), so ``save_model``, actions and signals must leave what
+    is not a database write, such as starting a task, to ``autores.mongo.transactions.on_commit``.
+
+    Not covered: a response that reads lazily (streaming) does so after the commit; an action that
+    takes over 60 seconds is aborted by the server; what runs outside of these views (management
+    commands, sign-in).
+    """
+
+    transaction_attempts = 3
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        view = super().changeform_view  # type: ignore[misc]
+        return self._run_view(request, lambda: view(request, *args, **kwargs))
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        view = super().delete_view  # type: ignore[misc]
+        return self._run_view(request, lambda: view(request, *args, **kwargs))
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        view = super().changelist_view  # type: ignore[misc]
+        return self._run_view(request, lambda: view(request, *args, **kwargs))
+
+    def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Of ``UserAdmin`` only; other admins have no URL for it."""
+        view = super().user_change_password  # type: ignore[misc]
+        return self._run_view(request, lambda: view(request, *args, **kwargs))
+
+    def _run_view(self, request: HttpRequest, view: Callable[[], Any]) -> Any:
+        if request.method in _SAFE_METHODS:
+            return view()
+        # Loaded once, outside: a repetition must not meet a half-read body.
+        files = [file for name in request.FILES for file in request.FILES.getlist(name)]
+        messages = getattr(request, "_messages", None)
+        queued = list(getattr(messages, "_queued_messages", ()))
+
+        def attempt() -> Any:
+            for file in files:
+                file.seek(0)
+            if messages is not None:
+                messages._queued_messages[:] = queued
+            return view()
+
+        return run_in_transaction(
+            attempt,
+            attempts=self.transaction_attempts,
+            using=router.db_for_write(self.model),  # type: ignore[attr-defined]
+        )

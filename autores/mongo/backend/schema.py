@@ -1,0 +1,224 @@
+"""Migrations: unique indexes that the planner can use, and indexes that follow their columns.
+ django-mongodb-backend 5.2.4 makes every unique index partial (``{$type: ...}``), so that several
+nulls may stand in it. The planner cannot use such an index for ``field = x``, and integers of
+another BSON width escape it. Where no field can be null, a full unique index says the same and has
+neither fault.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db.models import Field, Model, UniqueConstraint
+from django_mongodb_backend.schema import DatabaseSchemaEditor as StockSchemaEditor
+from pymongo import IndexModel
+
+from autores.mongo.indexes import UniqueIndex
+
+_SERVER_SET_OPTIONS = frozenset({"v", "ns", "key", "textIndexVersion", "2dsphereIndexVersion"})
+
+
+def is_embedded(model: type[Model]) -> bool:
+    """Whether documents of ``model`` live inside of others, without a collection."""
+    # Here, because the first model to be defined is what loads this module.
+    from django_mongodb_backend.models import EmbeddedModel
+
+    return issubclass(model, EmbeddedModel)
+
+
+def is_full_unique_possible(fields: Iterable[Field]) -> bool:
+    """Whether a unique index over ``fields`` needs no exception for nulls."""
+    return all(not field.null for field in fields)
+
+
+def renamed_index(definition: Mapping[str, Any], *, old: str, new: str) -> dict[str, Any]:
+    """``definition`` (as of ``index_information()``) with the column ``old`` called ``new``."""
+
+    def rename(path: str) -> str:
+        head, dot, rest = path.partition(".")
+        return f"{new if head == old else head}{dot}{rest}"
+
+    def rename_keys(mql: Any) -> Any:
+        if isinstance(mql, Mapping):
+            return {
+                key if key.startswith("$") else rename(key): rename_keys(value)
+                for key, value in mql.items()
+            }
+        return [rename_keys(item) for item in mql] if isinstance(mql, list) else mql
+
+    result = {**definition, "key": [(rename(path), order) for path, order in definition["key"]]}
+    if condition := definition.get("partialFilterExpression"):
+        result["partialFilterExpression"] = rename_keys(condition)
+    return result
+
+
+class DatabaseSchemaEditor(StockSchemaEditor):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # (table, column) whose own index is gone already when the stock code comes to drop it.
+        self._dropped_early: set[tuple[str, str]] = set()
+
+    # Creation
+
+    def add_constraint(
+        self,
+        model: type[Model],
+        constraint: Any,
+        field: Field | None = None,
+        column_prefix: str = "",
+        parent_model: type[Model] | None = None,
+    ) -> None:
+        # An embedded document may be null as a whole: its fields keep the partial form.
+        if (
+            not column_prefix
+            and parent_model is None
+            and not is_embedded(model)
+            and self._is_plain_unique(constraint)
+            and is_full_unique_possible(
+                [field] if field else map(model._meta.get_field, constraint.fields)
+            )
+        ):
+            index = UniqueIndex(
+                fields=constraint.fields, name=constraint.name, condition=constraint.condition
+            )
+            self.add_index(model, index, field=field, unique=True)
+            return
+        super().add_constraint(
+            model, constraint, field=field, column_prefix=column_prefix, parent_model=parent_model
+        )
+
+    def _is_plain_unique(self, constraint: Any) -> bool:
+        return isinstance(constraint, UniqueConstraint) and bool(
+            self._unique_supported(
+                condition=constraint.condition,
+                deferrable=constraint.deferrable,
+                include=constraint.include,
+                expressions=constraint.expressions,
+                nulls_distinct=constraint.nulls_distinct,
+            )
+        )
+
+    # Change. A full unique index counts a missing field as null. The stock code renames and removes
+    # a column in all documents while its indexes still stand, which such an index refuses from the
+    # second document on; it also leaves indexes of several columns behind on the old name.
+
+    def _alter_field(
+        self, model: type[Model], old_field: Field, new_field: Field, *args: Any, **kwargs: Any
+    ) -> None:
+        is_renamed = old_field.column != new_field.column
+        if is_embedded(model) or not (
+            is_renamed
+            or old_field.null != new_field.null
+            or old_field.db_type(self.connection) != new_field.db_type(self.connection)
+        ):
+            super()._alter_field(model, old_field, new_field, *args, **kwargs)
+            return
+        shared = self._drop_shared_indexes(
+            model, old_field, is_every_kind=is_renamed, new_field=new_field
+        )
+        own_unique = self._field_should_have_unique(old_field)
+        if own_unique:
+            self._drop_own_unique(model, old_field)
+        super()._alter_field(model, old_field, new_field, *args, **kwargs)
+        self._dropped_early.discard((model._meta.db_table, old_field.column))
+        # The stock code rebuilds the field's own unique index for a new column only.
+        if own_unique and self._field_should_have_unique(new_field) and not is_renamed:
+            self._add_field_unique(model, new_field)
+        for definition in shared:
+            self._create_index(model, definition)
+
+    def remove_field(self, model: type[Model], field: Field) -> None:
+        is_own_unique = (
+            not is_embedded(model)
+            and field.column is not None
+            and self._field_should_have_unique(field)
+            and not self._field_should_be_indexed(model, field)
+        )
+        if is_own_unique:
+            self._drop_own_unique(model, field)
+        super().remove_field(model, field)
+        self._dropped_early.discard((model._meta.db_table, field.column))
+
+    def _drop_own_unique(self, model: type[Model], field: Field) -> None:
+        self._remove_field_unique(model, field)
+        self._dropped_early.add((model._meta.db_table, field.column))
+
+    def _remove_field_unique(
+        self, model: type[Model], field: Field, column_prefix: str = ""
+    ) -> None:
+        if (model._meta.db_table, column_prefix + field.column) in self._dropped_early:
+            return
+        super()._remove_field_unique(model, field, column_prefix=column_prefix)
+
+    def _constraint_names(
+        self, model: type[Model], *args: Any, exclude: Iterable[str] | None = None, **kwargs: Any
+    ) -> list[str]:
+        # The stock callers look for indexes without a name in Meta, and forget to leave those out.
+        named = {index.name for index in (*model._meta.indexes, *model._meta.constraints)}
+        found: list[str] = super()._constraint_names(
+            model, *args, exclude=named | set(exclude or ()), **kwargs
+        )
+        return found
+
+    def _drop_shared_indexes(
+        self, model: type[Model], old_field: Field, *, is_every_kind: bool, new_field: Field
+    ) -> list[dict[str, Any]]:
+        """Drop the indexes that the field is part of but does not own; return what to build again."""
+        table = model._meta.db_table
+        named = {index.name for index in (*model._meta.indexes, *model._meta.constraints)}
+        constraints = {
+            constraint.name: constraint
+            for constraint in model._meta.constraints
+            if self._is_plain_unique(constraint)
+        }
+        rebuilt = []
+        for name, stored in self.connection.get_collection(table).index_information().items():
+            columns = [path.partition(".")[0] for path, _ in stored["key"]]
+            is_used = old_field.column in columns or old_field.column in stored.get(
+                "partialFilterExpression", {}
+            )
+            is_own = len(columns) == 1 and name not in named
+            is_unique_by_model = stored.get("unique", False) and (
+                name in constraints or name not in named
+            )
+            if name == "_id_" or not is_used or is_own:
+                continue
+            if not is_every_kind and not is_unique_by_model:
+                continue
+            self.get_collection(table).drop_index(name)
+            definition = renamed_index(
+                {"name": name, **stored}, old=old_field.column, new=new_field.column
+            )
+            if is_unique_by_model:
+                self._set_null_exceptions(model, definition, old_field, new_field)
+            if name not in named:
+                paths = [path for path, _ in definition["key"]]
+                definition["name"] = str(self._unique_constraint_name(table, paths))
+            rebuilt.append(definition)
+        return rebuilt
+
+    def _set_null_exceptions(
+        self, model: type[Model], definition: dict[str, Any], old_field: Field, new_field: Field
+    ) -> None:
+        """Make the unique index ``definition`` full or partial, as its fields may now be null or not."""
+        by_column = {field.column: field for field in model._meta.local_concrete_fields}
+        by_column.pop(old_field.column, None)
+        by_column[new_field.column] = new_field
+        fields = [by_column[path] for path, _ in definition["key"] if path in by_column]
+        if len(fields) != len(definition["key"]):
+            return
+        condition = {
+            key: dict(value) if isinstance(value, Mapping) else value
+            for key, value in definition.pop("partialFilterExpression", {}).items()
+        }
+        for field in fields:
+            of_field = condition.setdefault(field.column, {})
+            of_field.pop("$type", None)
+            if not is_full_unique_possible(fields):
+                of_field["$type"] = field.db_type(self.connection)
+        if kept := {key: value for key, value in condition.items() if value != {}}:
+            definition["partialFilterExpression"] = kept
+
+    def _create_index(self, model: type[Model], definition: Mapping[str, Any]) -> None:
+        options = {k: v for k, v in definition.items() if k not in _SERVER_SET_OPTIONS}
+        index = IndexModel(definition["key"], **options)
+        self.get_collection(model._meta.db_table).create_indexes([index])

@@ -1,0 +1,27 @@
+"""Errors of MongoDB that a caller can act on."""
+
+from django.db import DatabaseError
+
+
+class MongoError(DatabaseError):
+    """Base of this package's errors. ``retry_after`` is in seconds, None if unknown."""
+
+    retryable = False
+    retry_after: float | None = None
+
+
+class TransactionConflictError(MongoError):
+    """Every attempt at a transaction met a concurrent write; nothing was written."""
+
+    retryable = True
+
+
+class CommitUnknownError(MongoError):
+    """The server never confirmed a commit; the writes may or may not be there. Not to be repeated blindly."""
+
+
+class MongoUnavailableError(MongoError):
+    """No server answered in time."""
+
+    retryable = True
+    retry_after = 5.0
