@@ -3,12 +3,12 @@
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
 
+from autores.embedded.apt import install_packages, may_install
 from autores.embedded.errors import EmbeddedError, MissingServerError
 from autores.embedded.ports import LOOPBACK, PortReservation
 from autores.embedded.processes import Child
@@ -35,8 +35,8 @@ def find_mariadb() -> tuple[Path, Path]:
     Raises MissingServerError with the remedy.
     """
     found = _find_binaries()
-    if found is None and _may_install():
-        _install_package()
+    if found is None and may_install():
+        install_packages("mariadb-server", remedy=_REMEDY)
         found = _find_binaries()
     if found is None:
         raise MissingServerError(f"No MariaDB server was found: {_REMEDY}.")
@@ -123,23 +123,3 @@ def _find_binaries() -> tuple[Path, Path] | None:
 def _choose_socket_path(folder: Path) -> Path:
     beside = folder / "socket"
     return beside if len(os.fsencode(beside)) < 100 else Path("/tmp") / f"autores-{os.getpid()}"  # noqa: S108
-
-
-def _may_install() -> bool:
-    return os.geteuid() == 0 and shutil.which("apt-get") is not None
-
-
-def _install_package() -> None:
-    print("MariaDB is missing: installing the package mariadb-server.", file=sys.stderr)  # noqa: T201
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    # Keeps the package from starting the machine's own service.
-    install = ["apt-get", "install", "-y", "--no-install-recommends", "mariadb-server"]
-    for command in (install, ["apt-get", "update"], install):
-        done = subprocess.run(  # noqa: S603
-            command, env=environ, capture_output=True, text=True, check=False
-        )
-        if command is install and done.returncode == 0:
-            return
-    raise MissingServerError(
-        f"apt-get could not install mariadb-server ({done.stderr.strip()[-300:]}): {_REMEDY}."
-    )

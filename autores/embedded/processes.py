@@ -36,8 +36,11 @@ class Child:
         log_path: Path,
         environ: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        is_telling: Callable[[str], bool] | None = None,
     ) -> None:
+        """Start it. ``is_telling`` picks the log lines that explain a failure, if any do."""
         self.name = name
+        self._is_telling = is_telling
         self.log_path = log_path
         log_path.parent.mkdir(parents=True, exist_ok=True)
         self._record = log_path.with_suffix(".pid")
@@ -76,7 +79,10 @@ class Child:
                 text = log.read().decode(errors="replace")
         except OSError:
             return "(no log)"
-        return "\n".join(text.splitlines()[-lines:]) or "(its log is empty)"
+        logged = text.splitlines()
+        if self._is_telling is not None:
+            logged = [line for line in logged if self._is_telling(line)] or logged
+        return "\n".join(logged[-lines:]) or "(its log is empty)"
 
     def describe_end(self) -> str:
         """Say how it ended, with the tail of its log."""

@@ -14,7 +14,7 @@ import pytest
 from autores.tests.services import TestServices
 
 _DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "admin_user", "admin_client"}
-_SERVICE_FIXTURES = {"services", "mongodb_url", "valkey_url"}
+_SERVICE_FIXTURES = {"services", "mongodb_url", "valkey_url", "child_environ"}
 # Rows that migrations make and tests only read; making them anew takes 0.2 s per test.
 _KEPT_COLLECTIONS = {"django_migrations", "django_content_type", "auth_permission"}
 
@@ -63,6 +63,17 @@ def mongodb_url(services: TestServices) -> str:
 def mariadb() -> str:
     """URL of a MariaDB or MySQL server, ``mysql+pymysql://user[:password]@host:port/``."""
     return _services.start_mariadb()
+
+
+@pytest.fixture
+def child_environ(services: TestServices, transactional_db: None) -> dict[str, str]:
+    """Environment for real child processes (a worker, a management command) on the test database.
+
+    Give it to ``autores.embedded.processes.Child``; the settings it leads to are this run's own.
+    """
+    from django.db import connection
+
+    return {**os.environ, "MONGODB_DB_NAME": str(connection.settings_dict["NAME"])}
 
 
 def _needs_services(item: pytest.Item) -> bool:

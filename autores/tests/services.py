@@ -16,6 +16,7 @@ from autores.embedded.ports import LOOPBACK, PortReservation, reserve_port
 from autores.embedded.processes import Group
 from autores.embedded.valkey import find_valkey, start_valkey
 
+_MARK = "AUTORES_TEST_RUN"
 _FOLDER_PREFIX = "autores-tests-"
 # Not for production: published here on purpose, for test data only.
 _SECRET_KEY = "a-key-for-tests-only-and-long-enough-for-HS256"
@@ -40,6 +41,9 @@ class TestServices:
         self._redis_port: PortReservation | None = None
         self.sandbox_port = reserve_port(purpose="the sandbox")
         mongodb_url, redis_url = os.environ.get("MONGODB_URL"), os.environ.get("REDIS_URL")
+        if _MARK in os.environ:
+            # A pytest within a pytest: the addresses are the outer run's, not the operator's.
+            mongodb_url = redis_url = None
         if not mongodb_url:
             self._mongo_port = reserve_port(purpose="mongod")
             mongodb_url = f"mongodb://{LOOPBACK}:{self._mongo_port.port}/?replicaSet={REPLICA_SET}"
@@ -63,6 +67,7 @@ class TestServices:
     def list_environment(self) -> dict[str, str]:
         """Return the variables the settings must see, whatever the shell or a .env file says."""
         return {
+            _MARK: str(self._owner),
             "AUTORES_DOTENV": "",
             "ENVIRONMENT": "test",
             "SECRET_KEY": _SECRET_KEY,
@@ -138,6 +143,9 @@ class TestServices:
         if os.getpid() != self._owner:
             return
         self._group.stop()
+        for port in (self._mongo_port, self._redis_port, self.sandbox_port):
+            if port is not None:
+                port.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
