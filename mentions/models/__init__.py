@@ -6,6 +6,7 @@ from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
 from mentions.models.importrun import ImportRun
 from mentions.models.message import MentionKind, Message, MessageStatus, message_id_for
 from mentions.models.reply import UNSETTLED_STATES, Reply, ReplyKind, ReplyState
+from mentions.models.tombstone import Tombstone, tombstone_key
 
 __all__ = [
     "OPEN_DRAFT_STATES",
@@ -21,6 +22,8 @@ __all__ = [
     "Reply",
     "ReplyKind",
     "ReplyState",
+    "Tombstone",
     "message_id_for",
     "record_audit",
+    "tombstone_key",
 ]
