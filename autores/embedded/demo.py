@@ -348,7 +348,8 @@ def _answers(url: str) -> bool:
 
 @contextlib.contextmanager
 def _hold_folder(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
+    # The databases in it ask for no password; other users of the machine stay out.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock: IO[str]
     with (folder / "demo.lock").open("a+") as lock:
         try:
