@@ -1,4 +1,4 @@
-"""Runs of the MySQL import, kept as evidence."""
+"""Runs of the MySQL import, what they wrote, and what they had to leave behind."""
 
 from typing import ClassVar
 
@@ -9,7 +9,10 @@ from accounts.models import StringKeyModel
 
 
 class ImportRun(StringKeyModel):
-    """One run of ``migrate_from_mysql``: what it was asked, and what it counted."""
+    """One run of ``migrate_from_mysql``: what it was asked, and what it counted.
+
+    ``state``: running (or killed), done, incomplete (rejects, conflicts or differing counts), failed.
+    """
 
     started_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -26,3 +29,46 @@ class ImportRun(StringKeyModel):
 
     def __str__(self) -> str:
         return f"{self.started_at:%Y-%m-%d %H:%M} {self.state}"
+
+
+class ImportRecord(models.Model):
+    """What the import last wrote for one legacy row, keyed ``<table>:<legacy id>``.
+
+    ``digest`` covers the values written: a document that no longer gives it was changed here
+    since, and a record without its document means that somebody deleted it here.
+    """
+
+    id = models.CharField(primary_key=True, max_length=330, db_column="_id", editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    run_id = models.CharField(max_length=64, editable=False)
+    imported_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        db_table = "import_records"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class ImportReject(models.Model):
+    """A legacy row that cannot be taken over, keyed ``<table>:<legacy id>``; secrets are masked.
+
+    The row vanishes with the first run that reads its table to the end without refusing it.
+    """
+
+    id = models.CharField(primary_key=True, max_length=700, db_column="_id", editable=False)
+    run_id = models.CharField(max_length=64, editable=False)
+    table = models.CharField(max_length=32, editable=False)
+    legacy_id = models.TextField(blank=True, default="", editable=False)
+    reasons = models.JSONField(default=list, editable=False)
+    row = models.JSONField(default=dict, editable=False)
+    rejected_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        db_table = "import_rejects"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["table", "run_id"], name="import_reject_table_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.legacy_id}: {'; '.join(self.reasons)}"

@@ -1,0 +1,310 @@
+"""What a row of the legacy database becomes here. Pure: bytes in, values or reasons out.
+
+A row arrives as the server's own text, undecoded (``{column: bytes | None}``): the mapping alone
+decides what cannot be read, so that one bad value costs one row and never a page. Every reason
+of a row is collected before it is refused.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+RawRow = Mapping[str, bytes | None]
+
+KNOWN_STATUSES = ("pending", "processing", "replied", "ignored", "error")
+OAUTH_STATE_LIFETIME = timedelta(minutes=10)
+# Never shown, stored or written to a file, not even for a row that is refused.
+SECRET_COLUMNS = frozenset({"access_token", "refresh_token", "code_verifier"})
+
+_KEY_LENGTH = 64
+_STATE_LENGTH = 255
+_INT32 = range(-(2**31), 2**31)
+_POST_ID = re.compile(r"[1-9][0-9]{0,18}")
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
+_DATETIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?", re.ASCII
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedRow:
+    """``values`` by field name, times aware UTC in whole milliseconds, secrets in plain text.
+
+    ``compared`` names the fields that tell whether a document is still what the import wrote.
+    ``notes`` are remarks for the report, such as an unknown status; they do not refuse the row.
+    """
+
+    key: str
+    values: dict[str, Any] = field(repr=False)
+    compared: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        return digest_values({name: self.values[name] for name in self.compared})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedRow:
+    """A row that cannot be taken over, with every reason. ``row`` has its secrets masked."""
+
+    key: str
+    reasons: tuple[str, ...]
+    row: dict[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkippedRow:
+    """A row that is left behind on purpose."""
+
+    key: str
+    reason: str
+
+
+Outcome = MappedRow | RejectedRow | SkippedRow
+
+USER_COMPARED = ("twitter_id", "access_token", "refresh_token", "token_expires_at", "created_at")
+MESSAGE_COMPARED = (
+    "account_id",
+    "timestamp",
+    "user",
+    "text",
+    "status",
+    "public_response",
+    "dm_response",
+    "credits_used",
+    "redirected",
+    "created_at",
+    "updated_at",
+)
+OAUTH_STATE_COMPARED = ("code_verifier", "created_at")
+
+
+def digest_values(values: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of the values, the same for equal values in any order."""
+    plain = {
+        name: value.astimezone(UTC).isoformat(timespec="milliseconds")
+        if isinstance(value, datetime)
+        else value
+        for name, value in values.items()
+    }
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def map_user(row: RawRow, *, now: datetime) -> Outcome:
+    """A row of ``users``: an X account. ``created_at`` stays None when the row has none."""
+    reader = _Reader(row)
+    key = reader.read_key("id", longest=_KEY_LENGTH)
+    twitter_id = reader.read_text("twitter_id")
+    access_token = reader.read_text("access_token")
+    refresh_token = reader.read_text("refresh_token")
+    expires_at = reader.read_moment("token_expires_at")
+    created_at = reader.read_optional("created_at", reader.read_moment)
+    updated_at = reader.read_optional("updated_at", reader.read_moment)
+    if twitter_id is not None and not twitter_id.strip():
+        reader.problems.append("twitter_id is empty: the account cannot be told apart")
+    if reader.problems or expires_at is None:
+        return reader.reject("id")
+    # An expired access token is renewed with the refresh token before the first call.
+    is_usable = bool(refresh_token) or (bool(access_token) and expires_at > now)
+    if twitter_id and not _POST_ID.fullmatch(twitter_id):
+        reader.notes.append("users.twitter_id that is no X user id")
+    return MappedRow(
+        key=key,
+        values={
+            "id": key,
+            "twitter_id": twitter_id,
+            "access_token": access_token,
+            "refresh_token": refresh_token,
+            "token_expires_at": expires_at,
+            "status": "active" if is_usable else "token_expired",
+            "status_reason": ""
+            if is_usable
+            else "The token taken over from the former system has expired: connect it again.",
+            "created_at": created_at,
+            "updated_at": updated_at,
+        },
+        compared=USER_COMPARED,
+        notes=tuple(reader.notes),
+    )
+
+
+def map_message(row: RawRow, *, account_id: str | None) -> Outcome:
+    """A row of ``messages``, given to ``account_id`` (None: to no account)."""
+    reader = _Reader(row)
+    key = reader.read_key("id", longest=_KEY_LENGTH)
+    values: dict[str, Any] = {
+        "id": key,
+        "account_id": account_id,
+        "post_id": key,
+        "timestamp": reader.read_moment("timestamp"),
+        "user": reader.read_text("user"),
+        "text": reader.read_text("text"),
+        "status": reader.read_text("status"),
+        "public_response": reader.read_optional("public_response", reader.read_text),
+        "dm_response": reader.read_optional("dm_response", reader.read_text),
+        "credits_used": reader.read_optional("credits_used", reader.read_integer),
+        "redirected": reader.read_optional("redirected", reader.read_boolean),
+        "created_at": reader.read_optional("created_at", reader.read_moment),
+        "updated_at": reader.read_optional("updated_at", reader.read_moment),
+    }
+    if reader.problems:
+        return reader.reject("id")
+    if values["status"] not in KNOWN_STATUSES:
+        reader.notes.append(f"unknown status {values['status']!r}, kept")
+    if values["credits_used"] is not None and values["credits_used"] < 0:
+        reader.notes.append("negative credits_used, kept")
+    if not _POST_ID.fullmatch(key):
+        reader.notes.append("messages.id that is no X post id, kept")
+    values.update(_judge_replyable(key, account_id=account_id))
+    return MappedRow(
+        key=key, values=values, compared=MESSAGE_COMPARED, notes=tuple(reader.notes)
+    )
+
+
+def map_oauth_state(row: RawRow, *, now: datetime) -> Outcome:
+    """A row of ``oauth_states``; one begun over ten minutes before ``now`` is skipped."""
+    reader = _Reader(row)
+    key = reader.read_key("state", longest=_STATE_LENGTH)
+    created_at = reader.read_moment("created_at")
+    if created_at is not None and created_at + OAUTH_STATE_LIFETIME <= now:
+        return SkippedRow(key=key, reason="expired")
+    code_verifier = reader.read_text("code_verifier")
+    if reader.problems or created_at is None:
+        return reader.reject("state")
+    return MappedRow(
+        key=key,
+        values={
+            "state": key,
+            "code_verifier": code_verifier,
+            "created_at": created_at,
+            # A clock that was ahead must not lengthen the ten minutes.
+            "expires_at": min(created_at, now) + OAUTH_STATE_LIFETIME,
+        },
+        compared=OAUTH_STATE_COMPARED,
+        notes=tuple(reader.notes),
+    )
+
+
+def show_key(value: bytes | None) -> str:
+    """A key as text, whatever its bytes."""
+    return "" if value is None else value.decode("utf-8", errors="backslashreplace")
+
+
+def mask_row(row: RawRow) -> dict[str, str | None]:
+    """The row as text a person may see: secrets masked, unreadable bytes spelled out."""
+    shown: dict[str, str | None] = {}
+    for name, value in row.items():
+        if value is None:
+            shown[name] = None
+        elif name in SECRET_COLUMNS:
+            shown[name] = f"[redacted, {len(value)} bytes]"
+        elif name == "state":
+            shown[name] = show_key(value)[:8] + "…"
+        else:
+            shown[name] = show_key(value)
+    return shown
+
+
+def _judge_replyable(key: str, *, account_id: str | None) -> dict[str, Any]:
+    if not _POST_ID.fullmatch(key):
+        return {
+            "is_replyable": False,
+            "replyable_code": "legacy_not_a_post",
+            "replyable_reason": "Made by hand in the former system: there is no post to answer.",
+        }
+    if account_id is None:
+        return {
+            "is_replyable": False,
+            "replyable_code": "legacy_unattributed",
+            "replyable_reason": "It is not known which account this post mentions.",
+        }
+    return {
+        "is_replyable": True,
+        "replyable_code": "legacy_unverified",
+        "replyable_reason": "From the former system: only X can tell whether it may be answered.",
+    }
+
+
+class _Reader:
+    """Reads the columns of one row and collects what is wrong with them."""
+
+    def __init__(self, row: RawRow) -> None:
+        self._row = row
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+
+    def reject(self, key_column: str) -> RejectedRow:
+        return RejectedRow(
+            key=show_key(self._row[key_column]),
+            reasons=tuple(self.problems),
+            row=mask_row(self._row),
+        )
+
+    def read_key(self, name: str, *, longest: int) -> str:
+        value = self.read_text(name)
+        if value is not None and not value:
+            self.problems.append(f"{name} is empty")
+        if value is not None and len(value) > longest:
+            self.problems.append(f"{name} has {len(value)} characters; at most {longest} fit")
+        return value or ""
+
+    def read_optional(self, name: str, read: Callable[[str], Any]) -> Any:
+        return None if self._row[name] is None else read(name)
+
+    def read_text(self, name: str) -> str | None:
+        value = self._row[name]
+        if value is None:
+            self.problems.append(f"{name} is NULL")
+            return None
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            self.problems.append(f"{name} is not UTF-8 text at byte {error.start}")
+            return None
+
+    def read_moment(self, name: str) -> datetime | None:
+        text = self.read_text(name)
+        if text is None:
+            return None
+        found = _DATETIME.fullmatch(text)
+        if found is None:
+            self.problems.append(f"{name} is no date and time: {text[:40]!r}")
+            return None
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+        if not (year and month and day):
+            self.problems.append(f"{name} is a zero date: {text!r}")
+            return None
+        # MongoDB keeps milliseconds.
+        milliseconds = int((found[7] or "").ljust(6, "0")) // 1000
+        try:
+            return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=UTC)
+        except ValueError:
+            self.problems.append(f"{name} is no date and time: {text!r}")
+            return None
+
+    def read_integer(self, name: str) -> int | None:
+        text = self.read_text(name)
+        if text is None:
+            return None
+        if not _INTEGER.fullmatch(text):
+            self.problems.append(f"{name} is no whole number: {text[:40]!r}")
+            return None
+        number = int(text)
+        if number not in _INT32:
+            self.problems.append(f"{name} is too large: {text}")
+            return None
+        return number
+
+    def read_boolean(self, name: str) -> bool | None:
+        number = self.read_integer(name)
+        if number is None:
+            return None
+        if number not in (0, 1):
+            self.notes.append(f"{name} is {number}, taken as true")
+        return bool(number)
