@@ -1,0 +1,146 @@
+"""Makes a draft: prompt, model, gate, row."""
+
+import functools
+import logging
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.db.models import F
+
+from accounts.models import new_id
+from autores.llm.client import DraftingModel
+from autores.llm.errors import KeyRejectedError
+from autores.llm.types import AnswerKind, DraftAnswer, DraftRequest
+from autores.mongo.transactions import run_in_transaction
+from mentions.drafting.gate import check_draft
+from mentions.drafting.prompt import Prompt, build_prompt
+from mentions.models import OPEN_DRAFT_STATES, Draft, DraftState, Message, record_audit
+
+logger = logging.getLogger(__name__)
+
+
+@functools.lru_cache(maxsize=2)
+def _model(api_key: str, base_url: str, name: str, timeout: float) -> DraftingModel:
+    """One client per process: it pools connections and is safe to share between threads."""
+    return DraftingModel(api_key=api_key, base_url=base_url, model=name, read_timeout=timeout)
+
+
+def drafting_model() -> DraftingModel:
+    """The model the settings name. Raises KeyRejectedError when no key is set."""
+    if not settings.OPENAI_API_KEY:
+        raise KeyRejectedError("No drafts without a key: set OPENAI_API_KEY.")
+    return _model(
+        settings.OPENAI_API_KEY,
+        settings.OPENAI_BASE_URL,
+        settings.OPENAI_MODEL,
+        settings.OPENAI_TIMEOUT_SECONDS,
+    )
+
+
+def generate_draft(
+    message: Message, *, custom_prompt: str = "", requested_by: Any = None, now: datetime
+) -> Draft:
+    """Ask the model for a reply to ``message`` and store it; an earlier open draft is superseded.
+
+    The draft's ``violations`` say what the gate found in the text: it is kept, so that a person
+    sees it, and cannot be approved unedited.
+
+    Raises LlmError; PromptInputError when the custom prompt or the account's voice is too long.
+    """
+    account = message.account
+    voice = account.voice if account else ""
+    username = account.twitter_username if account else ""
+    prompt = build_prompt(
+        mention_text=message.text,
+        author_username=message.author_username,
+        account_username=username,
+        account_voice=voice or None,
+        custom_prompt=custom_prompt or None,
+        language_hint=message.lang or None,
+    )
+    answer = drafting_model().draft_answer(DraftRequest(system=prompt.system, user=prompt.user))
+    violations = []
+    if answer.kind == AnswerKind.REPLY:
+        handle = f"@{message.author_username}" if message.author_username else ""
+        verdict = check_draft(
+            answer.text,
+            mention_text=message.text,
+            allowed_sources=[source for source in (voice, custom_prompt, handle) if source],
+            account_username=username,
+        )
+        violations = [
+            {"code": violation.code, "sentence": violation.sentence}
+            for violation in verdict.violations
+        ]
+    for attempt in (1, 2, 3):
+        try:
+            return run_in_transaction(
+                lambda: _store(
+                    message, answer, prompt, violations, custom_prompt, requested_by, now
+                )
+            )
+        except IntegrityError:
+            # Another draft of this message was stored at the same moment: supersede it.
+            if attempt == 3:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _store(
+    message: Message,
+    answer: DraftAnswer,
+    prompt: Prompt,
+    violations: list[dict[str, str]],
+    custom_prompt: str,
+    requested_by: Any,
+    now: datetime,
+) -> Draft:
+    actor = requested_by.pk if requested_by else "system:drafting"
+    for earlier in Draft.objects.filter(open_key=message.pk):
+        Draft.objects.filter(pk=earlier.pk, state__in=OPEN_DRAFT_STATES).update(
+            state=DraftState.SUPERSEDED,
+            open_key=earlier.pk,
+            version=F("version") + 1,
+            updated_at=now,
+        )
+    draft_id = new_id()
+    draft = Draft.objects.create(
+        id=draft_id,
+        open_key=message.pk,
+        message=message,
+        account_id=message.account_id,
+        text=answer.text,
+        original_text=answer.text,
+        kind=answer.kind.value,
+        note=" ".join(answer.reasons),
+        custom_prompt=custom_prompt,
+        model=answer.model,
+        prompt_version=prompt.version,
+        context_hash=prompt.context_hash,
+        response_id=answer.response_id,
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        violations=violations,
+        created_by=requested_by,
+        created_at=now,
+        updated_at=now,
+    )
+    Message.objects.filter(pk=message.pk).update(
+        draft_state="done",
+        draft_not_before=None,
+        credits_used=(message.credits_used or 0) + 1,
+        version=F("version") + 1,
+        updated_at=now,
+    )
+    record_audit(
+        "draft.proposed",
+        actor=actor,
+        object_type="draft",
+        object_id=draft_id,
+        account_id=message.account_id,
+        message_id=message.pk,
+        after={"text": answer.text, "kind": answer.kind.value, "model": answer.model},
+    )
+    return draft

@@ -1,0 +1,144 @@
+"""The way into the outbox: one row per decision of a person, however often it is clicked."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError
+from django.db.models import F
+
+from accounts.models import new_id
+from autores.mongo.transactions import is_in_transaction, run_in_transaction
+from mentions.models import (
+    UNSETTLED_STATES,
+    Draft,
+    Message,
+    MessageStatus,
+    Reply,
+    ReplyKind,
+    ReplyState,
+    record_audit,
+)
+from mentions.outbox.errors import OutboxRefusedError
+from mentions.outbox.preflight import check_reply
+
+MAX_KEY_LENGTH = 128
+
+
+def enqueue_reply(
+    message: Message,
+    *,
+    kind: str,
+    text: str,
+    requested_by: Any = None,
+    draft: Draft | None = None,
+    idempotency_key: str | None = None,
+    not_before: datetime | None = None,
+    now: datetime,
+) -> Reply:
+    """Make the outbox row, or return the one that this very request made before.
+
+    The same key gives the same row. Without a key, the same text for the same mention while it
+    is still under way is taken as a second click and gives the same row, too.
+
+    Raises OutboxRefusedError: with ``existing`` for a conflict (another reply stands, or the key
+    was used for something else), without for a text or a mention that cannot be answered.
+    """
+    text = text.strip()
+    kind = ReplyKind(kind).value
+    key = None
+    if idempotency_key:
+        if len(idempotency_key) > MAX_KEY_LENGTH or not idempotency_key.isprintable():
+            raise OutboxRefusedError(
+                "idempotency_key_invalid",
+                f"Idempotency-Key must be at most {MAX_KEY_LENGTH} printable characters.",
+            )
+        # Keys of different people never meet.
+        key = f"{requested_by.pk if requested_by else 'system'}:{idempotency_key}"
+        earlier = Reply.objects.filter(idempotency_key=key).first()
+        if earlier is not None:
+            return _same_request(earlier, message, kind, text)
+    standing = Reply.objects.filter(live_key=f"{message.pk}:{kind}").first()
+    if standing is not None:
+        return _second_click(standing, text, key)
+    preflight = check_reply(message, kind=kind, text=text, now=now)
+    if preflight.first_refusal is not None:
+        refusal = preflight.first_refusal
+        raise OutboxRefusedError(refusal.code, refusal.sentence)
+    try:
+        return run_in_transaction(
+            lambda: _insert(message, kind, text, requested_by, draft, key, not_before, now)
+        )
+    except IntegrityError:
+        if is_in_transaction():
+            # The caller's transaction is lost with this error: nothing can be read in it.
+            raise
+        # Somebody else was faster by milliseconds.
+        if key is not None:
+            earlier = Reply.objects.filter(idempotency_key=key).first()
+            if earlier is not None:
+                return _same_request(earlier, message, kind, text)
+        return _second_click(Reply.objects.get(live_key=f"{message.pk}:{kind}"), text, key)
+
+
+def _insert(
+    message: Message,
+    kind: str,
+    text: str,
+    requested_by: Any,
+    draft: Draft | None,
+    key: str | None,
+    not_before: datetime | None,
+    now: datetime,
+) -> Reply:
+    row_id = new_id()
+    reply = Reply.objects.create(
+        id=row_id,
+        message=message,
+        account_id=message.account_id,
+        draft=draft,
+        kind=kind,
+        live_key=f"{message.pk}:{kind}",
+        idempotency_key=key or row_id,
+        text=text,
+        not_before=not_before or now,
+        requested_by=requested_by,
+        created_at=now,
+        updated_at=now,
+    )
+    Message.objects.filter(
+        pk=message.pk, status__in=[MessageStatus.PENDING, MessageStatus.ERROR]
+    ).update(status=MessageStatus.PROCESSING, updated_at=now, version=F("version") + 1)
+    record_audit(
+        f"reply.queued.{kind}",
+        actor=requested_by.pk if requested_by else "system:outbox",
+        object_type="reply",
+        object_id=row_id,
+        account_id=message.account_id,
+        message_id=message.pk,
+        after={"text": text, "state": ReplyState.QUEUED.value},
+    )
+    return reply
+
+
+def _same_request(earlier: Reply, message: Message, kind: str, text: str) -> Reply:
+    if (earlier.message_id, earlier.kind, earlier.text) != (message.pk, kind, text):
+        raise OutboxRefusedError(
+            "idempotency_key_reused",
+            "This Idempotency-Key was used for another reply: use a new key for a new reply.",
+            existing=earlier,
+        )
+    return earlier
+
+
+def _second_click(standing: Reply, text: str, key: str | None) -> Reply:
+    if key is None and standing.state in UNSETTLED_STATES and standing.text == text:
+        return standing
+    if standing.state == ReplyState.SENT:
+        raise OutboxRefusedError(
+            "already_replied", "This mention was answered already.", existing=standing
+        )
+    raise OutboxRefusedError(
+        "reply_under_way",
+        "A reply to this mention is under way already: wait for it to be settled.",
+        existing=standing,
+    )

@@ -1,0 +1,141 @@
+"""Can this be sent? Asked before anyone types, and again before a row is made."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from accounts.models import AccountStatus, AppPause
+from autores.x.text import MAX_WEIGHTED_LENGTH, weighted_length
+from mentions.models import Message, Reply, ReplyKind, ReplyState
+
+# X documents no limit for v2; the former API took 10,000 characters.
+MAX_DM_LENGTH = 10_000
+_DM_SCOPES = frozenset({"dm.read", "dm.write"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``code`` never changes; ``sentence`` says what to do. A warning does not hinder a send."""
+
+    code: str
+    sentence: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The answer. ``weighted_length`` is None when no text was given."""
+
+    refusals: tuple[Refusal, ...]
+    weighted_length: int | None
+    max_weighted_length: int
+
+    @property
+    def can_send(self) -> bool:
+        return not any(not refusal.is_warning for refusal in self.refusals)
+
+    @property
+    def first_refusal(self) -> Refusal | None:
+        return next((item for item in self.refusals if not item.is_warning), None)
+
+
+def check_text(kind: str, text: str) -> tuple[tuple[Refusal, ...], int]:
+    """What is wrong with the text alone, and its length in X's units (DMs: characters)."""
+    limit = MAX_DM_LENGTH if kind == ReplyKind.DM else MAX_WEIGHTED_LENGTH
+    length = len(text) if kind == ReplyKind.DM else weighted_length(text)
+    found = []
+    if not text.strip():
+        found.append(Refusal("empty_text", "Write a text: it is empty."))
+    if any(ord(c) < 32 and c not in "\n\t" for c in text) or "\x7f" in text:
+        found.append(Refusal("control_characters", "The text holds control characters."))
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
+        found.append(Refusal("invalid_unicode", "The text holds half of a character."))
+    if length > limit:
+        found.append(
+            Refusal("text_too_long", f"The text counts {length} of at most {limit}: shorten it.")
+        )
+    return tuple(found), length
+
+
+def check_reply(
+    message: Message, *, kind: str, text: str | None = None, now: datetime
+) -> Preflight:
+    """Everything that would hinder (or might hinder) this reply, in the order a person can act."""
+    found: list[Refusal] = []
+    length = None
+    limit = MAX_DM_LENGTH if kind == ReplyKind.DM else MAX_WEIGHTED_LENGTH
+    if text is not None:
+        text_refusals, length = check_text(kind, text)
+        found.extend(text_refusals)
+    found.extend(_check_message(message, kind))
+    if message.account_id is not None:
+        found.extend(_check_account(message, kind, now))
+    existing = Reply.objects.filter(live_key=f"{message.pk}:{kind}").first()
+    if existing is not None:
+        found.append(
+            Refusal("already_replied", "This mention was answered already.")
+            if existing.state == ReplyState.SENT
+            else Refusal("reply_under_way", "A reply to this mention is under way already.")
+        )
+    elif kind == ReplyKind.PUBLIC and message.public_response and message.status == "replied":
+        found.append(
+            Refusal("already_replied", "This mention was answered before, by the former system.")
+        )
+    return Preflight(tuple(found), length, limit)
+
+
+def _check_message(message: Message, kind: str) -> list[Refusal]:
+    if message.account_id is None:
+        return [
+            Refusal(
+                "no_account",
+                "This mention belongs to no account yet: assign one before answering.",
+            )
+        ]
+    found = []
+    if kind == ReplyKind.PUBLIC:
+        if not message.reply_target_id.isdigit():
+            found.append(
+                Refusal("not_a_post", "This message was made by hand: there is no post on X.")
+            )
+        elif not message.is_replyable and message.kind != "legacy":
+            found.append(
+                Refusal(
+                    message.replyable_code or "not_replyable",
+                    message.replyable_reason or "X does not allow a reply to this post.",
+                    # X does not say whether a carried-along handle counts: let a person try.
+                    is_warning=message.replyable_code == "not_summoned",
+                )
+            )
+    elif not message.user.isdigit():
+        found.append(Refusal("no_recipient", "The author's X id is not known."))
+    return found
+
+
+def _check_account(message: Message, kind: str, now: datetime) -> list[Refusal]:
+    account = message.account
+    assert account is not None
+    found = []
+    if kind == ReplyKind.DM and account.scopes and not set(account.scopes) >= _DM_SCOPES:
+        missing = ", ".join(sorted(_DM_SCOPES - set(account.scopes)))
+        found.append(
+            Refusal(
+                "dm_scope_missing",
+                f"{account} did not grant {missing}: connect it again to send messages.",
+            )
+        )
+    if account.status == AccountStatus.TOKEN_EXPIRED:
+        found.append(Refusal("reconnect_needed", f"{account} must be connected again first."))
+    elif account.status == AccountStatus.PAUSED:
+        found.append(Refusal("account_paused", f"{account} is paused: resume it first."))
+    elif account.is_blocked(now=now):
+        found.append(
+            Refusal(
+                "account_rate_limited",
+                f"X lets {account} go on at {account.blocked_until:%H:%M} UTC: it will wait.",
+                is_warning=True,
+            )
+        )
+    pause = AppPause.current(now=now)
+    if pause is not None:
+        found.append(Refusal("app_paused", f"It will wait: {pause.reason}", is_warning=True))
+    return found

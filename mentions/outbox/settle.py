@@ -1,0 +1,203 @@
+"""The transitions of an outbox row: each one conditional update, with its audit entry.
+
+Every function returns True when the row was in the expected state and moved; False means that
+somebody else moved it first, and nothing was written.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F
+
+from autores.mongo.transactions import run_in_transaction
+from mentions.models import (
+    Message,
+    MessageStatus,
+    Reply,
+    ReplyKind,
+    ReplyState,
+    record_audit,
+)
+
+ACTOR = "system:outbox"
+
+
+def _move(
+    reply: Reply,
+    expected: dict[str, Any],
+    changes: dict[str, Any],
+    *,
+    now: datetime,
+    actor: str,
+    note: str = "",
+    message_changes: dict[str, Any] | None = None,
+) -> bool:
+    def move() -> bool:
+        matched = Reply.objects.filter(pk=reply.pk, **expected).update(updated_at=now, **changes)
+        if not matched:
+            return False
+        if message_changes is not None:
+            Message.objects.filter(pk=reply.message_id).update(
+                updated_at=now, version=F("version") + 1, **message_changes
+            )
+        state = str(changes["state"])
+        record_audit(
+            f"reply.{state}.{reply.kind}",
+            actor=actor,
+            object_type="reply",
+            object_id=reply.pk,
+            account_id=reply.account_id,
+            message_id=reply.message_id,
+            before={"state": str(reply.state)},
+            after={
+                name: value
+                for name, value in changes.items()
+                if name in {"x_post_id", "reason_code", "reason", "proof"} and value
+            }
+            | {"state": state},
+            note=note,
+        )
+        return True
+
+    is_moved = run_in_transaction(move)
+    if is_moved:
+        reply.refresh_from_db()
+    return is_moved
+
+
+def mark_sending(reply: Reply, *, now: datetime, lease: str, lease_until: datetime) -> bool:
+    """The claim: one sender, until ``lease_until``. The caller sends only if this is True."""
+    return _move(
+        reply,
+        {"state": ReplyState.QUEUED, "not_before__lte": now},
+        {
+            "state": ReplyState.SENDING,
+            "lease": lease,
+            "lease_until": lease_until,
+            "sending_at": now,
+            "attempts": F("attempts") + 1,
+        },
+        now=now,
+        actor=ACTOR,
+    )
+
+
+def mark_sent(
+    reply: Reply,
+    *,
+    x_post_id: str,
+    now: datetime,
+    lease: str | None = None,
+    proof: dict[str, Any] | None = None,
+    actor: str = ACTOR,
+) -> bool:
+    """X has it: confirmed by its answer (``lease`` is the sender's), or by reading it back."""
+    expected: dict[str, Any] = {"state__in": [ReplyState.SENDING, ReplyState.UNKNOWN]}
+    if lease is not None:
+        expected["lease"] = lease
+    message_changes: dict[str, Any] = {"status": MessageStatus.REPLIED}
+    if reply.kind == ReplyKind.PUBLIC:
+        message_changes["public_response"] = reply.text
+    else:
+        message_changes["dm_response"] = reply.text
+    return _move(
+        reply,
+        expected,
+        {
+            "state": ReplyState.SENT,
+            "x_post_id": x_post_id,
+            "sent_at": now,
+            "reason_code": "",
+            "reason": "",
+            "lease_until": None,
+            **({"proof": proof} if proof else {}),
+        },
+        now=now,
+        actor=actor,
+        message_changes=message_changes,
+    )
+
+
+def mark_unknown(
+    reply: Reply, *, code: str, sentence: str, now: datetime, lease: str, check_at: datetime
+) -> bool:
+    """The request left and no answer came: from here only reconciliation may go on."""
+    return _move(
+        reply,
+        {"state": ReplyState.SENDING, "lease": lease},
+        {
+            "state": ReplyState.UNKNOWN,
+            "reason_code": code,
+            "reason": sentence,
+            "lease_until": None,
+            "reconcile_attempts": 0,
+            "not_before": check_at,
+        },
+        now=now,
+        actor=ACTOR,
+    )
+
+
+def mark_queued_again(
+    reply: Reply,
+    *,
+    code: str,
+    sentence: str,
+    now: datetime,
+    delay: timedelta,
+    lease: str | None = None,
+    from_state: ReplyState = ReplyState.SENDING,
+    proof: dict[str, Any] | None = None,
+    actor: str = ACTOR,
+) -> bool:
+    """It certainly did not reach the public; it may be tried at ``now + delay``."""
+    expected: dict[str, Any] = {"state": from_state}
+    if lease is not None:
+        expected["lease"] = lease
+    return _move(
+        reply,
+        expected,
+        {
+            "state": ReplyState.QUEUED,
+            "reason_code": code,
+            "reason": sentence,
+            "not_before": now + delay,
+            "lease": "",
+            "lease_until": None,
+            **({"proof": proof} if proof else {}),
+        },
+        now=now,
+        actor=actor,
+    )
+
+
+def mark_failed(
+    reply: Reply,
+    *,
+    code: str,
+    sentence: str,
+    now: datetime,
+    from_state: ReplyState,
+    lease: str | None = None,
+    actor: str = ACTOR,
+    note: str = "",
+) -> bool:
+    """Terminal, with a sentence; the mention can be answered anew."""
+    expected: dict[str, Any] = {"state": from_state}
+    if lease is not None:
+        expected["lease"] = lease
+    return _move(
+        reply,
+        expected,
+        {
+            "state": ReplyState.FAILED,
+            "reason_code": code,
+            "reason": sentence,
+            "live_key": reply.pk,
+            "lease_until": None,
+        },
+        now=now,
+        actor=actor,
+        note=note,
+        message_changes={"status": MessageStatus.ERROR},
+    )

@@ -1,0 +1,304 @@
+"""What a person decides: claim, edit, submit, approve, reject, ignore.
+
+The only road from a draft to a reply. Every function is one conditional update with its audit
+entry; who may call it is checked by the API and the admin (accounts.permissions).
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError
+from django.db.models import F
+
+from autores.mongo.transactions import run_in_transaction
+from mentions.models import (
+    OPEN_DRAFT_STATES,
+    Draft,
+    DraftState,
+    Message,
+    MessageStatus,
+    Reply,
+    ReplyKind,
+    record_audit,
+)
+from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.errors import OutboxRefusedError
+from mentions.outbox.preflight import check_text
+
+
+class ReviewConflictError(Exception):
+    """The draft or the mention is not in a state that allows this (any more)."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        self.code = code
+        self.sentence = sentence
+        super().__init__(sentence)
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.sentence}"
+
+
+# -- mentions ---------------------------------------------------------------------------------
+
+
+def _move_message(
+    message: Message,
+    *,
+    to: MessageStatus,
+    from_states: tuple[MessageStatus, ...],
+    action: str,
+    user: Any,
+    now: datetime,
+    note: str = "",
+    **changes: Any,
+) -> Message:
+    def move() -> bool:
+        matched = Message.objects.filter(pk=message.pk, status__in=from_states).update(
+            status=to, updated_at=now, version=F("version") + 1, **changes
+        )
+        if matched:
+            record_audit(
+                action,
+                actor=user.pk,
+                object_type="message",
+                object_id=message.pk,
+                account_id=message.account_id,
+                message_id=message.pk,
+                before={"status": message.status},
+                after={"status": to.value},
+                note=note,
+            )
+        return bool(matched)
+
+    if not run_in_transaction(move):
+        message.refresh_from_db()
+        raise ReviewConflictError(
+            "wrong_status",
+            f"This mention is {message.status}: that is not possible now.",
+        )
+    message.refresh_from_db()
+    return message
+
+
+def claim_message(message: Message, *, user: Any, now: datetime) -> Message:
+    """Take a pending mention to work on it. Raises ReviewConflictError when someone has it."""
+    return _move_message(
+        message,
+        to=MessageStatus.PROCESSING,
+        from_states=(MessageStatus.PENDING, MessageStatus.ERROR),
+        action="message.claimed",
+        user=user,
+        now=now,
+        claimed_by=user.pk,
+        claimed_at=now,
+    )
+
+
+def release_message(message: Message, *, user: Any, now: datetime) -> Message:
+    """Give a claimed mention back."""
+    return _move_message(
+        message,
+        to=MessageStatus.PENDING,
+        from_states=(MessageStatus.PROCESSING,),
+        action="message.released",
+        user=user,
+        now=now,
+        claimed_by="",
+        claimed_at=None,
+    )
+
+
+def ignore_message(message: Message, *, user: Any, now: datetime, note: str = "") -> Message:
+    """Nothing is to be answered here."""
+    return _move_message(
+        message,
+        to=MessageStatus.IGNORED,
+        from_states=(MessageStatus.PENDING, MessageStatus.PROCESSING, MessageStatus.ERROR),
+        action="message.ignored",
+        user=user,
+        now=now,
+        note=note,
+    )
+
+
+def reopen_message(message: Message, *, user: Any, now: datetime) -> Message:
+    """Back to pending, from ignored or error."""
+    return _move_message(
+        message,
+        to=MessageStatus.PENDING,
+        from_states=(MessageStatus.IGNORED, MessageStatus.ERROR),
+        action="message.reopened",
+        user=user,
+        now=now,
+    )
+
+
+# -- drafts -----------------------------------------------------------------------------------
+
+
+def _move_draft(
+    draft: Draft,
+    *,
+    to: DraftState,
+    user: Any,
+    now: datetime,
+    version: int | None = None,
+    from_states: tuple[DraftState, ...] = OPEN_DRAFT_STATES,
+    note: str = "",
+    **changes: Any,
+) -> None:
+    def move() -> bool:
+        expected: dict[str, Any] = {"state__in": from_states}
+        if version is not None:
+            expected["version"] = version
+        matched = Draft.objects.filter(pk=draft.pk, **expected).update(
+            state=to, updated_at=now, version=F("version") + 1, **changes
+        )
+        if matched:
+            record_audit(
+                f"draft.{to.value}",
+                actor=user.pk,
+                object_type="draft",
+                object_id=draft.pk,
+                account_id=draft.account_id,
+                message_id=draft.message_id,
+                before={"state": str(draft.state), "text": draft.text},
+                after={"state": to.value, "text": changes.get("text", draft.text)},
+                note=note,
+            )
+        return bool(matched)
+
+    if not run_in_transaction(move):
+        current = Draft.objects.get(pk=draft.pk)
+        if version is not None and current.version != version:
+            raise ReviewConflictError(
+                "draft_changed",
+                "Somebody changed this draft meanwhile: look at it again before you decide.",
+            )
+        raise ReviewConflictError(
+            "draft_closed", f"This draft is {current.state}: it cannot be changed any more."
+        )
+    draft.refresh_from_db()
+
+
+def edit_draft(
+    draft: Draft, *, text: str, user: Any, now: datetime, version: int | None = None
+) -> Draft:
+    """Replace the text. A person's words are not gated, but must be sendable.
+
+    Raises OutboxRefusedError for a text that X cannot take, ReviewConflictError.
+    """
+    text = text.strip()
+    _refuse_unsendable(text)
+    _move_draft(
+        draft,
+        to=DraftState.EDITED,
+        user=user,
+        now=now,
+        version=version,
+        text=text,
+        violations=[],
+        kind="reply",
+    )
+    return draft
+
+
+def submit_draft(draft: Draft, *, user: Any, now: datetime, version: int | None = None) -> Draft:
+    """Ask an approver to send it."""
+    _refuse_ungated(draft)
+    _move_draft(
+        draft,
+        to=DraftState.SUBMITTED,
+        from_states=(DraftState.PROPOSED, DraftState.EDITED),
+        user=user,
+        now=now,
+        version=version,
+    )
+    return draft
+
+
+def reject_draft(
+    draft: Draft, *, user: Any, now: datetime, note: str = "", version: int | None = None
+) -> Draft:
+    """This text is not to be sent."""
+    _move_draft(
+        draft,
+        to=DraftState.REJECTED,
+        user=user,
+        now=now,
+        version=version,
+        note=note,
+        open_key=draft.pk,
+        decided_by=user,
+        decision_note=note,
+    )
+    return draft
+
+
+def approve_draft(
+    draft: Draft,
+    *,
+    user: Any,
+    now: datetime,
+    text: str | None = None,
+    version: int | None = None,
+    not_before: datetime | None = None,
+) -> Reply:
+    """Approve the draft, as it stands or with ``text`` in its place, and queue the reply.
+
+    Both or neither: the approval and the outbox row are one transaction.
+    Raises ReviewConflictError, OutboxRefusedError.
+    """
+    final = draft.text if text is None else text.strip()
+    if final == draft.text:
+        _refuse_ungated(draft)
+    _refuse_unsendable(final)
+
+    def approve() -> Reply:
+        _move_draft(
+            draft,
+            to=DraftState.APPROVED,
+            user=user,
+            now=now,
+            version=version,
+            open_key=draft.pk,
+            text=final,
+            decided_by=user,
+        )
+        return enqueue_reply(
+            draft.message,
+            kind=ReplyKind.PUBLIC,
+            text=final,
+            requested_by=user,
+            draft=draft,
+            not_before=not_before,
+            now=now,
+        )
+
+    try:
+        return run_in_transaction(approve)
+    except IntegrityError as error:
+        raise ReviewConflictError(
+            "reply_under_way", "Somebody else is answering this mention at this moment."
+        ) from error
+    finally:
+        draft.refresh_from_db()
+
+
+def _refuse_unsendable(text: str) -> None:
+    refusals, _ = check_text(ReplyKind.PUBLIC, text)
+    if refusals:
+        raise OutboxRefusedError(refusals[0].code, refusals[0].sentence)
+
+
+def _refuse_ungated(draft: Draft) -> None:
+    """The model's own words may carry a link or a promise that nobody allowed."""
+    if draft.kind != "reply" and not draft.text:
+        raise ReviewConflictError(
+            "draft_has_no_text", "The model proposes no reply here: write one, or ignore it."
+        )
+    if draft.violations:
+        sentences = " ".join(str(item["sentence"]) for item in draft.violations)
+        raise ReviewConflictError(
+            "draft_violates_rules", f"Edit this draft before it can be sent. {sentences}"
+        )

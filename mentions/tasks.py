@@ -1,0 +1,124 @@
+"""Celery's way into the stages. Tasks carry ids only; the rows are the queue.
+
+A task that is lost, run twice or run late changes nothing: each stage claims its row.
+"""
+
+import logging
+from collections.abc import Callable
+
+from celery import shared_task
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from accounts.errors import AccountsError
+from accounts.models import AccountStatus, AppPause, TwitterAccount
+from autores.x.errors import XError
+from mentions.drafting.queue import draft_wanted, find_wanted
+from mentions.ingest import poll
+from mentions.models import Reply
+from mentions.outbox.deliver import deliver_reply as deliver
+from mentions.outbox.deliver import find_due, recover_abandoned
+from mentions.outbox.reconcile import find_unknown
+from mentions.outbox.reconcile import reconcile_reply as reconcile
+
+logger = logging.getLogger(__name__)
+
+# An account in error is tried again: most errors pass. Those are for a person to end.
+_NOT_POLLED = (AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED)
+
+
+def _pollable_ids() -> list[str]:
+    if AppPause.current() is not None:
+        return []
+    return list(TwitterAccount.objects.exclude(status__in=_NOT_POLLED).values_list("pk", flat=True))
+
+
+@shared_task(name="mentions.poll_accounts")
+def poll_accounts() -> int:
+    """One task per account, so that one account's trouble stays its own."""
+    ids = _pollable_ids()
+    for account_id in ids:
+        poll_account.apply_async((account_id,), expires=300)
+    return len(ids)
+
+
+@shared_task(name="mentions.poll_account")
+def poll_account(account_id: str) -> None:
+    _read_account(account_id, poll.poll_account)
+
+
+@shared_task(name="mentions.sweep_accounts")
+def sweep_accounts() -> int:
+    ids = _pollable_ids()
+    for account_id in ids:
+        sweep_account.apply_async((account_id,), expires=1800)
+    return len(ids)
+
+
+@shared_task(name="mentions.sweep_account")
+def sweep_account(account_id: str) -> None:
+    _read_account(account_id, poll.sweep_account)
+
+
+def _read_account(account_id: str, read: Callable[..., poll.PollResult]) -> None:
+    account = TwitterAccount.objects.filter(pk=account_id).first()
+    if account is None:
+        return
+    try:
+        result = read(account, now=timezone.now())
+    except (XError, AccountsError) as error:
+        # Recorded on the account already; the next poll reads the same pages again.
+        logger.warning("account %s not read: %s", account_id, error.code)
+        return
+    for message_id in result.new_message_ids:
+        draft_message.apply_async((message_id,), expires=600)
+
+
+@shared_task(name="mentions.deliver_due_replies")
+def deliver_due_replies() -> int:
+    """What no task was nudged for, or whose time has come; and rows whose sender died."""
+    now = timezone.now()
+    recover_abandoned(now=now)
+    ids = find_due(now=now)
+    for reply_id in ids:
+        deliver_reply.apply_async((reply_id,), expires=60)
+    return len(ids)
+
+
+@shared_task(name="mentions.deliver_reply")
+def deliver_reply(reply_id: str) -> None:
+    deliver(reply_id, now=timezone.now())
+
+
+@shared_task(name="mentions.reconcile_unknown_replies")
+def reconcile_unknown_replies() -> int:
+    ids = find_unknown(now=timezone.now())
+    for reply_id in ids:
+        reconcile_reply.apply_async((reply_id,), expires=60)
+    return len(ids)
+
+
+@shared_task(name="mentions.reconcile_reply")
+def reconcile_reply(reply_id: str) -> None:
+    reconcile(reply_id, now=timezone.now())
+
+
+@shared_task(name="mentions.draft_new_mentions")
+def draft_new_mentions() -> int:
+    ids = find_wanted(now=timezone.now())
+    for message_id in ids:
+        draft_message.apply_async((message_id,), expires=60)
+    return len(ids)
+
+
+@shared_task(name="mentions.draft_message")
+def draft_message(message_id: str) -> None:
+    draft_wanted(message_id, now=timezone.now())
+
+
+def nudge_delivery(reply: Reply) -> None:
+    """Send the row now instead of at beat's next look. Without a broker, beat's look must do."""
+    try:
+        deliver_reply.apply_async((reply.pk,), expires=60, retry=False)
+    except (RedisError, OSError):
+        logger.warning("no broker to nudge the delivery of %s", reply.pk)
