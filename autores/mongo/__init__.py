@@ -1,1 +1,1 @@
-"""What the MongoDB backend of Django lacks: usable indexes, real transactions, fast reads, health."""
+"""What the MongoDB backend of Django lacks: indexes, transactions, reads, health."""

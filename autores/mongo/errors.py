@@ -17,7 +17,7 @@ class TransactionConflictError(MongoError):
 
 
 class CommitUnknownError(MongoError):
-    """The server never confirmed a commit; the writes may or may not be there. Not to be repeated blindly."""
+    """The server never confirmed a commit: the writes may be there, so do not repeat blindly."""
 
 
 class MongoUnavailableError(MongoError):

@@ -16,7 +16,7 @@ DEFAULT_TIMEOUT_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class ServerState:
-    """What the server says of itself. ``replica_set`` is None for a server that is not part of one."""
+    """What the server says of itself; ``replica_set`` is None if it is not part of one."""
 
     version: tuple[int, ...]
     replica_set: str | None
@@ -24,15 +24,15 @@ class ServerState:
     latency_ms: float
 
     def list_problems(self) -> list[str]:
-        """Sentences, each with what to do, on what keeps Autores from working; empty if all is well."""
+        """What keeps Autores from working, each a sentence with its remedy; empty if nothing does"""
         problems = []
         if self.version[:2] < MINIMUM_VERSION:
             found, least = (".".join(map(str, v)) for v in (self.version, MINIMUM_VERSION))
             problems.append(f"MongoDB is {found}; Autores needs {least} or later: upgrade it.")
         if self.replica_set is None:
             problems.append(
-                "MongoDB is not a replica set, so transactions do not work: start mongod with --replSet "
-                "and run rs.initiate(); one node is enough."
+                "MongoDB is not a replica set, so transactions do not work: start mongod with "
+                "--replSet and run rs.initiate(); one node is enough."
             )
         if not self.is_writable:
             problems.append(
@@ -85,7 +85,8 @@ def _run_admin_command(name: str, *, using: str, timeout_seconds: float) -> dict
         hosts = connection.settings_dict.get("HOST") or "localhost"
         raise MongoUnavailableError(
             f"MongoDB at {_without_credentials(hosts)} did not answer {name} within "
-            f"{timeout_seconds:g} s ({type(error).__name__}): check MONGODB_URL and that mongod runs."
+            f"{timeout_seconds:g} s ({type(error).__name__}): check MONGODB_URL and that mongod "
+            "runs."
         ) from error
 
 

@@ -67,9 +67,9 @@ class TTLIndex(Index):
                 f"TTLIndex needs seconds from 0 to {self._MAX_SECONDS}, got {seconds}."
             )
         self.seconds = seconds
-        super().__init__(*expressions, **kwargs)
-        if len(self.fields) != 1:
+        if expressions or len(kwargs.get("fields", ())) != 1:
             raise ValueError("TTLIndex needs exactly one field: MongoDB expires by a single date.")
+        super().__init__(**kwargs)
 
     def deconstruct(self) -> Any:
         path, args, kwargs = super().deconstruct()

@@ -48,7 +48,7 @@ class Plan:
 
     @property
     def is_index_scan(self) -> bool:
-        """Whether an index finds the documents, and nothing (a join included) reads a whole collection."""
+        """Whether an index finds the documents, and no join reads a whole collection either."""
         return (
             any(stage in _INDEX_STAGES for stage in self.stages)
             and not any(stage in _SCAN_STAGES for stage in self.stages)
@@ -67,10 +67,12 @@ def parse_plan(explanation: Mapping[str, Any], *, description: str = "") -> Plan
     indexes: list[str] = []
     keys = docs = scans = 0
     returned: int | None = None
-    parts = explanation.get("stages") or [explanation]
-    for part in parts:
+    # A find, or a pipeline that the query engine took over as a whole, has no list of stages.
+    is_pipeline = "stages" in explanation
+    for part in explanation["stages"] if is_pipeline else [explanation]:
         inner = part.get("$cursor", part)
-        name = next((key for key in part if key.startswith("$") and key != "$cursor"), None)
+        names = (key for key in part if key.startswith("$") and key != "$cursor")
+        name = next(names, None) if is_pipeline else None
         if name is not None:
             stages.append(name)
             # A join reports what it read next to itself.

@@ -24,6 +24,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """The connection of django-mongodb-backend, with index-ordered pipelines, planner-usable unique
     indexes, errors that have a text, and transactions that end clean when their commit fails."""
 
+    in_atomic_block: bool
     SchemaEditorClass = DatabaseSchemaEditor
     ops_class = DatabaseOperations
 
@@ -47,9 +48,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.is_rollback_only:
             self.rollback_mongo()
             raise TransactionManagementError(
-                "A block inside this transaction failed and its error was caught; MongoDB cannot undo "
-                "a part of a transaction, so all of it was rolled back. Let the error leave the "
-                "outermost atomic block."
+                "A block inside this transaction failed and its error was caught; MongoDB cannot "
+                "undo a part of a transaction, so all of it was rolled back. Let the error leave "
+                "the outermost atomic block."
             )
         self._commit_session(self.session)
         self._end_session()
@@ -83,7 +84,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # The server ends the transaction of a lost session by itself.
             if self.session is not None:
                 self._end_session()
-            self.run_on_commit = []
+            self.run_on_commit: list[Any] = []
 
     def rollback(self) -> None:
         """Called when a block of Django's own atomic fails, which undoes nothing on MongoDB."""
@@ -97,7 +98,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def run_and_clear_commit_hooks(self) -> None:
         # Django refuses to run them inside its own atomic, which means nothing here.
-        is_in_django_atomic, self.in_atomic_block = self.in_atomic_block, False
+        is_in_django_atomic = self.in_atomic_block
+        self.in_atomic_block = False
         try:
             super().run_and_clear_commit_hooks()
         finally:

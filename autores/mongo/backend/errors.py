@@ -23,7 +23,7 @@ _INDEX_NAME = re.compile(r" index: (\S+) dup key")
 
 
 def find_duplicate_key(error: BaseException | None) -> dict[str, Any] | None:
-    """The server's report of the first duplicate key in ``error``, or None if it is about another matter."""
+    """The server's report of the first duplicate key in ``error``; None if it has another cause."""
     if isinstance(error, BulkWriteError):
         reports = error.details.get("writeErrors", [])
         return next((r for r in reports if r.get("code") in _DUPLICATE_KEY_CODES), None)
@@ -33,7 +33,7 @@ def find_duplicate_key(error: BaseException | None) -> dict[str, Any] | None:
 
 
 def describe_duplicate_key(report: dict[str, Any], *, collection: str) -> str:
-    """``Duplicate key in collection users: index users_number_uniq (number).``, without the values."""
+    """``Duplicate key in collection users: index users_number_uniq (number).``; no values."""
     found = _INDEX_NAME.search(report.get("errmsg", ""))
     name = f"index {found.group(1)} " if found else ""
     keys = ", ".join(report.get("keyPattern", {})) or "keys unknown"
@@ -41,13 +41,13 @@ def describe_duplicate_key(report: dict[str, Any], *, collection: str) -> str:
 
 
 def describe_driver_error(error: PyMongoError, *, collection: str) -> str:
-    """Kind and code of ``error``; the server's own words may quote values, a lost connection's do not."""
+    """Kind and code of ``error``; the server's words may quote values, a connection's do not."""
     kind = type(error).__name__
     if isinstance(error, ConnectionFailure):
         return f"{kind} on collection {collection}: {error}"
     if isinstance(error, OperationFailure):
-        name = (error.details or {}).get("codeName", "")
-        return f"{kind} on collection {collection}: code {error.code} {name}".rstrip()
+        name = (error.details or {}).get("codeName", "unnamed")
+        return f"{kind} on collection {collection}: code {error.code} ({name})"
     return f"{kind} on collection {collection}"
 
 
@@ -66,7 +66,9 @@ def translate_error(error: BaseException, *, collection: str) -> DatabaseError |
     if (report := find_duplicate_key(cause)) is not None:
         text = describe_duplicate_key(report, collection=collection)
         described: DatabaseError = IntegrityError(text)
-        details = {key: report[key] for key in ("code", "keyPattern", "index") if key in report}
+        details: dict[str, Any] = {
+            key: report[key] for key in ("code", "keyPattern", "index") if key in report
+        }
         described.__cause__ = DuplicateKeyError(text, report.get("code", 11000), details)
         return described
     if not isinstance(cause, PyMongoError):
@@ -79,7 +81,7 @@ def translate_error(error: BaseException, *, collection: str) -> DatabaseError |
 
 @contextmanager
 def described_errors(collection: str) -> Iterator[None]:
-    """Raise ``DatabaseError`` and its kin with a text, in place of the driver's and of textless ones."""
+    """Raise ``DatabaseError`` and its kin with a text, for the driver's and textless errors."""
     failure: DatabaseError | None = None
     try:
         yield

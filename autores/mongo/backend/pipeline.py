@@ -98,7 +98,7 @@ class MongoQuery(StockMongoQuery):
         ]
 
     def _keeps_every_row(self, alias: str) -> bool:
-        """Whether the join yields exactly one row per row: outer, and on the other side's ``_id``."""
+        """Whether the join yields one row per row: outer, and on the other side's ``_id``."""
         join = self.query.alias_map[alias]
         if not isinstance(join, Join) or join.join_type != LOUTER:
             return False

@@ -14,6 +14,8 @@ from pymongo import IndexModel
 
 from autores.mongo.indexes import UniqueIndex
 
+from .errors import described_errors
+
 _SERVER_SET_OPTIONS = frozenset({"v", "ns", "key", "textIndexVersion", "2dsphereIndexVersion"})
 
 
@@ -58,6 +60,14 @@ class DatabaseSchemaEditor(StockSchemaEditor):
         self._dropped_early: set[tuple[str, str]] = set()
 
     # Creation
+
+    def create_model(self, model: type[Model]) -> None:
+        with described_errors(model._meta.db_table):
+            super().create_model(model)
+
+    def add_index(self, model: type[Model], index: Any, **kwargs: Any) -> None:
+        with described_errors((kwargs.get("parent_model") or model)._meta.db_table):
+            super().add_index(model, index, **kwargs)
 
     def add_constraint(
         self,
@@ -162,7 +172,7 @@ class DatabaseSchemaEditor(StockSchemaEditor):
     def _drop_shared_indexes(
         self, model: type[Model], old_field: Field, *, is_every_kind: bool, new_field: Field
     ) -> list[dict[str, Any]]:
-        """Drop the indexes that the field is part of but does not own; return what to build again."""
+        """Drop the indexes the field shares with others or Meta names; return what to rebuild."""
         table = model._meta.db_table
         named = {index.name for index in (*model._meta.indexes, *model._meta.constraints)}
         constraints = {
@@ -199,7 +209,7 @@ class DatabaseSchemaEditor(StockSchemaEditor):
     def _set_null_exceptions(
         self, model: type[Model], definition: dict[str, Any], old_field: Field, new_field: Field
     ) -> None:
-        """Make the unique index ``definition`` full or partial, as its fields may now be null or not."""
+        """Make ``definition`` full or partial, as the fields of the unique index now require."""
         by_column = {field.column: field for field in model._meta.local_concrete_fields}
         by_column.pop(old_field.column, None)
         by_column[new_field.column] = new_field
@@ -221,4 +231,5 @@ class DatabaseSchemaEditor(StockSchemaEditor):
     def _create_index(self, model: type[Model], definition: Mapping[str, Any]) -> None:
         options = {k: v for k, v in definition.items() if k not in _SERVER_SET_OPTIONS}
         index = IndexModel(definition["key"], **options)
-        self.get_collection(model._meta.db_table).create_indexes([index])
+        with described_errors(model._meta.db_table):
+            self.get_collection(model._meta.db_table).create_indexes([index])
