@@ -61,8 +61,10 @@ class Demo:
     def start(self) -> None:
         """Start every part in order; raises EmbeddedError, and then ``stop`` is still due."""
         self._settings = load_demo_settings(self._folder)
+        external = {"mongod": "MONGODB_URL", "valkey": "REDIS_URL"}
         for purpose in PREFERRED_PORTS:
-            self._ports[purpose] = self._reserve(purpose)
+            if not os.environ.get(external.get(purpose, "")):
+                self._ports[purpose] = self._reserve(purpose)
         mongodb_url, redis_url = self._start_databases()
         self._environ = self._list_environment(mongodb_url, redis_url)
         save_demo_settings(
