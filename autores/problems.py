@@ -15,7 +15,6 @@ from pymongo.errors import ConnectionFailure
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +35,9 @@ _TITLES = {
     428: "Precondition required",
     429: "Too many requests",
     500: "Internal error",
-    502: "X answered with an error",
+    502: "A service we depend on failed",
     503: "Unavailable",
-    504: "No answer from X",
+    504: "No answer in time",
 }
 
 
@@ -143,7 +142,6 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     if described is None:
         return None
     status_code, members, headers = described
-    set_rollback()
     response = Response(
         problem_document(status_code=status_code, **members), status=status_code, headers=headers
     )

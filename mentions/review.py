@@ -181,6 +181,42 @@ def _move_draft(
     draft.refresh_from_db()
 
 
+def write_draft(message: Message, *, text: str, user: Any, now: datetime) -> Draft:
+    """A person's own draft, where there is none. Raises as ``edit_draft`` does."""
+    text = text.strip()
+    _refuse_unsendable(text)
+
+    def write() -> Draft:
+        draft = Draft.objects.create(
+            message=message,
+            account_id=message.account_id,
+            open_key=message.pk,
+            state=DraftState.EDITED,
+            text=text,
+            original_text=text,
+            created_by=user,
+            created_at=now,
+            updated_at=now,
+        )
+        record_audit(
+            "draft.written",
+            actor=user.pk,
+            object_type="draft",
+            object_id=draft.pk,
+            account_id=message.account_id,
+            message_id=message.pk,
+            after={"text": text},
+        )
+        return draft
+
+    try:
+        return run_in_transaction(write)
+    except IntegrityError as error:
+        raise ReviewConflictError(
+            "draft_exists", "There is a draft already: look at the page again."
+        ) from error
+
+
 def edit_draft(
     draft: Draft, *, text: str, user: Any, now: datetime, version: int | None = None
 ) -> Draft:

@@ -10,7 +10,7 @@ from celery import shared_task
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from accounts.errors import AccountsError
+from accounts.errors import AccountError
 from accounts.models import AccountStatus, AppPause, TwitterAccount
 from autores.x.errors import XError
 from mentions.drafting.queue import draft_wanted, find_wanted
@@ -66,7 +66,7 @@ def _read_account(account_id: str, read: Callable[..., poll.PollResult]) -> None
         return
     try:
         result = read(account, now=timezone.now())
-    except (XError, AccountsError) as error:
+    except (XError, AccountError) as error:
         # Recorded on the account already; the next poll reads the same pages again.
         logger.warning("account %s not read: %s", account_id, error.code)
         return

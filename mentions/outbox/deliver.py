@@ -9,7 +9,7 @@ from accounts.clients import call_x
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.errors import AccountsError
+from accounts.errors import AccountError
 from autores.x.client import XClient
 from autores.x.errors import XError
 from mentions.models import Message, Reply, ReplyKind, ReplyState
@@ -78,7 +78,7 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
 
     try:
         x_post_id = call_x(reply.account, send)
-    except (XError, AccountsError) as error:
+    except (XError, AccountError) as error:
         _settle_failure(reply, error)
     else:
         mark_sent(reply, x_post_id=x_post_id, now=timezone.now(), lease=reply.lease)
@@ -86,7 +86,7 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
     return reply
 
 
-def _settle_failure(reply: Reply, error: XError | AccountsError) -> None:
+def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
     now = timezone.now()
     failure = Failure(
         code=error.code,

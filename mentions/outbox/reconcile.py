@@ -8,7 +8,7 @@ from typing import Any
 from accounts.clients import call_x
 from django.utils import timezone
 
-from accounts.errors import AccountsError
+from accounts.errors import AccountError
 from autores.x.client import XClient
 from autores.x.errors import XError
 from autores.x.ids import first_post_id_at
@@ -44,7 +44,7 @@ def reconcile_reply(reply_id: str, *, now: datetime) -> Reply | None:
             found, count = call_x(reply.account, lambda c: _find_dm(c, reply, message, since))
         else:
             found, count = call_x(reply.account, lambda c: _find_post(c, reply, message, since))
-    except (XError, AccountsError) as error:
+    except (XError, AccountError) as error:
         logger.warning("reconciling %s: %s", reply.pk, error.code)
         return reply
     now = timezone.now()

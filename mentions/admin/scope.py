@@ -1,0 +1,116 @@
+"""What each person sees and may do in the admin: by membership, as in the API."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.paginator import InfinitePaginator
+
+from accounts.models import Role, TwitterAccount
+from accounts.permissions import account_ids_visible_to, has_role
+
+
+def visible_account_ids(request: HttpRequest) -> list[str] | None:
+    """The person's accounts, read once per request; None means all."""
+    if not hasattr(request, "_visible_account_ids"):
+        request._visible_account_ids = account_ids_visible_to(request.user)
+    return request._visible_account_ids
+
+
+def account_names(request: HttpRequest) -> dict[str, str]:
+    """@name by account id, for the visible accounts: a list page then needs no join."""
+    if not hasattr(request, "_account_names"):
+        accounts = TwitterAccount.objects.all()
+        ids = visible_account_ids(request)
+        if ids is not None:
+            accounts = accounts.filter(pk__in=ids)
+        request._account_names = {account.pk: str(account) for account in accounts}
+    return request._account_names
+
+
+class AccountFilter(DropdownFilter):
+    """Only the person's own accounts are offered."""
+
+    title = "account"
+    parameter_name = "account"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin
+    ) -> Iterable[tuple[str, str]]:
+        return sorted(account_names(request).items(), key=lambda item: item[1].lower())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(account_id=self.value()) if self.value() else queryset
+
+
+class AccountScopedAdmin(ModelAdmin):
+    """A read-only list of rows that carry ``account_id``; subclasses add what may be done.
+
+    Staff see the rows of accounts they are members of; superusers see all, also those without
+    an account. Counting is left out: it would read the whole collection on each page.
+    """
+
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    list_per_page = 50
+    list_disable_select_all = True
+    list_fullwidth = True
+    compressed_fields = True
+    account_field: ClassVar[str] = "account_id"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        queryset = super().get_queryset(request)
+        ids = visible_account_ids(request)
+        return queryset if ids is None else queryset.filter(**{f"{self.account_field}__in": ids})
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        ids = visible_account_ids(request)
+        return bool(request.user.is_active and request.user.is_staff and (ids is None or ids))
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # get_queryset has already narrowed to what the person may see.
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def may(self, request: HttpRequest, obj: Any, role: Role) -> bool:
+        """Whether the person holds ``role`` on the row's account."""
+        if request.user.is_superuser:
+            return True
+        account_id = getattr(obj, self.account_field)
+        return bool(account_id) and has_role(request.user, account_id, role)
+
+
+class SuperuserOnlyAdmin(ModelAdmin):
+    """Records for operators: seen by superusers, changed by nobody."""
+
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    list_per_page = 50
+    list_fullwidth = True
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
