@@ -25,10 +25,12 @@ from autores.embedded.mongod import find_mongod, start_mongod
 from autores.embedded.ports import LOOPBACK, PortReservation, reserve_port
 from autores.embedded.processes import Child, Group
 from autores.embedded.valkey import find_valkey, start_valkey
+from autores.sandbox.world import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFERRED_PORTS = {"web": 8000, "sandbox": 8090, "mongod": 27117, "valkey": 6390}
 DATABASE = "autores_demo"
+CALLBACK_PATH = "/api/v1/auth/twitter/callback"
 MENTION_EVERY_SECONDS = 20
 POLLING_MINUTES = "0.25"
 # A part that ends again this soon after its restart is broken, not unlucky.
@@ -167,9 +169,9 @@ class Demo:
         return mongodb_url, redis_url
 
     def _list_environment(self, mongodb_url: str, redis_url: str) -> dict[str, str]:
-        callback = f"{self.web_url}/api/v1/auth/twitter/callback"
         return {
             **os.environ,
+            "NO_PROXY": f"{LOOPBACK},localhost,{os.environ.get('NO_PROXY', '')}",
             # Real credentials in .env have no business here.
             "AUTORES_DOTENV": "",
             "PYTHONUNBUFFERED": "1",
@@ -183,9 +185,9 @@ class Demo:
             "X_AUTHORIZE_URL": f"{self.sandbox_url}/i/oauth2/authorize",
             "OPENAI_BASE_URL": f"{self.sandbox_url}/v1",
             "OPENAI_API_KEY": "sandbox",
-            "TWITTER_CLIENT_ID": "demo-client",
-            "TWITTER_CLIENT_SECRET": "demo-client-secret",
-            "TWITTER_CALLBACK_URL": callback,
+            "TWITTER_CLIENT_ID": Options.client_id,
+            "TWITTER_CLIENT_SECRET": Options.client_secret,
+            "TWITTER_CALLBACK_URL": f"{self.web_url}{CALLBACK_PATH}",
             "TWITTER_POLLING_INTERVAL": POLLING_MINUTES,
             "BACKEND_CORS_ORIGINS": f'["{self.web_url}"]',
         }
@@ -238,6 +240,7 @@ class Demo:
                 *("--port", str(port)),
                 *("--data", str(self._folder / "sandbox.sqlite")),
                 *("--autopilot", str(MENTION_EVERY_SECONDS)),
+                *("--callback", f"{self.web_url}{CALLBACK_PATH}"),
             ],
             lambda child: _answers(f"{self.sandbox_url}/_sandbox/health"),
         )
@@ -342,10 +345,12 @@ def _say(sentence: str) -> None:
 
 
 def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=2).ok
-    except requests.RequestException:
-        return False
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy has no business on loopback
+        try:
+            return session.get(url, timeout=2).ok
+        except requests.RequestException:
+            return False
 
 
 @contextlib.contextmanager

@@ -1,11 +1,13 @@
 """Connect the demo's X accounts as a person would: through the whole OAuth flow, over HTTP."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
 import requests
 
 from autores.embedded.errors import EmbeddedError
+from autores.sandbox.control import SandboxControl, SandboxControlError
 
 TIMEOUT_SECONDS = 20.0
 
@@ -29,12 +31,19 @@ def connect_accounts(*, web_url: str, sandbox_url: str, username: str, password:
 
     Raises EmbeddedError with the call that was refused and its answer.
     """
-    with requests.Session() as session:
+    control = SandboxControl(sandbox_url)
+    with requests.Session() as session, closing(control):
+        session.trust_env = False  # a proxy has no business on loopback
         token = _sign_in(session, web_url=web_url, username=username, password=password)
-        return [
-            _connect(session, account, web_url=web_url, sandbox_url=sandbox_url, token=token)
-            for account in ACCOUNTS
-        ]
+        handles = []
+        for account in ACCOUNTS:
+            try:
+                control.create_user(account.username, name=account.name, receives_your_dm=True)
+                control.set_consent(username=account.username)
+            except SandboxControlError as error:
+                raise EmbeddedError(f"The sandbox refused: {error}") from error
+            handles.append(_connect(session, account, web_url=web_url, token=token))
+        return handles
 
 
 def _sign_in(session: requests.Session, *, web_url: str, username: str, password: str) -> str:
@@ -50,22 +59,8 @@ def _sign_in(session: requests.Session, *, web_url: str, username: str, password
     return token
 
 
-def _connect(
-    session: requests.Session, account: DemoAccount, *, web_url: str, sandbox_url: str, token: str
-) -> str:
+def _connect(session: requests.Session, account: DemoAccount, *, web_url: str, token: str) -> str:
     bearer = {"Authorization": f"Bearer {token}"}
-    _call(
-        session,
-        "POST",
-        f"{sandbox_url}/_sandbox/users",
-        json={"username": account.username, "name": account.name, "receives_your_dm": True},
-    )
-    _call(
-        session,
-        "POST",
-        f"{sandbox_url}/_sandbox/consent",
-        json={"username": account.username, "decision": "approve"},
-    )
     started = _call(session, "POST", f"{web_url}/api/v1/auth/twitter/authorize", headers=bearer)
     consent_url = started.json()["authorization_url"]
     # One hop at a time: the token goes to our own callback, and never to the consent page.

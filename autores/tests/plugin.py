@@ -7,11 +7,15 @@ first test needs one, so that a run of pure tests does not pay for them.
 
 import atexit
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from autores.tests.services import TestServices
+
+if TYPE_CHECKING:
+    from autores.sandbox.server import RunningSandbox
 
 _DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "admin_user", "admin_client"}
 _SERVICE_FIXTURES = {"services", "mongodb_url", "valkey_url", "child_environ"}
@@ -74,6 +78,22 @@ def child_environ(services: TestServices, transactional_db: None) -> dict[str, s
     from django.db import connection
 
     return {**os.environ, "MONGODB_DB_NAME": str(connection.settings_dict["NAME"])}
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> "Iterator[RunningSandbox]":
+    """The stand-in X and OpenAI, serving where this run's settings look for them."""
+    from autores.sandbox.server import start_in_thread
+
+    with start_in_thread(port=_services.sandbox_port.release()) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(running_sandbox: "RunningSandbox") -> "RunningSandbox":
+    """The sandbox without users, posts, tokens, faults or calls; script it by ``.control``."""
+    running_sandbox.control.reset()
+    return running_sandbox
 
 
 def _needs_services(item: pytest.Item) -> bool:

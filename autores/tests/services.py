@@ -76,9 +76,10 @@ class TestServices:
             "MONGODB_DB_NAME": "autores",
             "REDIS_URL": self.redis_url,
             "BACKEND_CORS_ORIGINS": '["http://localhost:3000"]',
-            "TWITTER_CLIENT_ID": "test-client",
-            "TWITTER_CLIENT_SECRET": "test-client-secret",
-            "TWITTER_CALLBACK_URL": "http://testserver/api/v1/auth/twitter/callback",
+            # The sandbox's own defaults.
+            "TWITTER_CLIENT_ID": "sandbox-client",
+            "TWITTER_CLIENT_SECRET": "sandbox-secret",
+            "TWITTER_CALLBACK_URL": "http://127.0.0.1:8000/api/v1/auth/twitter/callback",
             "X_API_BASE_URL": self.sandbox_url,
             "X_AUTHORIZE_URL": f"{self.sandbox_url}/i/oauth2/authorize",
             "OPENAI_BASE_URL": f"{self.sandbox_url}/v1",
