@@ -24,7 +24,7 @@ class ServerState:
     latency_ms: float
 
     def list_problems(self) -> list[str]:
-        """What keeps Autores from working, each a sentence with its remedy; empty if nothing does"""
+        """What keeps Autores from working, each with its remedy; empty if nothing does."""
         problems = []
         if self.version[:2] < MINIMUM_VERSION:
             found, least = (".".join(map(str, v)) for v in (self.version, MINIMUM_VERSION))

@@ -28,6 +28,7 @@ _INDEX_STAGES = frozenset(
     }
 )
 _SCAN_STAGES = frozenset({"COLLSCAN"})
+_SCANNING_JOINS = frozenset({"NestedLoopJoin", "HashJoin"})
 _SORT_STAGES = frozenset({"SORT", "$sort", "sort"})
 
 
@@ -110,9 +111,8 @@ def _collect(node: Mapping[str, Any], stages: list[str], indexes: list[str]) -> 
         stages.append(name)
     if isinstance(index := node.get("indexName"), str):
         indexes.append(index)
-    if (
-        node.get("strategy") == "NestedLoopJoin"
-    ):  # a $lookup without an index, run by the slot-based engine
+    # A $lookup run by the slot-based engine tells a scan of the other side by this alone.
+    if node.get("strategy") in _SCANNING_JOINS:
         stages.append("COLLSCAN")
     for child in node.values():
         if isinstance(child, Mapping):

@@ -1,0 +1,98 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection
+
+from autores.mongo.plans import parse_plan
+from autores.mongo.reads import explain_find, find_page
+from autores.mongo.transactions import atomic
+from autores.tests.mongo.app.models import Order, Shop
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def orders(mongo_app: None) -> None:
+    Order.objects.bulk_create(
+        Order(
+            id=f"o{n:02}",
+            shop_id="s",
+            status="new" if n % 2 else "done",
+            amount=n,
+            created_at=START + timedelta(minutes=n),
+            reference=f"r{n}",
+        )
+        for n in range(30)
+    )
+
+
+def ids(documents: list[dict[str, Any]]) -> list[str]:
+    return [document["_id"] for document in documents]
+
+
+def test_page_is_the_one_of_the_orm_when_filtered_sorted_and_sliced(orders: None) -> None:
+    queryset = Order.objects.filter(status="new").order_by("-created_at")[3:8]
+
+    page = find_page(Order, filter={"status": "new"}, sort={"created_at": -1}, skip=3, limit=5)
+
+    assert ids(page) == [order.pk for order in queryset]
+    assert page[0]["created_at"] == queryset[0].created_at
+
+
+def test_page_has_only_the_projection_when_given(orders: None) -> None:
+    page = find_page("mongo_app_order", limit=2, sort=[("_id", 1)], projection={"amount": 1})
+
+    assert page == [{"_id": "o00", "amount": 0}, {"_id": "o01", "amount": 1}]
+
+
+def test_page_is_short_or_empty_when_there_are_no_more_rows(orders: None) -> None:
+    assert len(find_page(Order, skip=28, limit=10)) == 2
+    assert find_page(Order, filter={"status": "unheard of"}, limit=10) == []
+
+
+def test_page_is_complete_when_it_exceeds_one_answer(mongo_app: None) -> None:
+    size = 6 * 2**20
+    connection.database[Shop._meta.db_table].insert_many(
+        {"_id": f"s{n}", "name": str(n) * size, "number": n} for n in range(4)
+    )
+
+    page = find_page(Shop, sort={"number": 1}, limit=4)
+
+    assert [len(document["name"]) for document in page] == [size] * 4
+
+
+def test_page_has_uncommitted_rows_when_read_in_their_transaction(mongo_app: None) -> None:
+    with atomic():
+        Shop.objects.create(id="a", name="a", number=1)
+        inside = find_page(Shop, limit=1)
+        outside = connection.database[Shop._meta.db_table].find_one()
+
+    assert ids(inside) == ["a"]
+    assert outside is None
+
+
+def test_plan_uses_the_hinted_index_when_given(orders: None) -> None:
+    query: dict[str, Any] = {"filter": {"status": "new"}, "sort": {"created_at": -1}, "limit": 5}
+
+    free = parse_plan(explain_find(Order, **query))
+    hinted = parse_plan(explain_find(Order, **query, hint="order_created"))
+
+    assert free.indexes == ("order_status_created",)
+    assert hinted.indexes == ("order_created",)
+    assert (free.has_sort, free.docs_examined, free.returned) == (False, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"), [({"limit": 0}, "limit"), ({"limit": 1, "skip": -1}, "skip")]
+)
+def test_page_is_refused_when_its_bounds_make_no_sense(
+    bounds: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        find_page("mongo_app_order", **bounds)
+
+
+def test_error_is_djangos_when_the_server_refuses(orders: None) -> None:
+    with pytest.raises(DatabaseError, match="mongo_app_order: code 2 "):
+        find_page(Order, filter={"$nonsense": 1}, limit=1)
