@@ -3,8 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
+from drf_spectacular.views import (
+    SpectacularJSONAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerView,
+)
 
 from autores.observability import health
+from autores.routes import both_slashes
 
 admin.site.site_title = admin.site.site_header = "Autores"
 
@@ -14,6 +20,13 @@ urlpatterns = [
     path("readyz", health.ready),
     path("admin/", admin.site.urls),
     re_path(r"^admin$", RedirectView.as_view(pattern_name="admin:index")),
+    *both_slashes("api/v1/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    *both_slashes(
+        "api/v1/docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="api-docs"
+    ),
+    *both_slashes(
+        "api/v1/redoc", SpectacularRedocView.as_view(url_name="openapi"), name="api-redoc"
+    ),
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("mentions.api.urls")),
 ]

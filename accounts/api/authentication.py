@@ -1,0 +1,162 @@
+"""Who is calling: the API's own access token (JWT), or a personal token of a script."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from hmac import compare_digest
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import status
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts.models import PersonalToken, User
+from autores.problems import ApiProblem
+
+PERSONAL_PREFIX = "atr_"
+_CHALLENGE = 'Bearer realm="api"'
+# Part of the session hash, which changes with the password: old access tokens end with it.
+_EPOCH_CLAIM = "epoch"
+_EPOCH_LENGTH = 24
+_LAST_USED_STEP = timedelta(minutes=1)
+
+
+class SignInProblem(ApiProblem, AuthenticationFailed):
+    """A refusal that DRF answers with 401 and WWW-Authenticate."""
+
+    def __init__(self, code: str, detail: str, **members: Any) -> None:
+        super().__init__(code, detail, status_code=status.HTTP_401_UNAUTHORIZED, **members)
+
+
+def issue_access_token(user: User) -> str:
+    """A signed access token; it ends after ACCESS_TOKEN_EXPIRE_MINUTES, or with the password."""
+    token = AccessToken.for_user(user)
+    token[_EPOCH_CLAIM] = _epoch_of(user)
+    return str(token)
+
+
+class AccessTokenAuthentication(JWTAuthentication):
+    """``Authorization: Bearer <JWT>``."""
+
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+        if _read_personal_token(request) is not None:
+            return None
+        try:
+            return super().authenticate(request)
+        except InvalidToken:
+            raise SignInProblem(
+                "token_not_valid", "The access token is expired or not valid. Sign in again."
+            ) from None
+        except SignInProblem:
+            raise
+        except AuthenticationFailed as error:
+            raise SignInProblem("bad_authorization_header", str(error.detail)) from None
+
+    def get_user(self, validated_token: Any) -> User:
+        user = User.objects.filter(pk=str(validated_token.get("sub", ""))).first()
+        if user is None or not user.is_active:
+            raise SignInProblem("person_inactive", "This person may not sign in any more.")
+        if not compare_digest(str(validated_token.get(_EPOCH_CLAIM, "")), _epoch_of(user)):
+            raise SignInProblem("token_not_valid", "The password was changed since. Sign in again.")
+        return user
+
+    def authenticate_header(self, request: Request) -> str:
+        return _CHALLENGE
+
+
+class PersonalTokenAuthentication(BaseAuthentication):
+    """``Authorization: Bearer atr_…`` or ``Authorization: Token atr_…``."""
+
+    def authenticate(self, request: Request) -> tuple[User, PersonalToken] | None:
+        value = _read_personal_token(request)
+        if value is None:
+            return None
+        now = timezone.now()
+        token = PersonalToken.objects.filter(pk=digest_personal_token(value)).first()
+        if token is None or token.revoked_at is not None:
+            raise SignInProblem(
+                "token_not_valid", "This personal token does not exist or was revoked."
+            )
+        if token.expires_at is not None and token.expires_at <= now:
+            raise SignInProblem("token_expired", "This personal token expired. Make a new one.")
+        user = User.objects.filter(pk=token.user_id).first()
+        if user is None or not user.is_active:
+            raise SignInProblem("person_inactive", "This person may not sign in any more.")
+        _record_use(token, now=now)
+        return user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return _CHALLENGE
+
+
+def create_personal_token(
+    user: User, *, name: str, expires_at: datetime | None = None
+) -> tuple[PersonalToken, str]:
+    """The stored token and its value, which exists nowhere else and cannot be shown again."""
+    value = PERSONAL_PREFIX + secrets.token_urlsafe(32)
+    token = PersonalToken.objects.create(
+        digest=digest_personal_token(value),
+        user=user,
+        name=name,
+        prefix=value[: len(PERSONAL_PREFIX) + 4],
+        expires_at=expires_at,
+    )
+    return token, value
+
+
+def digest_personal_token(value: str) -> str:
+    # 256 random bits need no slow hash: there is nothing to guess.
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def _read_personal_token(request: Request) -> str | None:
+    parts = get_authorization_header(request).split()
+    if len(parts) != 2 or parts[0].lower() not in (b"bearer", b"token"):
+        return None
+    if parts[0].lower() == b"bearer" and not parts[1].startswith(PERSONAL_PREFIX.encode()):
+        return None
+    return parts[1].decode("latin-1")
+
+
+def _record_use(token: PersonalToken, *, now: datetime) -> None:
+    if token.last_used_at is not None and now - token.last_used_at < _LAST_USED_STEP:
+        return
+    is_due = Q(last_used_at=None) | Q(last_used_at__lte=now - _LAST_USED_STEP)
+    PersonalToken.objects.filter(is_due, pk=token.pk).update(last_used_at=now)
+
+
+def _epoch_of(user: User) -> str:
+    return user.get_session_auth_hash()[:_EPOCH_LENGTH]
+
+
+class AccessTokenScheme(OpenApiAuthenticationExtension):
+    target_class = AccessTokenAuthentication
+    name = "accessToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "From POST /api/v1/auth/token, or from connecting an X account.",
+        }
+
+
+class PersonalTokenScheme(OpenApiAuthenticationExtension):
+    target_class = PersonalTokenAuthentication
+    name = "personalToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "atr_…",
+            "description": "A token for scripts, from POST /api/v1/auth/tokens.",
+        }
