@@ -67,7 +67,7 @@ class SkippedRow:
 
 Outcome = MappedRow | RejectedRow | SkippedRow
 
-USER_COMPARED = ("twitter_id", "access_token", "refresh_token", "token_expires_at", "created_at")
+USER_COMPARED = ("twitter_id", "access_token", "refresh_token", "token_expires_at")
 MESSAGE_COMPARED = (
     "account_id",
     "timestamp",
@@ -162,9 +162,7 @@ def map_message(row: RawRow, *, account_id: str | None) -> Outcome:
     if not _POST_ID.fullmatch(key):
         reader.notes.append("messages.id that is no X post id, kept")
     values.update(_judge_replyable(key, account_id=account_id))
-    return MappedRow(
-        key=key, values=values, compared=MESSAGE_COMPARED, notes=tuple(reader.notes)
-    )
+    return MappedRow(key=key, values=values, compared=MESSAGE_COMPARED, notes=tuple(reader.notes))
 
 
 def map_oauth_state(row: RawRow, *, now: datetime) -> Outcome:

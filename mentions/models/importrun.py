@@ -11,7 +11,7 @@ from accounts.models import StringKeyModel
 class ImportRun(StringKeyModel):
     """One run of ``migrate_from_mysql``: what it was asked, and what it counted.
 
-    ``state``: running (or killed), done, incomplete (rejects, conflicts or differing counts), failed.
+    ``state``: running (or killed), done, incomplete (rejects, conflicts, differing counts), failed.
     """
 
     started_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -1,0 +1,110 @@
+"""The legacy tables as the former system declared them, and how a deployed database differs.
+
+Pure: the schema's description comes in, sentences go out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """``column_type`` is MySQL's spelling without the display width of integers."""
+
+    name: str
+    column_type: str
+    is_nullable: bool
+    data_type: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    key: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a deployed table has otherwise; ``column`` is empty for the table itself."""
+
+    table: str
+    column: str
+    what: str
+
+    def __str__(self) -> str:
+        name = f"{self.table}.{self.column}" if self.column else self.table
+        return f"{name}: {self.what}"
+
+
+def _required(name: str, column_type: str) -> Column:
+    return Column(name, column_type, is_nullable=False)
+
+
+def _optional(name: str, column_type: str) -> Column:
+    return Column(name, column_type, is_nullable=True)
+
+
+USERS = Table(
+    "users",
+    "id",
+    (
+        _required("id", "varchar(36)"),
+        _required("twitter_id", "varchar(255)"),
+        _required("access_token", "varchar(255)"),
+        _required("refresh_token", "varchar(255)"),
+        _required("token_expires_at", "datetime"),
+        _optional("created_at", "datetime"),
+        _optional("updated_at", "datetime"),
+    ),
+)
+MESSAGES = Table(
+    "messages",
+    "id",
+    (
+        _required("id", "varchar(36)"),
+        _required("timestamp", "datetime"),
+        _required("user", "varchar(255)"),
+        _required("text", "text"),
+        _required("status", "varchar(50)"),
+        _optional("public_response", "text"),
+        _optional("dm_response", "text"),
+        _optional("credits_used", "int"),
+        _optional("redirected", "tinyint"),
+        _optional("created_at", "datetime"),
+        _optional("updated_at", "datetime"),
+    ),
+)
+OAUTH_STATES = Table(
+    "oauth_states",
+    "state",
+    (
+        _required("state", "varchar(255)"),
+        _required("code_verifier", "varchar(255)"),
+        _required("created_at", "datetime"),
+    ),
+)
+# Accounts first: messages refer to them.
+TABLES = (USERS, MESSAGES, OAUTH_STATES)
+
+
+def compare_columns(
+    table: Table, found: Mapping[str, Column]
+) -> tuple[list[str], list[Difference]]:
+    """Names of missing columns, and what else differs (extra, retyped, nullable)."""
+    missing = [column.name for column in table.columns if column.name not in found]
+    differences = []
+    expected = {column.name: column for column in table.columns}
+    for name, column in found.items():
+        wanted = expected.get(name)
+        if wanted is None:
+            what = f"extra column ({column.column_type}), not taken over"
+            differences.append(Difference(table.name, name, what))
+            continue
+        if column.column_type != wanted.column_type:
+            what = f"is {column.column_type} instead of {wanted.column_type}"
+            differences.append(Difference(table.name, name, what))
+        if column.is_nullable and not wanted.is_nullable:
+            what = "may be NULL here; such rows are refused"
+            differences.append(Difference(table.name, name, what))
+    return missing, differences

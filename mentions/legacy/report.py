@@ -1,0 +1,210 @@
+"""What an import did, for a person and as JSON. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# What may become of a row; each row is counted once.
+OUTCOMES = (
+    "created",
+    "updated",
+    "unchanged",
+    "kept",
+    "deleted_here",
+    "conflicts",
+    "rejected",
+    "skipped",
+)
+_MEANINGS = {
+    "kept": "changed here since the import, and not there: left as they are",
+    "deleted_here": "deleted here since the import: not brought back",
+    "conflicts": "not written, the document here stays as it is",
+    "rejected": "cannot be taken over",
+    "skipped": "left behind on purpose",
+}
+# A report with a million lines helps nobody; the rejects themselves are all kept.
+_LISTED = 50
+
+
+@dataclass
+class TableReport:
+    """One table's counts. ``in_mongodb`` is None until it was counted, and in a dry run."""
+
+    table: str
+    in_mysql: int = 0
+    # A key that lets its bearer in is never printed as a whole.
+    has_secret_keys: bool = False
+    in_mongodb: int | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    conflicts: list[tuple[str, str]] = field(default_factory=list)
+    rejects: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)
+    unexplained_count: int = 0
+    # Keys of rows that have no document, and are known not to.
+    absent: set[str] = field(default_factory=set)
+
+    def count(self, outcome: str, key: str) -> None:
+        if outcome not in OUTCOMES:
+            raise ValueError(f"Unknown outcome {outcome!r}.")
+        self.counts[outcome] += 1
+        if outcome in {"deleted_here", "rejected", "skipped"}:
+            self.absent.add(key)
+
+    def add_conflict(self, key: str, reason: str, *, is_absent: bool = False) -> None:
+        self.count("conflicts", key)
+        if is_absent:
+            self.absent.add(key)
+        if len(self.conflicts) < _LISTED:
+            self.conflicts.append((self._show(key), reason))
+
+    def add_reject(self, key: str, reasons: tuple[str, ...]) -> None:
+        self.count("rejected", key)
+        if len(self.rejects) < _LISTED:
+            self.rejects.append((self._show(key), reasons))
+
+    def add_missing(self, key: str) -> None:
+        """A row of MySQL that is not in MongoDB: counted unless it is known why."""
+        if key not in self.absent:
+            self.unexplained_count += 1
+            if len(self.unexplained) < _LISTED:
+                self.unexplained.append(self._show(key))
+
+    def _show(self, key: str) -> str:
+        return f"{key[:8]}…" if self.has_secret_keys else key
+
+    @property
+    def changes(self) -> int:
+        return self.counts["created"] + self.counts["updated"]
+
+    @property
+    def is_complete(self) -> bool:
+        return not (
+            self.counts["rejected"]
+            or self.counts["conflicts"]
+            or self.unexplained_count
+            or sum(self.counts.values()) != self.in_mysql
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "in_mysql": self.in_mysql,
+            "in_mongodb": self.in_mongodb,
+            **{name: self.counts[name] for name in OUTCOMES},
+            "notes": dict(self.notes),
+            "conflict_list": [{"id": key, "reason": reason} for key, reason in self.conflicts],
+            "reject_list": [{"id": key, "reasons": list(why)} for key, why in self.rejects],
+            "missing": self.unexplained_count,
+            "missing_list": self.unexplained,
+        }
+
+
+@dataclass
+class ImportReport:
+    """The whole run. ``attribution`` says whose the messages became."""
+
+    source: str
+    is_dry_run: bool
+    tables: list[TableReport] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    attribution: str = ""
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def changes(self) -> int:
+        return sum(table.changes for table in self.tables)
+
+    @property
+    def is_complete(self) -> bool:
+        """True when every legacy row is accounted for without a person's help."""
+        return all(table.is_complete for table in self.tables)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "is_dry_run": self.is_dry_run,
+            "is_complete": self.is_complete,
+            "changes": self.changes,
+            "attribution": self.attribution,
+            "differences": self.differences,
+            "warnings": self.warnings,
+            "seconds": round(self.seconds, 1),
+            "tables": {table.table: table.to_json() for table in self.tables},
+        }
+
+    def render(self) -> str:
+        """The report for a terminal."""
+        verb = "would be " if self.is_dry_run else ""
+        lines = [f"{'Dry run: nothing was written. ' if self.is_dry_run else ''}From {self.source}"]
+        if self.attribution:
+            lines.append(f"Messages belong to {self.attribution}.")
+        if self.differences:
+            lines += ["", "The legacy schema differs from the known one:"]
+            lines += [f"  {difference}" for difference in self.differences]
+        lines += ["", *self._render_counts()]
+        for table in self.tables:
+            for outcome, meaning in _MEANINGS.items():
+                if table.counts[outcome]:
+                    lines.append(f"  {table.table}: {table.counts[outcome]} {outcome} = {meaning}")
+        for table in self.tables:
+            lines += self._render_details(table)
+        lines += [f"Warning: {warning}" for warning in self.warnings]
+        lines += [
+            "",
+            f"{self.changes} changes {verb}written in {self.seconds:.1f} s. {self._verdict()}",
+        ]
+        return "\n".join(lines)
+
+    def _render_counts(self) -> list[str]:
+        header = ["table", "MySQL", "MongoDB", *(name.replace("_", " ") for name in OUTCOMES)]
+        body = [
+            [
+                table.table,
+                str(table.in_mysql),
+                "-" if table.in_mongodb is None else str(table.in_mongodb),
+                *(str(table.counts[name]) for name in OUTCOMES),
+            ]
+            for table in self.tables
+        ]
+        return _align([header, *body])
+
+    def _render_details(self, table: TableReport) -> list[str]:
+        lines = []
+        if table.rejects:
+            lines += ["", f"Rejected in {table.table}:"]
+            lines += [f"  {key!r}: {'; '.join(reasons)}" for key, reasons in table.rejects]
+            lines += _more(table.counts["rejected"], len(table.rejects))
+        if table.conflicts:
+            lines += ["", f"Conflicts in {table.table}:"]
+            lines += [f"  {key!r}: {reason}" for key, reason in table.conflicts]
+            lines += _more(table.counts["conflicts"], len(table.conflicts))
+        if table.unexplained:
+            lines += ["", f"In MySQL's {table.table}, but neither in MongoDB nor refused:"]
+            lines += [f"  {key!r}" for key in table.unexplained]
+            lines += _more(table.unexplained_count, len(table.unexplained))
+        if table.notes:
+            lines += ["", f"Noted in {table.table}:"]
+            lines += [f"  {count} x {note}" for note, count in sorted(table.notes.items())]
+        return lines
+
+    def _verdict(self) -> str:
+        if self.is_complete:
+            return "Every row is accounted for."
+        return "Not complete: see the rejects, conflicts or missing rows above."
+
+
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _more(total: int, listed: int) -> list[str]:
+    return [f"  … and {total - listed} more"] if total > listed else []

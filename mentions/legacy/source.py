@@ -1,0 +1,339 @@
+"""Reads the legacy MySQL or MariaDB: one consistent snapshot, pages in the order of the key.
+
+Values come back as the server's own bytes, in UTF-8: a text the driver could not decode would
+otherwise end a page in its middle.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pymysql
+from pymysql import converters
+from pymysql.constants import CR, ER
+from pymysql.cursors import SSCursor
+
+from mentions.legacy.contract import TABLES, Column, Difference, Table, compare_columns
+
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 300
+# Python types are still written as SQL; what comes back stays bytes.
+_ENCODERS_ONLY = {key: value for key, value in converters.conversions.items() if type(key) is type}
+_INTEGER_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
+_IGNORED_PARAMETERS = {"charset", "use_unicode", "binary_prefix", "autocommit"}
+_URL_FORM = "mysql+pymysql://user:password@host:3306/database"
+
+
+class LegacyImportError(Exception):
+    """The import cannot go on. The message is a sentence for the operator, without secrets."""
+
+    retryable = False
+    retry_after: float | None = None
+
+
+class SourceError(LegacyImportError):
+    """The legacy database cannot be read."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class SchemaError(SourceError):
+    """The legacy tables lack what the import needs."""
+
+
+@dataclass(frozen=True)
+class SourceUrl:
+    """The parts of MYSQL_DATABASE_URL; the password is not in its repr."""
+
+    host: str
+    port: int
+    user: str
+    database: str
+    password: str = field(repr=False, default="")
+    unix_socket: str | None = None
+    ssl_ca: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Where the rows come from, for reports."""
+        return f"{self.unix_socket or f'{self.host}:{self.port}'}/{self.database}"
+
+
+def parse_source_url(url: str) -> SourceUrl:
+    """Raises SourceError for an address that names no MySQL database."""
+    if not url:
+        raise SourceError(
+            f"No legacy database is named: set MYSQL_DATABASE_URL or give --source {_URL_FORM}"
+        )
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 3306
+    except ValueError:
+        raise SourceError(
+            f"The legacy database's address cannot be read: it has the form {_URL_FORM}, with "
+            "special characters of the password percent-encoded."
+        ) from None
+    if parts.scheme.split("+")[0] not in {"mysql", "mariadb"}:
+        raise SourceError(f"The legacy database's address has the form {_URL_FORM}")
+    database = unquote(parts.path.lstrip("/"))
+    if not database or "/" in database:
+        raise SourceError(f"The legacy database's address names no database: {_URL_FORM}")
+    options = dict(parse_qsl(parts.query))
+    unknown = sorted(set(options) - _IGNORED_PARAMETERS - {"unix_socket", "ssl_ca"})
+    if unknown:
+        raise SourceError(
+            f"The legacy database's address has parameters the import does not know: "
+            f"{', '.join(unknown)}. It knows unix_socket and ssl_ca; charset is always utf8mb4."
+        )
+    return SourceUrl(
+        host=parts.hostname or "127.0.0.1",
+        port=port,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        database=database,
+        unix_socket=options.get("unix_socket"),
+        ssl_ca=options.get("ssl_ca"),
+    )
+
+
+class Source:
+    """An open snapshot of the legacy database. Use as a context manager.
+
+    Raises SourceError, on entry and from every method, with what to do.
+    """
+
+    def __init__(self, url: SourceUrl) -> None:
+        self.url = url
+        self._connection: Any = None
+        self._key_types: dict[str, str] = {}
+
+    def __enter__(self) -> "Source":
+        url = self.url
+        try:
+            self._connection = pymysql.connect(
+                host=url.host,
+                port=url.port,
+                user=url.user,
+                # The driver would encode a text as Latin-1.
+                password=url.password.encode(),
+                database=url.database,
+                unix_socket=url.unix_socket,
+                ssl_ca=url.ssl_ca,
+                ssl_verify_cert=True if url.ssl_ca else None,
+                charset="utf8mb4",
+                use_unicode=False,
+                conv=_ENCODERS_ONLY,
+                cursorclass=SSCursor,
+                connect_timeout=_CONNECT_SECONDS,
+                read_timeout=_READ_SECONDS,
+                autocommit=True,
+                # Zero dates and backslashes are read alike, whatever the server's default.
+                sql_mode="",
+            )
+            for statement in (
+                "SET SESSION time_zone = '+00:00'",
+                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+            ):
+                self._fetch(statement)
+        except OSError as error:
+            # A CA file that is missing, a socket that may not be opened.
+            raise SourceError(f"Connecting to {url.label} failed: {error.strerror}.") from None
+        except pymysql.err.MySQLError as error:
+            raise self._explain(error) from None
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(pymysql.err.MySQLError):
+                self._connection.close()
+
+    def check_schema(self) -> list[Difference]:
+        """Compare every table with the contract; what differs but does no harm is returned.
+
+        Raises SchemaError naming every missing table and column at once.
+        """
+        differences: list[Difference] = []
+        missing: list[str] = []
+        for table in TABLES:
+            found = self._read_columns(table.name)
+            if not found:
+                missing.append(f"table {table.name}")
+                continue
+            lacking, differs = compare_columns(table, found)
+            missing.extend(f"column {table.name}.{name}" for name in lacking)
+            differences.extend(differs)
+            key = found.get(table.key)
+            if key is None:
+                continue
+            self._key_types[table.name] = key.data_type
+            if not self._is_key_unique(table):
+                missing.append(f"primary or unique key on {table.name}.{table.key}")
+            differences.extend(self._check_engine(table))
+        if missing:
+            raise SchemaError(
+                f"The legacy database {self.url.label} lacks what the import needs: "
+                f"{', '.join(missing)}. Point MYSQL_DATABASE_URL at the database of the former "
+                "system, with a user who may SELECT from these tables."
+            )
+        return differences
+
+    def count_rows(self, table: Table) -> int:
+        rows = self._fetch(f"SELECT COUNT(*) FROM {_quote(table.name)}")  # noqa: S608
+        return int(rows[0][0])
+
+    def read_pages(self, table: Table, *, size: int) -> Iterator[list[dict[str, bytes | None]]]:
+        """Pages of up to ``size`` rows, ordered by the key.
+
+        The next page begins after the last key, compared as the column itself compares: its
+        unique index lets no two keys be equal there, so nothing is skipped, and serves both the
+        condition and the order.
+        """
+        names = [column.name for column in table.columns]
+        listed = ", ".join(_quote(name) for name in names)
+        for rows in self._read_keyset(
+            table, listed=listed, position=names.index(table.key), size=size
+        ):
+            yield [dict(zip(names, row, strict=True)) for row in rows]
+
+    def read_keys(self, table: Table, *, size: int) -> Iterator[list[bytes | None]]:
+        """The keys alone, in pages."""
+        for rows in self._read_keyset(table, listed=_quote(table.key), position=0, size=size):
+            yield [row[0] for row in rows]
+
+    def read_accounts(self) -> list[tuple[bytes, bytes]]:
+        """Key and X user id of each legacy account."""
+        return list(self._fetch("SELECT `id`, `twitter_id` FROM `users` ORDER BY `id`"))
+
+    def _read_keyset(
+        self, table: Table, *, listed: str, position: int, size: int
+    ) -> Iterator[list[tuple[bytes | None, ...]]]:
+        key = _quote(table.key)
+        after = ""
+        left = self.count_rows(table)
+        while True:
+            rows = self._fetch(
+                f"SELECT {listed} FROM {_quote(table.name)} {after} ORDER BY {key} LIMIT {size:d}"  # noqa: S608
+            )
+            left -= len(rows)
+            if left < 0:
+                raise SourceError(
+                    f"Reading {table.name} gave more rows than it has: its key is not read in "
+                    "order. Run CHECK TABLE on it; nothing was lost."
+                )
+            if rows:
+                yield rows
+            if len(rows) < size:
+                break
+            after = f"WHERE {key} > {self._write_key(table, rows[-1][position])}"
+        if left:
+            raise SourceError(
+                f"Reading {table.name} stopped {left} rows before its end: its key is not read "
+                "in order. Run CHECK TABLE on it, then run the import again."
+            )
+
+    def _write_key(self, table: Table, key: bytes | None) -> str:
+        if key is None:
+            raise SourceError(f"{table.name}.{table.key} holds NULL, so pages cannot follow it.")
+        kind = self._key_types.get(table.name, "")
+        if kind in _INTEGER_TYPES:
+            # Compared with a text, long integers would go through a floating-point number.
+            return str(int(key))
+        if kind in {"binary", "varbinary"}:
+            return f"X'{key.hex()}'"
+        # The column's collation decides: a literal yields to it. Spelled in hexadecimal,
+        # because bytes that are not UTF-8 must find their way back unchanged.
+        return f"_utf8mb4 X'{key.hex()}'"
+
+    def _read_columns(self, table: str) -> dict[str, Column]:
+        rows = self._fetch(
+            "SELECT column_name, data_type, column_type, is_nullable "  # noqa: S608
+            "FROM information_schema.columns "
+            f"WHERE table_schema = DATABASE() AND table_name = '{table}' ORDER BY ordinal_position"
+        )
+        return {
+            name.decode(): Column(
+                name=name.decode(),
+                data_type=data_type.decode().lower(),
+                column_type=re.sub(r"(?<=int)\(\d+\)", "", column_type.decode().lower()),
+                is_nullable=nullable == b"YES",
+            )
+            for name, data_type, column_type, nullable in rows
+        }
+
+    def _is_key_unique(self, table: Table) -> bool:
+        rows = self._fetch(
+            "SELECT index_name, MIN(non_unique), COUNT(*), MAX(column_name), MAX(nullable), "  # noqa: S608
+            "MAX(sub_part) FROM information_schema.statistics "
+            f"WHERE table_schema = DATABASE() AND table_name = '{table.name}' GROUP BY index_name"
+        )
+        return any(
+            int(non_unique) == 0
+            and int(count) == 1
+            and column.decode() == table.key
+            and nullable != b"YES"
+            and prefix is None
+            for _, non_unique, count, column, nullable, prefix in rows
+        )
+
+    def _check_engine(self, table: Table) -> list[Difference]:
+        rows = self._fetch(
+            "SELECT engine FROM information_schema.tables "  # noqa: S608
+            f"WHERE table_schema = DATABASE() AND table_name = '{table.name}'"
+        )
+        engine = (rows[0][0] or b"view").decode() if rows else "unknown"
+        if engine.lower() == "innodb":
+            return []
+        return [
+            Difference(
+                table.name,
+                "",
+                f"engine {engine} has no snapshot: stop the former system while the import runs",
+            )
+        ]
+
+    def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql)
+                return list(cursor.fetchall()) if cursor.description else []
+        except pymysql.err.MySQLError as error:
+            raise self._explain(error) from None
+
+    def _explain(self, error: pymysql.err.MySQLError) -> SourceError:
+        code = error.args[0] if error.args else 0
+        detail = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
+        if self.url.password:
+            detail = detail.replace(self.url.password, "[redacted]")
+        label = self.url.label
+        if code in (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR):
+            return SourceError(
+                f"The server at {label} refused user {self.url.user!r}: check the user, the "
+                "password and the grants in MYSQL_DATABASE_URL."
+            )
+        if code == ER.BAD_DB_ERROR:
+            return SourceError(f"The server has no database {self.url.database!r} ({label}).")
+        if code in (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR):
+            return SourceError(f"User {self.url.user!r} may not SELECT from {label}: {detail}.")
+        if code in (CR.CR_CONN_HOST_ERROR, CR.CR_CONNECTION_ERROR, CR.CR_UNKNOWN_HOST):
+            return SourceError(
+                f"No MySQL server answers at {label}: check the host, the port and that the "
+                "server runs.",
+                retryable=True,
+            )
+        if code in (CR.CR_SERVER_LOST, CR.CR_SERVER_GONE_ERROR, 0):
+            return SourceError(
+                f"The connection to {label} was lost. Run the import again: it goes on from "
+                "what is stored.",
+                retryable=True,
+            )
+        return SourceError(f"The legacy database {label} refused a query ({code}): {detail}.")
+
+
+def _quote(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

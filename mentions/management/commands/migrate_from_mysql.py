@@ -1,0 +1,138 @@
+"""``manage.py migrate_from_mysql``: take over the former system's accounts and messages."""
+
+import argparse
+import json
+import os
+from contextlib import ExitStack
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from pymongo.errors import PyMongoError
+
+from autores.crypto import CipherError, cipher_for
+from mentions.legacy.importer import Importer, ImportOptions
+from mentions.legacy.mapping import RejectedRow
+from mentions.legacy.source import LegacyImportError, parse_source_url
+
+EXIT_INCOMPLETE = 2
+
+
+def positive_integer(value: str) -> int:
+    number = int(value)
+    if not 1 <= number <= 10_000:
+        raise argparse.ArgumentTypeError("must be from 1 to 10000")
+    return number
+
+
+class Command(BaseCommand):
+    help = (
+        "Import X accounts, messages and consent flows from the former system's MySQL. "
+        "Can be repeated: what was changed here since is never overwritten. "
+        "Exit code 0: every row is accounted for; 2: rejects or conflicts; 1: failed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--source",
+            metavar="URL",
+            default="",
+            help="The legacy database, instead of MYSQL_DATABASE_URL (which keeps the password "
+            "out of the process list): mysql+pymysql://user:password@host/database",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Read and check everything, write nothing."
+        )
+        parser.add_argument(
+            "--chunk-size", type=positive_integer, default=1000, metavar="N", help="Rows a page."
+        )
+        whose = parser.add_mutually_exclusive_group()
+        whose.add_argument(
+            "--account",
+            metavar="ID",
+            help="The account all messages belong to: its legacy id or its X user id.",
+        )
+        whose.add_argument(
+            "--unattributed",
+            action="store_true",
+            help="Import the messages without an account; only superusers see them.",
+        )
+        parser.add_argument(
+            "--rejects-file", metavar="PATH", help="Write refused rows there, one JSON a line."
+        )
+        parser.add_argument("--json", action="store_true", help="Print the report as JSON.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with ExitStack() as stack:
+            rejects_file = None
+            try:
+                source = parse_source_url(options["source"] or settings.MYSQL_DATABASE_URL)
+                cipher = cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS))
+                self._check_migrations()
+                if options["rejects_file"]:
+                    rejects_file = stack.enter_context(_open_private(options["rejects_file"]))
+
+                def keep_reject(table: str, row: RejectedRow) -> None:
+                    if rejects_file is not None:
+                        line = {
+                            "table": table,
+                            "id": row.row.get("state") if table == "oauth_states" else row.key,
+                            "reasons": row.reasons,
+                            "row": row.row,
+                        }
+                        rejects_file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+                report = Importer(
+                    source,
+                    options=ImportOptions(
+                        chunk_size=options["chunk_size"],
+                        is_dry_run=options["dry_run"],
+                        account=options["account"],
+                        is_unattributed=options["unattributed"],
+                    ),
+                    cipher=cipher,
+                    on_reject=keep_reject,
+                    on_progress=self.stderr.write,
+                ).run()
+            except (LegacyImportError, CipherError) as error:
+                raise CommandError(str(error)) from None
+            except PyMongoError as error:
+                raise CommandError(
+                    f"MongoDB failed ({type(error).__name__}): check MONGODB_URL and that the "
+                    "server runs, then run the import again; it goes on from what is stored."
+                ) from error
+            except OSError as error:
+                raise CommandError(
+                    f"{options['rejects_file']} cannot be written: {error.strerror}."
+                ) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        else:
+            self.stdout.write(report.render())
+        if not report.is_complete:
+            raise CommandError(
+                "Some rows need a person: they are listed in the report"
+                + (
+                    " and, if refused, in the collection import_rejects."
+                    if not options["dry_run"]
+                    else "."
+                ),
+                returncode=EXIT_INCOMPLETE,
+            )
+
+    def _check_migrations(self) -> None:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            raise CommandError(
+                "MongoDB lacks collections or indexes the import relies on: run "
+                "`manage.py migrate` first."
+            )
+
+
+def _open_private(path: str) -> Any:
+    """A new file, or an emptied one, that only its owner reads: rows hold what people wrote."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "w", encoding="utf-8")

@@ -1,0 +1,36 @@
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from mentions.tests.legacy.database import LegacyDatabase
+
+
+@pytest.fixture
+def legacy(mariadb: str) -> Iterator[LegacyDatabase]:
+    database = LegacyDatabase(mariadb)
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def run_import(legacy: LegacyDatabase, transactional_db: None) -> Callable[..., dict[str, Any]]:
+    """Runs the command with --json; ``exit_code`` is added to the report it prints."""
+
+    def run(*arguments: str) -> dict[str, Any]:
+        out = io.StringIO()
+        code = 0
+        try:
+            call_command(
+                "migrate_from_mysql", "--json", "--source", legacy.url, *arguments, stdout=out
+            )
+        except CommandError as error:
+            if error.returncode != 2:
+                raise
+            code = error.returncode
+        return {**json.loads(out.getvalue()), "exit_code": code}
+
+    return run
