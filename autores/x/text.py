@@ -13,7 +13,14 @@ MAX_WEIGHTED_LENGTH = 280
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LEADING_HANDLES = re.compile(r"\A(?:\s*[@＠][A-Za-z0-9_]{1,20}(?![A-Za-z0-9_]))+")
 _SPACE = re.compile(r"\s+")
-_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
+_GAP = re.compile(r"([ \t\r\n\u3000]+)")
+# twitter-text's link pattern takes time cubic in the dots of a host name, and a text without
+# gaps is one name to it. No real host has this many labels, no real bare link this length.
+_TOO_MANY_DOTS = re.compile(r"(?:[^./]*\.){24}")
+_LONGEST_BARE_LINK = 600
+_LONGEST_LINK = 4096
+# Undone to the end, on both sides of a comparison: someone may have typed "&amp;" itself.
+_ESCAPED_AMPERSAND = re.compile("&(?:amp;)+")
 
 
 def weighted_length(text: str) -> int:
@@ -23,7 +30,9 @@ def weighted_length(text: str) -> int:
     normalised (NFC) first. Handles X adds to a reply by itself are free: do not pass them.
     """
     # Half a surrogate pair cannot be sent; counted as the replacement sign X would show.
-    return int(parse_tweet(_LONE_SURROGATE.sub("\ufffd", text)).weightedLength)
+    text = unicodedata.normalize("NFC", _LONE_SURROGATE.sub("\ufffd", text))
+    # Links and emoji never span a gap, so the pieces add up.
+    return sum(_weigh_piece(piece) for piece in _GAP.split(text) if piece)
 
 
 def normalise_for_match(text: str, urls: Iterable[UrlEntity] = ()) -> str:
@@ -36,14 +45,31 @@ def normalise_for_match(text: str, urls: Iterable[UrlEntity] = ()) -> str:
     for entity in urls:
         if entity.expanded_url:
             text = text.replace(entity.url, entity.expanded_url)
-    for escaped, plain in _ESCAPES:
-        text = text.replace(escaped, plain)
+    text = _ESCAPED_AMPERSAND.sub("&", text).replace("&lt;", "<").replace("&gt;", ">")
     text = unicodedata.normalize("NFC", _LONE_SURROGATE.sub("\ufffd", text))
     text = _LEADING_HANDLES.sub("", text)
     return _SPACE.sub(" ", _shorten_links(text)).strip()
 
 
+def _weigh_piece(piece: str) -> int:
+    if _is_no_link(piece):
+        # Without dots there is no link to look for, and a comma weighs the same.
+        piece = piece.replace(".", ",")
+    return int(parse_tweet(piece).weightedLength)
+
+
+def _is_no_link(piece: str) -> bool:
+    longest = _LONGEST_LINK if "://" in piece else _LONGEST_BARE_LINK
+    return len(piece) > longest or _TOO_MANY_DOTS.search(piece) is not None
+
+
 def _shorten_links(text: str) -> str:
+    return "".join(
+        piece if _is_no_link(piece) else _shorten_links_of(piece) for piece in _GAP.split(text)
+    )
+
+
+def _shorten_links_of(text: str) -> str:
     parts, end = [], 0
     for found in extract_urls_with_indices(text):
         start, stop = found["indices"]
