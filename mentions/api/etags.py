@@ -1,0 +1,39 @@
+"""ETag, If-None-Match and If-Match, made of a row's version."""
+
+from typing import Any
+
+from autores.problems import ApiProblem
+
+
+def etag_of(version: int) -> str:
+    return f'"{version}"'
+
+
+def _list_tags(header: str) -> list[str]:
+    # A proxy that compresses marks the tag as weak; the version it stands for is the same.
+    return [tag.strip().removeprefix("W/") for tag in header.split(",")]
+
+
+def is_unchanged(request: Any, version: int) -> bool:
+    """Whether If-None-Match says that the caller has this version."""
+    header = request.headers.get("If-None-Match", "")
+    return bool(header) and (header.strip() == "*" or etag_of(version) in _list_tags(header))
+
+
+def require_match(request: Any, version: int) -> int | None:
+    """The version If-Match names, None if the caller does not care; 412 if it is another one."""
+    header = request.headers.get("If-Match", "").strip()
+    if not header or header == "*":
+        return None
+    if etag_of(version) not in _list_tags(header):
+        raise changed_meanwhile(version)
+    return version
+
+
+def changed_meanwhile(version: int | None) -> ApiProblem:
+    return ApiProblem(
+        "changed_meanwhile",
+        "Somebody changed it since you read it. Read it again, then repeat your change.",
+        status_code=412,
+        **({} if version is None else {"current_etag": etag_of(version)}),
+    )

@@ -1,0 +1,316 @@
+"""The message endpoints: the legacy contract, and what is new beside it."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Role, TwitterAccount
+from autores.llm.errors import LlmError
+from autores.problems import ApiProblem
+from mentions.api import access, queries, refusals, schema, sending
+from mentions.api import serializers as shapes
+from mentions.api.changes import delete_message, update_message
+from mentions.api.etags import etag_of, is_unchanged, require_match
+from mentions.api.fetching import fetch_all, fetch_one
+from mentions.api.filters import MessageFilterForm
+from mentions.drafting.generate import generate_draft
+from mentions.drafting.prompt import PromptInputError
+from mentions.models import Draft, Message, Reply, ReplyKind
+from mentions.outbox.preflight import check_reply
+
+_SENT_OR_PENDING = {
+    200: OpenApiResponse(shapes.MessageSerializer, description="X has it."),
+    202: OpenApiResponse(
+        shapes.PendingReplySerializer, description="Under way: see Location and Retry-After."
+    ),
+    **schema.problems(400, 403, 404, 409, 422, 502, 503),
+}
+
+
+@extend_schema(tags=["messages"])
+class MessageViewSet(viewsets.GenericViewSet[Message]):
+    """Mentions of the accounts you have a role on.
+
+    Anything else does not exist for you (404). Reading takes any role; changing, drafting and
+    fetching a responder; sending an approver; deleting a manager.
+    """
+
+    queryset = Message.objects.all()
+    lookup_field = "id"
+    lookup_value_regex = "[^/]+"
+    pagination_class = None
+    filter_backends = (MessageFilterForm,)
+    serializer_class = shapes.MessageSerializer
+    _input_of: ClassVar[Mapping[str, type[serializers.Serializer[Any]]]] = {
+        "partial_update": shapes.MessageUpdateSerializer,
+        "reply": shapes.ResponseSerializer,
+        "dm_reply": shapes.ResponseSerializer,
+        "send_public_reply": shapes.ResponseSerializer,
+        "send_dm_reply": shapes.ResponseSerializer,
+        "fetch_new": shapes.FetchNewSerializer,
+        "generate_response": shapes.GenerateSerializer,
+    }
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        return self._input_of.get(self.action or "", shapes.MessageSerializer)
+
+    def _read_body(self, request: Request) -> dict[str, Any]:
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    @extend_schema(
+        summary="List messages, newest first",
+        parameters=[shapes.MessageListSerializer],
+        responses={200: shapes.MessageSerializer(many=True), **schema.problems(400)},
+    )
+    def list(self, request: Request) -> Response:
+        given = shapes.MessageListSerializer(data=request.query_params)
+        given.is_valid(raise_exception=True)
+        wanted = given.validated_data
+        query = queries.MessageQuery(
+            account_ids=self._accounts(request, wanted["account_id"]),
+            status=wanted["status"],
+            kind=wanted["kind"],
+            author=wanted["author"],
+            is_replyable=wanted["replyable"],
+            since=wanted["since"],
+            until=wanted["until"],
+        )
+        skip, limit = wanted["skip"], wanted["limit"]
+        documents = queries.list_messages(query, skip=skip, limit=limit)
+        response = Response([shapes.message_json(document) for document in documents])
+        if limit and len(documents) == limit:
+            response["Link"] = f'<{_address_with(request, skip=skip + limit)}>; rel="next"'
+        return response
+
+    @extend_schema(
+        summary="Read one message",
+        responses={
+            200: shapes.MessageSerializer,
+            304: OpenApiResponse(description="You have this version (If-None-Match)."),
+            **schema.problems(404),
+        },
+    )
+    def retrieve(self, request: Request, id: str) -> Response:
+        return self._message(request, access.load_document(access.person_of(request), id))
+
+    @extend_schema(
+        summary="Count messages by status",
+        responses={200: shapes.StatsSerializer, **schema.problems()},
+        filters=False,
+    )
+    @action(detail=False, methods=["get"])
+    def stats(self, request: Request) -> Response:
+        given = self._accounts(request, request.query_params.get("account_id", ""))
+        counts = queries.count_by_status(given)
+        return Response({"total": sum(counts.values()), "by_status": counts})
+
+    # -- changing -----------------------------------------------------------------------------
+
+    @extend_schema(
+        summary="Change a message",
+        parameters=[schema.IF_MATCH],
+        request=shapes.MessageUpdateSerializer,
+        responses={200: shapes.MessageSerializer, **schema.problems(400, 403, 404, 412)},
+    )
+    def partial_update(self, request: Request, id: str) -> Response:
+        person = access.person_of(request)
+        document = access.load_document(person, id, role=Role.RESPONDER)
+        expected = require_match(request, document.get("version") or 1)
+        serializer = self.get_serializer(data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        update_message(
+            id,
+            changes=serializer.validated_data,
+            actor=person.pk,
+            now=timezone.now(),
+            expected_version=expected,
+        )
+        return self._message(request, access.load_document(person, id))
+
+    @extend_schema(
+        summary="Delete a message for good",
+        parameters=[schema.IF_MATCH],
+        responses={200: shapes.DeletedSerializer, **schema.problems(403, 404, 409, 412)},
+    )
+    def destroy(self, request: Request, id: str) -> Response:
+        person = access.person_of(request)
+        document = access.load_document(person, id, role=Role.MANAGER)
+        expected = require_match(request, document.get("version") or 1)
+        delete_message(id, actor=person.pk, now=timezone.now(), expected_version=expected)
+        return Response({"message": f"Message {id} was deleted."})
+
+    # -- replying -----------------------------------------------------------------------------
+
+    @extend_schema(
+        summary="May a public reply be sent, and was one",
+        responses={200: shapes.ReplyPageSerializer, **schema.problems(404)},
+    )
+    @action(detail=True, methods=["get"], url_path="reply", filter_backends=())
+    def reply(self, request: Request, id: str) -> Response:
+        return self._reply_page(request, id, ReplyKind.PUBLIC)
+
+    @extend_schema(
+        summary="Answer by public reply",
+        parameters=[schema.RESPONSE, schema.IDEMPOTENCY_KEY],
+        responses=_SENT_OR_PENDING,
+    )
+    @reply.mapping.post
+    def send_public_reply(self, request: Request, id: str) -> Response:
+        return self._send(request, id, ReplyKind.PUBLIC)
+
+    @extend_schema(
+        summary="May a direct message be sent, and was one",
+        responses={200: shapes.ReplyPageSerializer, **schema.problems(404)},
+    )
+    @action(detail=True, methods=["get"], url_path="dm-reply", filter_backends=())
+    def dm_reply(self, request: Request, id: str) -> Response:
+        return self._reply_page(request, id, ReplyKind.DM)
+
+    @extend_schema(
+        summary="Answer by direct message",
+        parameters=[schema.RESPONSE, schema.IDEMPOTENCY_KEY],
+        responses=_SENT_OR_PENDING,
+    )
+    @dm_reply.mapping.post
+    def send_dm_reply(self, request: Request, id: str) -> Response:
+        return self._send(request, id, ReplyKind.DM)
+
+    def _send(self, request: Request, id: str, kind: str) -> Response:
+        message = access.load_message(access.person_of(request), id, role=Role.APPROVER)
+        text = sending.read_response(request, self._read_body(request).get("response"))
+        return sending.send_reply(request, message, kind=kind, text=text)
+
+    def _reply_page(self, request: Request, id: str, kind: str) -> Response:
+        message = access.load_message(access.person_of(request), id)
+        latest = Reply.objects.filter(message_id=id, kind=kind).order_by("-created_at").first()
+        return Response(
+            {
+                "preflight": _preflight(message, kind=kind, text=None),
+                "reply": shapes.ReplySerializer(latest).data if latest else None,
+            }
+        )
+
+    @extend_schema(
+        summary="Could this text be sent",
+        parameters=[shapes.PreflightQuerySerializer],
+        responses={200: shapes.PreflightSerializer, **schema.problems(400, 404)},
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], filter_backends=())
+    def preflight(self, request: Request, id: str) -> Response:
+        message = access.load_message(access.person_of(request), id)
+        given = shapes.PreflightQuerySerializer(data=request.query_params)
+        given.is_valid(raise_exception=True)
+        return Response(_preflight(message, **given.validated_data))
+
+    # -- drafting and fetching ----------------------------------------------------------------
+
+    @extend_schema(
+        summary="List a message's drafts, newest first",
+        responses={200: shapes.DraftSerializer(many=True), **schema.problems(404)},
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], filter_backends=())
+    def drafts(self, request: Request, id: str) -> Response:
+        access.load_document(access.person_of(request), id)
+        drafts = Draft.objects.filter(message_id=id).order_by("-created_at")[: shapes.MAX_LIMIT]
+        return Response([shapes.DraftSerializer(draft).data for draft in drafts])
+
+    @extend_schema(
+        summary="Let the model draft a reply",
+        responses={
+            200: shapes.GeneratedSerializer,
+            **schema.problems(400, 403, 404, 422, 502, 503),
+        },
+    )
+    @action(detail=True, methods=["post"], url_path="generate-response", filter_backends=())
+    def generate_response(self, request: Request, id: str) -> Response:
+        person = access.person_of(request)
+        message = access.load_message(person, id, role=Role.RESPONDER)
+        custom_prompt = self._read_body(request).get("custom_prompt") or ""
+        try:
+            draft = generate_draft(
+                message, custom_prompt=custom_prompt, requested_by=person, now=timezone.now()
+            )
+        except LlmError as error:
+            raise refusals.problem_of_model(error) from error
+        except PromptInputError as error:
+            raise ApiProblem("prompt_unusable", str(error), status_code=422) from error
+        return Response(
+            {
+                "message_id": message.pk,
+                "original_message": message.text,
+                "generated_response": draft.text,
+                "custom_prompt_used": bool(custom_prompt.strip()),
+                "draft_id": draft.pk,
+                "kind": draft.kind,
+                "note": draft.note,
+                "violations": draft.violations,
+            }
+        )
+
+    @extend_schema(
+        summary="Read new mentions from X now",
+        parameters=[shapes.FetchNewSerializer],
+        request=shapes.FetchNewSerializer,
+        responses={200: shapes.FetchedSerializer, **schema.problems(400, 403, 404, 409, 502, 503)},
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], url_path="fetch-new", filter_backends=())
+    def fetch_new(self, request: Request) -> Response:
+        person = access.person_of(request)
+        in_body = self._read_body(request).get("account_id")
+        account_id = request.query_params.get("account_id") or in_body
+        if account_id:
+            account = access.load_account(person, account_id, role=Role.RESPONDER)
+            return Response(fetch_one(account))
+        ids = access.list_account_ids(person, role=Role.RESPONDER)
+        accounts = TwitterAccount.objects.order_by("last_polled_at")
+        return Response(fetch_all(accounts if ids is None else accounts.filter(pk__in=ids)))
+
+    # -- shared -------------------------------------------------------------------------------
+
+    def _accounts(self, request: Request, account_id: str) -> tuple[str, ...] | None:
+        """The accounts to read from: the one asked for if the person may see it, or all theirs."""
+        visible = access.list_account_ids(access.person_of(request))
+        if not account_id:
+            return None if visible is None else tuple(visible)
+        return (account_id,) if visible is None or account_id in visible else ()
+
+    def _message(self, request: Request, document: queries.Document) -> Response:
+        version = document.get("version") or 1
+        headers = {"ETag": etag_of(version)}
+        if request.method == "GET" and is_unchanged(request, version):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(shapes.message_json(document), headers=headers)
+
+
+def _preflight(message: Message, *, kind: str, text: str | None) -> dict[str, Any]:
+    found = check_reply(message, kind=kind, text=text, now=timezone.now())
+    return {
+        "kind": kind,
+        "can_send": found.can_send,
+        "refusals": [
+            {"code": item.code, "sentence": item.sentence, "is_warning": item.is_warning}
+            for item in found.refusals
+        ],
+        "weighted_length": found.weighted_length,
+        "max_weighted_length": found.max_weighted_length,
+    }
+
+
+def _address_with(request: Request, **changes: Any) -> str:
+    parameters = request.query_params.copy()
+    for name, value in changes.items():
+        parameters[name] = str(value)
+    return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")

@@ -1,0 +1,122 @@
+"""The hot reads of the API: pages of messages, one message, counts. Ordered by an index, always.
+
+Documents come as MongoDB stores them, without the raw JSON of X: a list of 100 model instances
+costs more than its query.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from autores.mongo.reads import find_page
+from mentions.models import Message
+
+Document = dict[str, Any]
+
+NEWEST_FIRST = {"timestamp": -1, "_id": -1}
+_WITHOUT_RAW = {"raw": 0}
+# MongoDB merges one index scan per account in order; beyond some number it sorts in memory.
+_MOST_MERGED_ACCOUNTS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageQuery:
+    """Which messages. ``account_ids`` None: of every account, and those without one.
+
+    ``author`` is an X user id, or a username as X spells it. ``since`` is inclusive, ``until`` is
+    not; both are compared with the post's time.
+    """
+
+    account_ids: Sequence[str] | None = None
+    status: str = ""
+    kind: str = ""
+    author: str = ""
+    is_replyable: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def build_filter(self) -> dict[str, Any]:
+        query: dict[str, Any] = {}
+        if self.account_ids is not None:
+            ids = list(self.account_ids)
+            query["account_id"] = ids[0] if len(ids) == 1 else {"$in": ids}
+        if self.status:
+            query["status"] = self.status
+        if self.kind:
+            query["kind"] = self.kind
+        if self.author:
+            name = self.author.removeprefix("@")
+            query["user" if name.isdecimal() else "author_username"] = name
+        if self.is_replyable is not None:
+            query["is_replyable"] = self.is_replyable
+        times = {"$gte": self.since, "$lt": self.until}
+        if bounds := {operator: at for operator, at in times.items() if at is not None}:
+            query["timestamp"] = bounds
+        return query
+
+    def choose_index(self) -> str:
+        """The index that yields the page in order. Named: the planner's guess depends on data."""
+        is_by_account = self.account_ids is not None and (
+            len(self.account_ids) <= _MOST_MERGED_ACCOUNTS
+        )
+        if is_by_account:
+            return "message_acct_status_idx" if self.status else "message_account_idx"
+        return "message_status_idx" if self.status else "message_time_idx"
+
+    def build_page(self, *, skip: int, limit: int) -> dict[str, Any]:
+        """Arguments of ``find_page``."""
+        return {
+            "filter": self.build_filter(),
+            "sort": NEWEST_FIRST,
+            "skip": skip,
+            "limit": limit,
+            "projection": _WITHOUT_RAW,
+            "hint": self.choose_index(),
+        }
+
+
+def list_messages(query: MessageQuery, *, skip: int, limit: int) -> list[Document]:
+    """One page, newest first."""
+    if limit == 0 or (query.account_ids is not None and not query.account_ids):
+        return []
+    return find_page(Message, **query.build_page(skip=skip, limit=limit))
+
+
+def find_message(message_id: str) -> Document | None:
+    found = find_page(Message, filter={"_id": message_id}, limit=1, projection=_WITHOUT_RAW)
+    return found[0] if found else None
+
+
+def list_messages_by_id(message_ids: Sequence[str], *, limit: int) -> list[Document]:
+    """The newest ``limit`` of these, newest first."""
+    if not message_ids:
+        return []
+    return find_page(
+        Message,
+        filter={"_id": {"$in": list(message_ids)}},
+        sort=NEWEST_FIRST,
+        limit=limit,
+        projection=_WITHOUT_RAW,
+    )
+
+
+def build_count(account_ids: Sequence[str] | None) -> dict[str, Any]:
+    """The command that counts messages by status, answered from an index alone."""
+    query = MessageQuery(account_ids=account_ids)
+    pipeline: list[Mapping[str, Any]] = [
+        {"$match": query.build_filter()},
+        {"$group": {"_id": "$status", "count": {"$sum": 1}}},
+    ]
+    hint = "message_status_idx" if account_ids is None else "message_acct_status_idx"
+    name = Message._meta.db_table
+    return {"aggregate": name, "pipeline": pipeline, "cursor": {}, "hint": hint}
+
+
+def count_by_status(account_ids: Sequence[str] | None) -> dict[str, int]:
+    if account_ids is not None and not account_ids:
+        return {}
+    rows = connection.database.command(build_count(account_ids))["cursor"]["firstBatch"]
+    return {row["_id"]: row["count"] for row in rows}

@@ -1,0 +1,154 @@
+"""Drafts under review, and the outbox rows that came of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Role
+from autores.problems import ApiProblem
+from mentions import review
+from mentions.api import access, schema, sending
+from mentions.api import serializers as shapes
+from mentions.api.etags import changed_meanwhile, etag_of, require_match
+from mentions.api.refusals import problem_of_refusal
+from mentions.models import Draft, Reply, ReplyKind, ReplyState
+from mentions.outbox.errors import OutboxRefusedError
+
+
+class _EmptySerializer(serializers.Serializer[Any]):
+    """A decision that takes no words."""
+
+
+@extend_schema(tags=["drafts"])
+class DraftViewSet(viewsets.GenericViewSet[Draft]):
+    """A proposed reply on its way to a person's decision. If-Match takes the draft's ETag."""
+
+    queryset = Draft.objects.all()
+    lookup_field = "id"
+    lookup_value_regex = "[^/]+"
+    pagination_class = None
+    filter_backends = ()
+    serializer_class = shapes.DraftSerializer
+    _input_of: ClassVar[Mapping[str, type[serializers.Serializer[Any]]]] = {
+        "partial_update": shapes.DraftEditSerializer,
+        "approve": shapes.DraftApprovalSerializer,
+        "reject": shapes.DraftRejectionSerializer,
+        "submit": _EmptySerializer,
+    }
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        return self._input_of.get(self.action or "", shapes.DraftSerializer)
+
+    @extend_schema(
+        summary="Read one draft", responses={200: shapes.DraftSerializer, **schema.problems(404)}
+    )
+    def retrieve(self, request: Request, id: str) -> Response:
+        return _answer(access.load_draft(access.person_of(request), id))
+
+    @extend_schema(
+        summary="Edit a draft",
+        parameters=[schema.IF_MATCH],
+        request=shapes.DraftEditSerializer,
+        responses={
+            200: shapes.DraftSerializer,
+            **schema.problems(400, 403, 404, 409, 412, 422),
+        },
+    )
+    def partial_update(self, request: Request, id: str) -> Response:
+        return _answer(self._decide(request, id, Role.RESPONDER, review.edit_draft)[0])
+
+    @extend_schema(
+        summary="Submit a draft for approval",
+        parameters=[schema.IF_MATCH],
+        request=None,
+        responses={200: shapes.DraftSerializer, **schema.problems(403, 404, 409, 412)},
+    )
+    @action(detail=True, methods=["post"])
+    def submit(self, request: Request, id: str) -> Response:
+        return _answer(self._decide(request, id, Role.RESPONDER, review.submit_draft)[0])
+
+    @extend_schema(
+        summary="Reject a draft",
+        parameters=[schema.IF_MATCH],
+        responses={200: shapes.DraftSerializer, **schema.problems(400, 403, 404, 409, 412)},
+    )
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, id: str) -> Response:
+        return _answer(self._decide(request, id, Role.RESPONDER, review.reject_draft)[0])
+
+    @extend_schema(
+        summary="Approve a draft and send it",
+        parameters=[schema.IF_MATCH],
+        responses={
+            200: OpenApiResponse(shapes.ApprovedSerializer, description="X has it."),
+            202: OpenApiResponse(
+                shapes.ApprovedSerializer, description="Under way: see Location and Retry-After."
+            ),
+            **schema.problems(400, 403, 404, 409, 412, 422, 502, 503),
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, id: str) -> Response:
+        draft, reply = self._decide(request, id, Role.APPROVER, review.approve_draft)
+        reply = sending.deliver_and_wait(reply)
+        body = {
+            "draft": shapes.DraftSerializer(draft).data,
+            "reply": shapes.ReplySerializer(reply).data,
+        }
+        if reply.state == ReplyState.SENT:
+            return Response(body)
+        return Response(
+            body, status=status.HTTP_202_ACCEPTED, headers=sending.pending_headers(reply)
+        )
+
+    def _decide(
+        self, request: Request, id: str, role: Role, decide: Callable[..., Any]
+    ) -> tuple[Draft, Any]:
+        """Run one function of ``mentions.review`` on the draft; its refusals as problems."""
+        person = access.person_of(request)
+        draft = access.load_draft(person, id, role=role)
+        version = require_match(request, draft.version)
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        words = dict(serializer.validated_data)
+        try:
+            outcome = decide(draft, user=person, now=timezone.now(), version=version, **words)
+        except review.ReviewConflictError as error:
+            if error.code == "draft_changed":
+                raise changed_meanwhile(None) from error
+            raise ApiProblem(error.code, error.sentence, status_code=409) from error
+        except OutboxRefusedError as error:
+            raise problem_of_refusal(
+                error, kind=ReplyKind.PUBLIC, text=words.get("text", draft.text), field="text"
+            ) from error
+        return draft, outcome
+
+
+def _answer(draft: Draft) -> Response:
+    return Response(shapes.DraftSerializer(draft).data, headers={"ETag": etag_of(draft.version)})
+
+
+@extend_schema(tags=["replies"])
+class ReplyViewSet(viewsets.GenericViewSet[Reply]):
+    """A reply or direct message on its way to X: the address a 202 answer names."""
+
+    queryset = Reply.objects.all()
+    lookup_field = "id"
+    lookup_value_regex = "[^/]+"
+    pagination_class = None
+    filter_backends = ()
+    serializer_class = shapes.ReplySerializer
+
+    @extend_schema(
+        summary="Read how far a reply came",
+        responses={200: shapes.ReplySerializer, **schema.problems(404)},
+    )
+    def retrieve(self, request: Request, id: str) -> Response:
+        reply = access.load_reply(access.person_of(request), id)
+        return Response(shapes.ReplySerializer(reply).data)

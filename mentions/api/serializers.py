@@ -1,0 +1,384 @@
+"""The JSON of the message endpoints: the legacy fields in their order, then what is new."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from mentions.models import Draft, MentionKind, MessageStatus, Reply
+
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+_LONGEST_RESPONSE = 25_000
+
+
+def post_url(post_id: str, *, username: str = "") -> str:
+    """Where a person reads the post; X redirects ``i`` to the author."""
+    return f"https://x.com/{username or 'i'}/status/{post_id}" if post_id else ""
+
+
+class MessageSerializer(serializers.Serializer[Any]):
+    """A message as it is stored (a document of collection ``messages``), out to JSON."""
+
+    id = serializers.CharField(help_text="The post's id; `<post id>:<account's X id>` if taken.")
+    timestamp = serializers.DateTimeField(help_text="When the post was made.")
+    user = serializers.CharField(help_text="The author's X user id.")
+    text = serializers.CharField()
+    status = serializers.CharField(
+        help_text="pending, processing, replied, ignored or error; imported rows may have others."
+    )
+    public_response = serializers.CharField(allow_null=True)
+    dm_response = serializers.CharField(allow_null=True)
+    credits_used = serializers.IntegerField(allow_null=True)
+    redirected = serializers.BooleanField(allow_null=True)
+    created_at = serializers.DateTimeField(allow_null=True)
+    updated_at = serializers.DateTimeField(allow_null=True)
+
+    account_id = serializers.CharField(allow_null=True)
+    post_id = serializers.CharField()
+    post_url = serializers.CharField()
+    author_username = serializers.CharField()
+    author_name = serializers.CharField()
+    lang = serializers.CharField()
+    kind = serializers.CharField(help_text="direct, implicit, quote, repost or legacy.")
+    conversation_id = serializers.CharField()
+    in_reply_to_post_id = serializers.CharField()
+    quoted_post_id = serializers.CharField()
+    is_replyable = serializers.BooleanField()
+    replyable_code = serializers.CharField()
+    replyable_reason = serializers.CharField()
+    draft_state = serializers.CharField()
+    claimed_by = serializers.CharField()
+    claimed_at = serializers.DateTimeField(allow_null=True)
+    version = serializers.IntegerField(help_text="Counts the changes; the ETag is made of it.")
+
+    def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
+        get = instance.get
+        post_id, username = get("post_id") or "", get("author_username") or ""
+        return {
+            "id": instance["_id"],
+            "timestamp": get("timestamp"),
+            "user": get("user"),
+            "text": get("text"),
+            "status": get("status"),
+            "public_response": get("public_response"),
+            "dm_response": get("dm_response"),
+            "credits_used": get("credits_used"),
+            "redirected": get("redirected"),
+            "created_at": get("created_at"),
+            "updated_at": get("updated_at"),
+            "account_id": get("account_id"),
+            "post_id": post_id,
+            "post_url": post_url(post_id, username=username),
+            "author_username": username,
+            "author_name": get("author_name") or "",
+            "lang": get("lang") or "",
+            "kind": get("kind") or "",
+            "conversation_id": get("conversation_id") or "",
+            "in_reply_to_post_id": get("in_reply_to_post_id") or "",
+            "quoted_post_id": get("quoted_post_id") or "",
+            "is_replyable": bool(get("is_replyable")),
+            "replyable_code": get("replyable_code") or "",
+            "replyable_reason": get("replyable_reason") or "",
+            "draft_state": get("draft_state") or "",
+            "claimed_by": get("claimed_by") or "",
+            "claimed_at": get("claimed_at"),
+            "version": get("version") or 1,
+        }
+
+
+_message = MessageSerializer()
+
+
+def message_json(document: Mapping[str, Any]) -> dict[str, Any]:
+    return _message.to_representation(document)
+
+
+class TextField(serializers.CharField):
+    """A string and nothing else: 5 and true are mistakes of the caller, not texts."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class MessageUpdateSerializer(serializers.Serializer[Any]):
+    """What a PATCH may change. Anything else in the body is refused by name."""
+
+    status = serializers.ChoiceField(choices=MessageStatus.choices, required=False)
+    public_response = TextField(
+        required=False, allow_null=True, allow_blank=True, max_length=_LONGEST_RESPONSE
+    )
+    dm_response = TextField(
+        required=False, allow_null=True, allow_blank=True, max_length=_LONGEST_RESPONSE
+    )
+    credits_used = serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, max_value=2**31 - 1
+    )
+    redirected = serializers.BooleanField(required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        refuse_unknown_fields(self, read_only=set(_message.fields))
+        return attrs
+
+
+def refuse_unknown_fields(
+    serializer: serializers.Serializer[Any], *, read_only: set[str] | None = None
+) -> None:
+    """Raise a ValidationError that names each field the serializer does not take."""
+    allowed = ", ".join(serializer.fields)
+    errors: dict[str, serializers.ValidationError] = {}
+    for name in serializer.initial_data:
+        if name in serializer.fields or name == "csrfmiddlewaretoken":
+            continue
+        if name in (read_only or ()):
+            error = serializers.ValidationError(
+                f"Cannot be changed here. Fields to change: {allowed}.", code="read_only"
+            )
+        else:
+            error = serializers.ValidationError(
+                f"There is no such field. Fields to give: {allowed}.", code="unknown_field"
+            )
+        errors[str(name)] = error
+    if errors:
+        raise serializers.ValidationError({name: error.detail for name, error in errors.items()})
+
+
+class MessageListSerializer(serializers.Serializer[Any]):
+    """Query parameters of the list. A blank one counts as not given, as HTML forms send it."""
+
+    skip = serializers.IntegerField(required=False, default=0, min_value=0)
+    limit = serializers.IntegerField(
+        required=False,
+        default=DEFAULT_LIMIT,
+        min_value=0,
+        max_value=MAX_LIMIT,
+        help_text=f"At most {MAX_LIMIT}; for more, page with skip or follow the Link header.",
+    )
+    account_id = serializers.CharField(required=False, default="")
+    status = serializers.CharField(
+        required=False, default="", help_text="pending, processing, replied, ignored or error."
+    )
+    kind = serializers.ChoiceField(choices=MentionKind.choices, required=False, default="")
+    author = serializers.CharField(
+        required=False, default="", help_text="The author's X user id, or exact username."
+    )
+    replyable = serializers.BooleanField(required=False, allow_null=True, default=None)
+    since = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, help_text="Posts made at this time or later."
+    )
+    until = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, help_text="Posts made before this time."
+    )
+
+
+class ResponseSerializer(serializers.Serializer[Any]):
+    """Body of reply and dm-reply; the query parameter of the same name does as well."""
+
+    response = TextField(
+        required=False, allow_blank=True, style={"base_template": "textarea.html", "rows": 4}
+    )
+
+
+class GenerateSerializer(serializers.Serializer[Any]):
+    custom_prompt = TextField(
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        max_length=4000,
+        help_text="Instructions for this one draft, beside the account's own.",
+        style={"base_template": "textarea.html", "rows": 4},
+    )
+
+
+class FetchNewSerializer(serializers.Serializer[Any]):
+    account_id = TextField(
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        help_text="Without it, every account on which you are a responder is read.",
+    )
+
+
+class AccountFailureSerializer(serializers.Serializer[Any]):
+    account_id = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class FetchedSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    new_messages_count = serializers.IntegerField()
+    messages = MessageSerializer(many=True)
+    errors = AccountFailureSerializer(many=True)
+
+
+class FindingSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    sentence = serializers.CharField()
+
+
+class GeneratedSerializer(serializers.Serializer[Any]):
+    message_id = serializers.CharField()
+    original_message = serializers.CharField()
+    generated_response = serializers.CharField()
+    custom_prompt_used = serializers.BooleanField()
+    draft_id = serializers.CharField()
+    kind = serializers.CharField(help_text="reply, handoff (a person must answer) or no_reply.")
+    note = serializers.CharField()
+    violations = FindingSerializer(many=True, help_text="What keeps the draft from being sent.")
+
+
+class DeletedSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+
+
+class StatsSerializer(serializers.Serializer[Any]):
+    total = serializers.IntegerField()
+    by_status = serializers.DictField(child=serializers.IntegerField())
+
+
+class RefusalSerializer(FindingSerializer):
+    is_warning = serializers.BooleanField(help_text="It may be sent all the same.")
+
+
+class PreflightSerializer(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    can_send = serializers.BooleanField()
+    refusals = RefusalSerializer(many=True)
+    weighted_length = serializers.IntegerField(allow_null=True)
+    max_weighted_length = serializers.IntegerField()
+
+
+class PreflightQuerySerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=["public", "dm"], required=False, default="public")
+    text = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, default=None, trim_whitespace=False
+    )
+
+
+class ReplySerializer(serializers.ModelSerializer[Reply]):
+    """An outbox row: what is to be sent, and how far it came."""
+
+    message_id = serializers.CharField(read_only=True)
+    account_id = serializers.CharField(read_only=True)
+    draft_id = serializers.CharField(read_only=True, allow_null=True)
+    requested_by = serializers.CharField(read_only=True, allow_null=True, source="requested_by_id")
+    post_url = serializers.SerializerMethodField(help_text="The public reply on X, once sent.")
+
+    class Meta:
+        model = Reply
+        fields = [
+            "id",
+            "message_id",
+            "account_id",
+            "kind",
+            "state",
+            "text",
+            "reason_code",
+            "reason",
+            "x_post_id",
+            "post_url",
+            "attempts",
+            "not_before",
+            "sent_at",
+            "draft_id",
+            "requested_by",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+    def get_post_url(self, reply: Reply) -> str:
+        return post_url(reply.x_post_id) if reply.kind == "public" else ""
+
+
+class DraftSerializer(serializers.ModelSerializer[Draft]):
+    message_id = serializers.CharField(read_only=True)
+    account_id = serializers.CharField(read_only=True)
+    created_by = serializers.CharField(read_only=True, allow_null=True, source="created_by_id")
+    decided_by = serializers.CharField(read_only=True, allow_null=True, source="decided_by_id")
+    violations = FindingSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Draft
+        fields = [
+            "id",
+            "message_id",
+            "account_id",
+            "state",
+            "kind",
+            "text",
+            "original_text",
+            "note",
+            "violations",
+            "custom_prompt",
+            "model",
+            "version",
+            "created_by",
+            "decided_by",
+            "decision_note",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+
+class DraftEditSerializer(serializers.Serializer[Any]):
+    text = TextField(style={"base_template": "textarea.html", "rows": 4})
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        refuse_unknown_fields(self, read_only=set(DraftSerializer.Meta.fields))
+        return attrs
+
+
+class DraftApprovalSerializer(serializers.Serializer[Any]):
+    text = TextField(
+        required=False,
+        help_text="Send this instead of the draft's text.",
+        style={"base_template": "textarea.html", "rows": 4},
+    )
+    not_before = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Send it at this time, not at once."
+    )
+
+
+class DraftRejectionSerializer(serializers.Serializer[Any]):
+    note = TextField(required=False, allow_blank=True, default="", max_length=2000)
+
+
+class PendingReplySerializer(serializers.Serializer[Any]):
+    """202: the reply is under way; read ``reply`` again at the Location."""
+
+    message = MessageSerializer()
+    reply = ReplySerializer()
+
+
+class ApprovedSerializer(serializers.Serializer[Any]):
+    draft = DraftSerializer()
+    reply = ReplySerializer()
+
+
+class ReplyPageSerializer(serializers.Serializer[Any]):
+    """What the address of a reply shows before anyone types: may it be sent, and was it."""
+
+    preflight = PreflightSerializer()
+    reply = ReplySerializer(allow_null=True)
+
+
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    field = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """RFC 9457. Some problems have members of their own beside these; see docs/api.md."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    errors = FieldErrorSerializer(many=True, required=False)
