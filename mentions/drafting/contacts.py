@@ -6,9 +6,10 @@ level domains come from twitter-text, so that what X would turn into a link is a
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from twitter_text.regexp.valid_cctld import valid_cctld
 from twitter_text.regexp.valid_gtld import valid_gtld
@@ -36,15 +37,14 @@ class Contact:
     is_disguised: bool = False
 
 
-def _list_domains() -> str:
+def _list_top_level_domains() -> frozenset[str]:
     names: set[str] = {"app", "dev", "zip", "mov", "new"}
     for pattern in (valid_gtld, valid_cctld):
         names.update(re.findall(r"[\w-]+", pattern.pattern.split("(?=")[0]))
-    folded = {fold_text(name).text for name in names if len(name) > 1}
-    return "|".join(sorted(folded, key=lambda n: (-len(n), n))) + r"|xn--[a-z0-9-]+"
+    return frozenset(fold_text(name).text for name in names if len(name) > 1)
 
 
-_TLD = f"(?:{_list_domains()})(?![a-z0-9_-])"
+_TOP_LEVEL_DOMAINS = _list_top_level_domains()
 # Only these after a dot that is spelled or spaced: "in", "it", "to" and "me" are words as well.
 _COMMON_TLD = (
     r"(?:com|net|org|io|co|info|biz|xyz|app|dev|ru|ly|tv|cc|gg|ai|shop|store|site|online|club|vip"
@@ -52,7 +52,7 @@ _COMMON_TLD = (
 )
 # A link ends where another script's sentence goes on, as it does on X.
 _IN_URL = r"[^\s<>\"“”«»、。（）「」『』【】\u1100-\u11ff\u3001-\u9fff]"
-_AFTER = rf"(?:\.[a-z0-9-]+)*(?::\d{{2,5}})?(?:@{_IN_URL}*)?(?:[/?#\\]{_IN_URL}*)?"
+_AFTER = rf"(?:\.[a-z0-9-]+){{0,9}}(?::\d{{2,5}})?(?:@{_IN_URL}*)?(?:[/?#\\]{_IN_URL}*)?"
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 # Scripts written without spaces may touch a link; other letters are part of its first label.
 _LEFT_EDGE = r"(?<![^\W\u0e00-\u0e7f\u1100-\u11ff\u3040-\u9fff])(?<!-)(?<!\w\.)"
@@ -60,30 +60,35 @@ _NO_LABEL = (
     r"(?!(?:the|this|that|what|a|an|el|un|ce|au|o|no|ao|um|do|este|esse|neste|nesse|al|den|dem)\s)"
 )
 
-_LINKS = [
+_SCHEME_LINKS = [
     re.compile(rf"h[tx*]{{2}}ps?:/{{1,2}}{_IN_URL}+"),
     re.compile(rf"(?:ftps?|wss?|tg|whatsapp|magnet|javascript|intent)://?{_IN_URL}+"),
-    re.compile(rf"{_LEFT_EDGE}(?:{_LABEL}\.)+{_TLD}{_AFTER}"),
-    re.compile(rf"(?<!\w)(?=[^\s./]*[^\x00-\x7f])[\w-]+(?:\.[\w-]+)*\.{_TLD}{_AFTER}"),
+]
+# Group "host" is a link only if one of its labels is a top level domain.
+_LINKS = [
+    re.compile(rf"{_LEFT_EDGE}(?P<host>{_LABEL}(?:\.{_LABEL}){{1,9}})(?![a-z0-9_-]){_AFTER}"),
+    re.compile(rf"(?<![\w-])(?<!\w\.)(?P<host>[\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{1,9}}){_AFTER}"),
     re.compile(rf"(?<![\d.])\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?![\d.]){_AFTER}"),
-    re.compile(r"(?<!\w)www\d?[. ]+\w+"),
+    re.compile(r"(?<![\w@])www\d?[. ]+\w+"),
 ]
 _DOT_WORD = fold_pattern("dot|punto|ponto|point|punkt|nokta|точка|тчк|点|點|ドット|닷|نقطة")
 _DISGUISED_LINKS = [
     re.compile(rf"h[tx*]{{2}}ps?\s?[\[({{]?\s?:\s?[\])}}]?\s?/\s?/\s?{_IN_URL}+"),
-    re.compile(rf"[\w-]+\s?[\[({{<]\s?(?:\.|,|{_DOT_WORD})\s?[\])}}>]\s?{_TLD}{_AFTER}"),
-    re.compile(rf"[\w-]+\s?[\[({{<]\s?(?:\.|{_DOT_WORD})\s?[\])}}>]\s?[\w-]+"),
-    re.compile(rf"(?<!\w){_NO_LABEL}[\w-]{{2,}}\s+dot\s+{_COMMON_TLD}{_AFTER}"),
     re.compile(
-        rf"(?<!\w){_NO_LABEL}[\w-]{{2,}}\s+(?:{_DOT_WORD})\s+(?:com|net|org)(?![a-z0-9]){_AFTER}"
+        rf"[\w-]{{1,63}}\s?[\[({{<]\s?(?:\.|,|{_DOT_WORD})\s?[\])}}>]\s?{_COMMON_TLD}{_AFTER}"
     ),
-    re.compile(r"[a-z0-9]{2,}(?:dot|punto|ponto)(?:com|net|org)(?![a-z0-9])"),
-    re.compile(rf"[a-z0-9]{{2,}}\s\.\s{_COMMON_TLD}"),
-    re.compile(rf"[a-z0-9]{{2,}}\s?\.\s?{_COMMON_TLD}\s?/{_IN_URL}+"),
-    re.compile(rf"[a-z0-9]{{2,}}[•·∙⋅‧。･,]{_COMMON_TLD}{_AFTER}"),
+    re.compile(rf"[\w-]{{1,63}}\s?[\[({{<]\s?(?:\.|{_DOT_WORD})\s?[\])}}>]\s?[\w-]+"),
+    re.compile(rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+dot\s+{_COMMON_TLD}{_AFTER}"),
+    re.compile(
+        rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+(?:{_DOT_WORD})\s+(?:com|net|org)(?![a-z0-9]){_AFTER}"
+    ),
+    re.compile(r"[a-z0-9]{2,63}(?:dot|punto|ponto)(?:com|net|org)(?![a-z0-9])"),
+    re.compile(rf"[a-z0-9]{{2,63}}\s\.\s{_COMMON_TLD}"),
+    re.compile(rf"[a-z0-9]{{2,63}}\s?\.\s?{_COMMON_TLD}\s?/{_IN_URL}+"),
+    re.compile(rf"[a-z0-9]{{2,63}}[•·∙⋅‧。･,]{_COMMON_TLD}{_AFTER}"),
 ]
-_EMAIL = re.compile(rf"[^\s@<>()\[\],;:\"'、。]{{1,64}}@(?:{_LABEL}\.)+[a-z0-9-]{{2,}}")
-_DISGUISED_EMAIL = re.compile(r"[\w.+-]+\s?[\[({<]\s?(?:at|@|arroba)\s?[\])}>]\s?[\w-]+")
+_EMAIL = re.compile(rf"[a-z0-9._%+'-]{{1,64}}@(?:{_LABEL}\.){{1,9}}[a-z0-9-]{{2,63}}")
+_DISGUISED_EMAIL = re.compile(r"[\w.+-]{1,63}\s?[\[({<]\s?(?:at|@|arroba)\s?[\])}>]\s?[\w-]+")
 _HANDLE = re.compile(r"(?<![a-z0-9_])@([a-z0-9_]{1,50})")
 _MESSENGER = re.compile(
     fold_pattern(
@@ -127,16 +132,18 @@ _NUMBER_WORD = (
 )
 _AMOUNTS = [
     re.compile(rf"(?<![a-z])(?P<a>{_ANY_CURRENCY})\s?(?P<n>{_NUMBER}){_SCALE}(?![a-z]{{3}})"),
-    re.compile(rf"(?<![\w.,])(?P<n>{_NUMBER}){_SCALE}\s?(?:us\s)?(?P<a>{_ANY_CURRENCY})(?![a-z])"),
-    re.compile(rf"(?<![\w.,])(?P<n>{_NUMBER})\s?(?P<p>{_PERCENT})"),
+    re.compile(
+        rf"(?<![a-z0-9.,])(?P<n>{_NUMBER}){_SCALE}\s?(?:us\s)?(?P<a>{_ANY_CURRENCY})(?![a-z])"
+    ),
+    re.compile(rf"(?<![a-z0-9.,])(?P<n>{_NUMBER})\s?(?P<p>{_PERCENT})"),
     re.compile(rf"(?<!\w)(?P<n>{_NUMBER_WORD})\s(?:us\s)?(?P<a>{_ANY_CURRENCY})(?![a-z])"),
 ]
-_TOKEN = re.compile(r"(?<![\w/])(?=[a-z+/=_-]*\d)(?=[\d+/=_-]*[a-z])[a-z0-9+/=_-]{26,}")
+_TOKEN = re.compile(r"(?<![a-z0-9/])(?=[a-z+/=_-]*\d)(?=[\d+/=_-]*[a-z])[a-z0-9+/=_-]{26,}")
 _IBAN = re.compile(r"(?<!\w)[a-z]{2}\d{2}(?:\s?[a-z0-9]{4}){3,7}(?:\s?[a-z0-9]{1,3})?(?!\w)")
 _DATE = re.compile(
     r"(?<!\d)(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?!\d)"
 )
-_PHONE = re.compile(r"(?<![\w.,])\+?\(?\d[\d ().\-/‐-―]{5,24}\d(?!\w)")
+_PHONE = re.compile(r"(?<![a-z0-9.,])\+?\(?\d[\d ().\-/‐-―]{5,24}\d(?![a-z0-9])")
 _TOLL_FREE = re.compile(r"(?<!\w)(?:1[-. ])?8\d\d[-. ](?=[\d-]*[a-z])[a-z\d-]{6,}")
 _SPOKEN_DIGIT = (
     r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|cero|uno|dos|tres|cuatro|cinco|seis"
@@ -196,17 +203,24 @@ def _scan(text: str, folded: FoldedText, *, known_numbers: frozenset[str]) -> It
     def is_plain(span: tuple[int, int], seen: str) -> bool:
         return unicodedata.normalize("NFC", text[slice(*span)]).lower() == seen
 
+    def find_links(patterns: Sequence[re.Pattern[str]]) -> Iterator[Contact]:
+        for pattern in patterns:
+            for match in claim(pattern):
+                host = match.groupdict().get("host")
+                if host and _TOP_LEVEL_DOMAINS.isdisjoint(_list_upper_labels(host)):
+                    continue
+                seen = match.group().rstrip(".,;:!?)]}'\"*_~’”»|")
+                span = take(match, match.start() + len(seen))
+                raw = text[slice(*span)]
+                yield Contact(LINK, _canonical_link(raw), span, not is_plain(span, seen))
+
+    yield from find_links(_SCHEME_LINKS)
     for match in claim(_EMAIL):
         span = take(match)
         yield Contact(EMAIL, match.group(), span, not is_plain(span, match.group()))
     for match in claim(_DISGUISED_EMAIL):
         yield Contact(EMAIL, match.group(), take(match), is_disguised=True)
-    for pattern in _LINKS:
-        for match in claim(pattern):
-            seen = match.group().rstrip(".,;:!?)]}'\"*_~’”»|")
-            span = take(match, match.start() + len(seen))
-            raw = text[slice(*span)]
-            yield Contact(LINK, _canonical_link(raw), span, not is_plain(span, seen))
+    yield from find_links(_LINKS)
     for pattern in _DISGUISED_LINKS:
         for match in claim(pattern):
             yield Contact(LINK, match.group(), take(match), is_disguised=True)
@@ -260,6 +274,16 @@ def _close_up_spaced_letters(folded: FoldedText) -> FoldedText | None:
         return None
     kept = [i for i in range(len(folded.text)) if i not in dropped]
     return FoldedText("".join(folded.text[i] for i in kept), tuple(folded.origins[i] for i in kept))
+
+
+def _list_upper_labels(host: str) -> list[str]:
+    """Return the labels that could be a top level domain; "3.am" and "v2.5" have none."""
+    labels = host.split(".")
+    return [
+        "com" if label.startswith("xn--") else label
+        for previous, label in pairwise(labels)
+        if not previous.isdigit() or len(labels) > 2
+    ]
 
 
 def _canonical_link(raw: str) -> str:

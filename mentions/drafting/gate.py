@@ -19,11 +19,12 @@ from mentions.drafting.prompt import FENCE, fixed_prompt_text
 Span = tuple[int, int]
 
 # Beyond this nothing could be posted anyway, and the searches below need not be paid for.
-MAX_CHECKED_CHARACTERS = 5_000
+_MIN_CHECKED_CHARACTERS = 1_000
+_CODE_POINTS_PER_UNIT = 4  # a family emoji has 11 code points and weighs 2
 _LEAK_WORDS = 7
 _COPIED_CHARACTERS = 20
 _COPIED_SHARE = 0.6
-_COMPARED_MENTION_CHARACTERS = 4_000
+_COMPARED_MENTION_CHARACTERS = 2_000
 
 _SENTENCES = {
     "empty": "The draft is empty.",
@@ -44,11 +45,13 @@ _LEAK_MARKS = re.compile(
     fold_pattern(
         rf"{FENCE}|answer_this|\"(?:kind|reasons|text|us|author)\"\s*:|no_reply\b"
         r"|(?:system|developer|hidden|initial|original) (?:prompt|instructions?)|system message"
-        r"|my (?:system |original |initial |secret )?(?:instructions|prompt)(?: (?:are|is|say|state)|:)"
+        r"|my (?:system |original |initial |secret )?(?:instructions|prompt)"
+        r"(?: (?:are|is|say|state)|:)"
         r"|i (?:was|am|have been) (?:instructed|programmed|told) to"
         r"|as an? (?:ai|artificial intelligence|large)(?: language)? (?:model|assistant)"
         r"|(?:mis|minhas) instruc\w+ (?:son|dicen|sao|dizem)|prompt d[eo]l? sistema"
-        r"|meine (?:anweisungen|instruktionen) (?:lauten|sind)|(?:mes|les) instructions (?:sont|disent)"
+        r"|meine (?:anweisungen|instruktionen) (?:lauten|sind)"
+        r"|(?:mes|les) instructions (?:sont|disent)"
         r"|системн\w+ (?:промпт|инструкц\w+)|мои инструкции"
         r"|系统提示|系統提示|システムプロンプト|시스템 프롬프트"
         r"|ignor(?:e|ing) (?:all |any )?(?:previous|prior) instructions"
@@ -96,7 +99,7 @@ def check_draft(
     Links, addresses, handles, numbers, amounts and promises may come from there only; the mention
     is no source, save for the author's handle and for order numbers of bare digits.
     """
-    if len(text) > MAX_CHECKED_CHARACTERS:
+    if len(text) > max(_MIN_CHECKED_CHARACTERS, _CODE_POINTS_PER_UNIT * max_weighted_length):
         return Verdict((_violation("too_long"),))
     if not fold_text(text).text.strip():
         return Verdict((_violation("empty"),))

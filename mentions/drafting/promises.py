@@ -41,7 +41,7 @@ _WORDS: dict[str, str] = {
         discount\w*|vouchers?|coupons?|promo\s?codes?|gift\scards?|store\scredit|account\scredit
         |descuento\w*|descont\w*|cupon\w*|cupom|rabat\w*|gutschein\w*|nachlass|remise(?!\w)
         |reduction\sde|bon\sd.achat|scont[oi](?!\w)|korting\w*|znizk\w*|скидк\w*|промокод\w*
-        |ваучер\w*|знижк\w*|indirim\w*|割引|値引き|クーポン|折扣|优惠券|優惠券|打折|할인|쿠폰
+        |ваучер\w*|знижк\w*|indirim\w*|割引|値引き|クーポン|折扣|优惠券|優惠券|打折|\d\s?折|할인|쿠폰
         |خصم|قسيمة|छूट|कूपन|diskon|giam gia
     """,
     "compensation": r"""

@@ -98,7 +98,7 @@ def test_text_is_refused_unread_when_it_is_far_too_long() -> None:
 def test_answer_is_quick_when_text_is_built_to_be_slow(unit: str) -> None:
     text = (unit * 5_000)[:5_000]
     began = time.perf_counter()
-    check(text, mention_text=text, allowed_sources=[text])
+    check(text[:1_100], mention_text=text, allowed_sources=[text])
     assert time.perf_counter() - began < 5
 
 
@@ -177,8 +177,18 @@ def test_allowed_draft_is_visible_and_fits_when_text_is_arbitrary(text: str) -> 
             assert text[slice(*violation.span)]
 
 
-@given(mention=WORDS.filter(lambda t: len(t.replace(" ", "")) > 30), case=st.booleans())
-def test_copy_is_refused_when_the_draft_is_the_mention(mention: str, case: bool) -> None:
-    draft = mention.upper() if case and mention.upper().lower() == mention else f"{mention}!!"
-    codes = list_codes(check(draft, mention_text=f"@acme {mention}"))
-    assert codes & {"copied_mention", "too_long"}
+@given(
+    words=st.lists(
+        st.text(
+            alphabet="abcdefghijklmnoprstuvwxyzабвгдежзиклмнопрстуあいうえおかきくけこ",
+            min_size=4,
+            max_size=8,
+        ),
+        min_size=6,
+        max_size=12,
+    )
+)
+def test_copy_is_refused_when_the_draft_is_the_mention(words: list[str]) -> None:
+    mention = " ".join(words)
+    verdict = check(f"{mention.upper()}!!", mention_text=f"@acme {mention}")
+    assert "copied_mention" in list_codes(verdict)
