@@ -24,7 +24,7 @@ from autores.sandbox.world import World
 DEFAULT_SILENCE_SECONDS = 60.0
 
 
-class ConnectionCut(ConnectionError):  # noqa: N818 - the server drops the connection on it
+class ConnectionCut(ConnectionError):
     """The connection is gone on purpose; nothing more can be answered."""
 
 

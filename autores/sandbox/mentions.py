@@ -1,4 +1,4 @@
-"""Mentions arriving from people who do not use the API: what the control API and the autopilot do."""
+"""Mentions arriving from people: what the control API and the autopilot make happen."""
 
 from __future__ import annotations
 

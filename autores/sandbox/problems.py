@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class ApiProblem(Exception):  # noqa: N818 - it is an answer, not a failure of ours
+class ApiProblem(Exception):
     """A refusal: `status`, the JSON `body`, and headers to add."""
 
     def __init__(

@@ -224,7 +224,7 @@ class Reading:
             has_older, ids = len(ids) > limit, ids[:limit]
             has_newer = request.anchor is not None and bool(ids)
             if ids and not has_older and request.since_id < ids[-1]:
-                # Older ones exist beyond the reach: X hands out a token that leads to an empty page.
+                # Older ones lie beyond the reach: X's token then leads to an empty page.
                 beyond = select(where, "DESC", 1, request.since_id, min(floor, high, 1 << 62))
                 has_older = bool(beyond)
         return Page(
@@ -282,7 +282,7 @@ class Reading:
             column = {"reply": "in_reply_to", "quote": "quote_of", "retweet": "repost_of"}[argument]
             return f"{column} IS NOT NULL", []
         raise invalid_request(
-            f"Reference to invalid operator '{operator}'. Operator is not available in the sandbox.",
+            f"Reference to invalid operator '{operator}'. The sandbox does not know it.",
             parameter="query",
             value=word,
             vocabulary=vocabulary,

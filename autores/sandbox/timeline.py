@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
+from markupsafe import Markup, escape
 
 from autores.sandbox import clock as clocks
 from autores.sandbox.control_routes import describe_post, describe_user, dms_json
@@ -41,7 +43,7 @@ def read_timeline(world: World, *, limit: int = SHOWN_POSTS) -> dict[str, Any]:
             children.setdefault(parent, []).append(post_id)
         else:
             roots.append(post_id)
-    threads = []
+    threads: list[dict[str, Any]] = []
     for root in roots:
         ordered: list[dict[str, Any]] = []
         stack = [(root, 0)]
@@ -62,13 +64,16 @@ def read_timeline(world: World, *, limit: int = SHOWN_POSTS) -> dict[str, Any]:
                 }
             )
             stack += [(child, depth + 1) for child in reversed(children.get(post_id, []))]
-        newest = max(int(post["id"]) for post in ordered)
-        threads.append({"root": str(root), "newest": newest, "posts": ordered})
-    threads.sort(key=lambda thread: -int(thread["newest"]))
+        people = {post["author"] for post in ordered} | {
+            entity["username"]
+            for post in ordered
+            for entity in post["entities"].get("mentions", [])
+        }
+        threads.append({"root": str(root), "people": sorted(people), "posts": ordered})
+    threads.sort(key=lambda thread: max(int(post["id"]) for post in thread["posts"]), reverse=True)
     dms = dms_json(world)[-200:]
-    version = f"{world.store.highest_id()}-{len(dms)}-{len(connected)}"
     return {
-        "version": version,
+        "version": read_version(world),
         "now": clocks.format_time(world.clock.now_ms()),
         "accounts": [describe_user(user) for user in connected],
         "threads": threads,
@@ -82,17 +87,77 @@ def read_timeline(world: World, *, limit: int = SHOWN_POSTS) -> dict[str, Any]:
     }
 
 
+def read_version(world: World) -> str:
+    """Changes whenever the page would look different."""
+    row = world.store.one(
+        "SELECT (SELECT count(*) FROM posts WHERE deleted_ms IS NOT NULL),"
+        " (SELECT count(*) FROM grants), (SELECT coalesce(sum(fired), 0) + count(*) FROM faults)"
+    )
+    counts = "-".join(str(value) for value in row) if row else ""
+    autopilot = world.store.settings["autopilot"]
+    return f"{world.store.highest_id()}-{counts}-{autopilot['enabled']}"
+
+
+def show_text(post: dict[str, Any]) -> Markup:
+    """The post as HTML: links by their display form, handles and hashtags coloured."""
+    text = post["note_text"] or post["text"]
+    if post["note_text"]:
+        return escape(text)
+    pieces: list[Markup] = []
+    position = 0
+    spans = [
+        (entity["start"], entity["end"], kind, entity)
+        for kind, entities in post["entities"].items()
+        for entity in entities
+    ]
+    for start, end, kind, entity in sorted(spans, key=lambda span: span[0]):
+        if start < position:
+            continue
+        # The stored text is escaped already, as X's is.
+        pieces.append(Markup(text[position:start]))  # noqa: S704
+        shown = Markup(text[start:end])  # noqa: S704
+        if kind == "urls":
+            pieces.append(
+                Markup('<a href="{}" rel="noreferrer">{}</a>').format(
+                    entity["expanded_url"], entity["display_url"]
+                )
+            )
+        else:
+            pieces.append(Markup('<span style="color:var(--accent)">{}</span>').format(shown))
+        position = end
+    pieces.append(Markup(text[position:]))  # noqa: S704
+    return Markup("").join(pieces)
+
+
 def make_timeline_blueprint(world: World) -> Blueprint:
     blueprint = Blueprint("timeline", __name__)
 
     @blueprint.get("/timeline.json")
     def timeline_json() -> Response:
+        if request.args.get("part") == "version":
+            return jsonify({"version": read_version(world)})
         return jsonify(read_timeline(world))
 
     @blueprint.get("/")
     def timeline_page() -> str:
         shown = read_timeline(world)
-        account = request.args.get("account")
-        return render_template("timeline.html", **shown, selected=account)
+        for thread in shown["threads"]:
+            for post in thread["posts"]:
+                post["html"] = show_text(post)
+                if post["quoted"]:
+                    post["quoted"]["plain"] = html.unescape(post["quoted"]["text"])
+        conversations: dict[str, dict[str, Any]] = {}
+        for message in shown["dms"]:
+            conversation = conversations.setdefault(
+                message["conversation_id"],
+                {"people": [message["sender"], message["recipient"]], "messages": []},
+            )
+            conversation["messages"].append(message)
+        return render_template(
+            "timeline.html",
+            **shown,
+            conversations=list(reversed(conversations.values())),
+            selected=request.args.get("account"),
+        )
 
     return blueprint

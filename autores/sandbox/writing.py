@@ -20,16 +20,21 @@ class Draft:
 
 
 _TOPICS = (
-    ("praise", re.compile(
-        r"thank|love|great|gracias|merci|danke|obrigad|complimenti|ありがとう|дяку|شكر|谢谢", re.I)),
-    ("billing", re.compile(
-        r"refund|invoice|charged|factura|facture|rembours|rechnung|fatura|fattura|reembolso", re.I)),
-    ("delivery", re.compile(
+    (
+        "praise",
+        r"thank|love|great|gracias|merci|danke|obrigad|complimenti|ありがとう|дяку|شكر|谢谢",
+    ),
+    (
+        "billing",
+        r"refund|invoice|charged|factura|facture|rembours|rechnung|fatura|fattura|reembolso",
+    ),
+    (
+        "delivery",
         r"order|deliver|shipp|pedido|commande|livraison|bestell|ordine|sipariş|注文|订单|주문|"
-        r"طلب|заказ|замовлен|ऑर्डर", re.I)),
-    ("bug", re.compile(
-        r"crash|error|bug|sign.?in|log.?in|fehler|anmelden|erreur|오류|로그인|код|404|loop", re.I)),
-)  # fmt: skip
+        r"طلب|заказ|замовлен|ऑर्डर",
+    ),
+    ("bug", r"crash|error|bug|sign.?in|log.?in|fehler|anmelden|erreur|오류|로그인|код|404|loop"),
+)
 
 # One opening for thanks and two for the rest; {ref} keeps two answers from being the same text.
 _PHRASES: dict[str, dict[str, list[str]]] = {
@@ -123,7 +128,9 @@ def write_reply(prompt: str, *, instructions: str = "") -> Draft:
     mention = find_mention(prompt)
     language = detect_language(mention)
     spoken = language if language in _PHRASES else "en"
-    topic = next((name for name, pattern in _TOPICS if pattern.search(mention)), "question")
+    topic = next(
+        (name for name, pattern in _TOPICS if re.search(pattern, mention, re.I)), "question"
+    )
     phrases = _PHRASES[spoken]["praise" if topic == "praise" else "other"]
     digest = hashlib.sha256((instructions + prompt).encode()).digest()
     number = re.search(r"\d{2,}", re.sub(r"https?://\S+", "", mention))

@@ -72,7 +72,7 @@ _STRICT = {
     "DeletePostsResponse", "DeletePostsResponseData", "CreateDirectMessagesByParticipantIdResponse",
     "CreateDirectMessagesByParticipantIdResponseData",
     "GetDirectMessagesEventsByParticipantIdResponse", "GetDirectMessagesEventsResponse",
-    "Get2UsersIdMentionsResponse", "Get2TweetsResponse", "Get2TweetsIdResponse", "Get2UsersResponse",
+    "Get2UsersIdMentionsResponse", "Get2TweetsResponse", "Get2TweetsIdResponse",
     "Get2UsersIdTweetsResponse", "Get2UsersMeResponse", "Get2UsersIdResponse",
     "Get2UsersByUsernameUsernameResponse", "Get2TweetsSearchRecentResponse", "TweetDeleteResponse",
     "CreateDmEventResponse", "Get2DmConversationsWithParticipantIdDmEventsResponse",
