@@ -86,7 +86,7 @@ def get_shared_session() -> requests.Session:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: to connect, between two bytes, and from the first byte sent to the last read."""
+    """Seconds: to connect, between two bytes, and until the whole body must have been read."""
 
     connect: float
     read: float

@@ -54,7 +54,7 @@ def page_body(vocabulary: str = "post", **changes: Any) -> dict[str, Any]:
     body = {
         "data": [post_body(vocabulary)],
         "includes": {
-            "users": [CARLA, ANA],
+            "users": [dict(CARLA), dict(ANA)],
             "posts" if vocabulary == "post" else "tweets": [parent],
         },
         "meta": {

@@ -1,0 +1,96 @@
+"""Whatever JSON comes back, callers only ever see XError."""
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autores.tests.x.bodies import page_body
+from autores.x import parse
+from autores.x.classify import classify_oauth_error, classify_refusal
+from autores.x.errors import XError
+from autores.x.types import RateLimits
+
+_KEYS = st.sampled_from(
+    [
+        "data", "includes", "errors", "meta", "id", "text", "author_id", "created_at",
+        "conversation_id", "entities", "mentions", "urls", "start", "end", "url", "users", "posts",
+        "tweets", "note_post", "note_tweet", "display_text_range", "referenced_posts", "type",
+        "edit_history_post_ids", "title", "detail", "status", "code", "message", "event_type",
+        "sender_id", "deleted", "scope", "error", "error_description", "next_token",
+        "result_count", "username", "name", "dm_event_id",
+    ]
+)  # fmt: skip
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=True)
+    | st.text(max_size=20)
+    | st.sampled_from(["1", "12345", "2026-11-20T10:00:00Z", "MessageCreate", "replied_to"])
+)
+WILD = st.recursive(
+    _LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(_KEYS | st.text(max_size=5), inner, max_size=6)
+    ),
+    max_leaves=30,
+)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda body: parse.parse_user(body),
+        lambda body: parse.parse_post(body),
+        lambda body: parse.parse_post(body, is_included=True),
+        lambda body: parse.parse_post_page(body, rate=RateLimits()),
+        lambda body: parse.parse_message_page(body, rate=RateLimits()),
+        lambda body: parse.parse_created_post(body),
+        lambda body: parse.parse_sent_message(body),
+        lambda body: parse.parse_deleted(body),
+    ],
+    ids=["user", "post", "included", "page", "messages", "created", "sent", "deleted"],
+)
+@given(body=WILD)
+def test_only_typed_errors_are_raised_when_an_answer_is_wild(read: Any, body: Any) -> None:
+    with contextlib.suppress(XError):
+        read(body)
+
+
+@given(data=st.data())
+def test_only_typed_errors_are_raised_when_one_place_of_a_page_is_wild(data: st.DataObject) -> None:
+    body = page_body()
+    node: Any = body
+    while True:
+        key = data.draw(st.sampled_from(list(node) if isinstance(node, dict) else range(len(node))))
+        inner = node[key]
+        if not isinstance(inner, (dict, list)) or not inner or data.draw(st.booleans()):
+            node[key] = data.draw(WILD)
+            break
+        node = inner
+    with contextlib.suppress(XError):
+        parse.parse_post_page(body, rate=RateLimits())
+
+
+@given(
+    body=WILD,
+    status=st.integers(400, 599),
+    call=st.sampled_from(["read", "post", "delete", "dm", "token", "revoke"]),
+)
+def test_every_refusal_has_a_type_when_its_body_is_wild(body: Any, status: int, call: Any) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    error = classify_refusal(status, body, call=call, headers={}, rate=RateLimits(), now=now)
+    assert isinstance(error, XError)
+    assert error.code
+    assert error.sentence
+    assert not (error.is_outcome_unknown and error.retryable and call in ("post", "dm"))
+
+
+@given(st.dictionaries(_KEYS, st.text()))
+def test_every_callback_error_has_a_type_when_its_words_are_wild(params: dict[str, str]) -> None:
+    assert isinstance(classify_oauth_error(params), XError)
