@@ -1,0 +1,122 @@
+"""What a post in the mentions feed is to the account."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from autores.x.types import MentionEntity, Post, Reference
+from mentions.ingest.classify import classify_post
+
+ACME = "100"
+
+
+def post(**values: Any) -> Post:
+    defaults: dict[str, Any] = {
+        "id": "5000",
+        "text": "@acme my parcel is late",
+        "author_id": "200",
+        "created_at": datetime(2026, 11, 1, tzinfo=UTC),
+        "conversation_id": "5000",
+    }
+    return Post(**{**defaults, **values})
+
+
+def mention_of(user_id: str, username: str, start: int) -> MentionEntity:
+    return MentionEntity(user_id, username, start, start + len(username) + 1)
+
+
+def classify(item: Post, **values: Any) -> Any:
+    return classify_post(item, account_x_id=ACME, account_username="acme", **values)
+
+
+def test_direct_and_replyable_when_the_handle_was_typed() -> None:
+    verdict = classify(post(mentions=(mention_of(ACME, "acme", 0),)))
+    assert (verdict.kind, verdict.is_replyable, verdict.code) == ("direct", True, "mentioned")
+
+
+def test_direct_when_only_the_name_identifies_the_account() -> None:
+    entity = MentionEntity(None, "ACME", 0, 5)
+    assert classify(post(mentions=(entity,))).kind == "direct"
+
+
+def test_implicit_when_the_handle_was_carried_along() -> None:
+    verdict = classify(
+        post(
+            text="@bob @acme I agree",
+            mentions=(mention_of("300", "bob", 0), mention_of(ACME, "acme", 5)),
+            display_text_range=(11, 18),
+            references=(Reference("replied_to", "4999"),),
+            in_reply_to_user_id="300",
+        )
+    )
+    assert (verdict.kind, verdict.is_replyable, verdict.code) == ("implicit", False, "not_summoned")
+
+
+def test_replyable_when_the_author_answers_our_own_post() -> None:
+    verdict = classify(
+        post(
+            text="@acme thanks!",
+            mentions=(mention_of(ACME, "acme", 0),),
+            display_text_range=(6, 13),
+            in_reply_to_user_id=ACME,
+        )
+    )
+    assert (verdict.kind, verdict.is_replyable) == ("implicit", True)
+
+
+def test_direct_when_the_handle_is_carried_and_typed_again() -> None:
+    verdict = classify(
+        post(
+            text="@bob @acme hello @acme",
+            mentions=(mention_of(ACME, "acme", 5), mention_of(ACME, "acme", 17)),
+            display_text_range=(11, 22),
+        )
+    )
+    assert verdict.kind == "direct"
+
+
+def test_quote_when_our_post_is_quoted_without_a_handle() -> None:
+    quoted = post(id="4000", author_id=ACME)
+    verdict = classify(
+        post(text="look", references=(Reference("quoted", "4000"),)), referenced={"4000": quoted}
+    )
+    assert (verdict.kind, verdict.is_replyable, verdict.code) == ("quote", True, "quoted")
+
+
+def test_not_a_quote_of_ours_when_somebody_else_is_quoted_and_we_are_carried_along() -> None:
+    quoted = post(id="4000", author_id="999")
+    verdict = classify(
+        post(
+            text="@acme look",
+            mentions=(mention_of(ACME, "acme", 0),),
+            display_text_range=(6, 10),
+            references=(Reference("quoted", "4000"),),
+        ),
+        referenced={"4000": quoted},
+    )
+    assert verdict.kind == "implicit"
+
+
+def test_repost_is_kept_but_not_replyable() -> None:
+    verdict = classify(post(references=(Reference("retweeted", "4000"),)))
+    assert (verdict.kind, verdict.is_work_item, verdict.is_replyable) == ("repost", True, False)
+
+
+def test_own_post_is_never_a_work_item() -> None:
+    verdict = classify(post(author_id=ACME, mentions=(mention_of(ACME, "acme", 0),)))
+    assert not verdict.is_work_item
+    assert not verdict.is_replyable
+
+
+@pytest.mark.parametrize("settings", ["following", "subscribers", "verified"])
+def test_not_replyable_when_the_author_closed_replies(settings: str) -> None:
+    verdict = classify(post(mentions=(mention_of(ACME, "acme", 0),), reply_settings=settings))
+    assert (verdict.is_replyable, verdict.code) == (False, "reply_settings")
+
+
+def test_replyable_when_replies_are_for_the_mentioned() -> None:
+    verdict = classify(
+        post(mentions=(mention_of(ACME, "acme", 0),), reply_settings="mentionedUsers")
+    )
+    assert verdict.is_replyable
