@@ -42,13 +42,13 @@ class SQLInsertCompiler(stock.SQLInsertCompiler, SQLCompiler):
 
 class SQLDeleteCompiler(stock.SQLDeleteCompiler, SQLCompiler):
     def execute_sql(self, result_type: str = MULTI) -> Any:  # type: ignore[override]
-        with described_errors(self.collection_name):
+        with described_errors(self._described_collection()):
             return super().execute_sql(result_type)
 
 
 class SQLUpdateCompiler(stock.SQLUpdateCompiler, SQLCompiler):
     def execute_sql(self, result_type: str) -> Any:  # type: ignore[override]
-        with described_errors(self.collection_name):
+        with described_errors(self._described_collection()):
             return super().execute_sql(result_type)
 
 

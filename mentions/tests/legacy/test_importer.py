@@ -1,36 +1,506 @@
 """The whole import, from a real MariaDB into a real MongoDB."""
 
-from datetime import UTC, datetime
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from django.conf import settings
+from django.core.management import CommandError
+from django.db import connection
+from django.utils import timezone
 
-from accounts.models import TwitterAccount
+from accounts.models import AccountStatus, OAuthState, TwitterAccount
 from autores.crypto import cipher_for
-from mentions.models import ImportRun, Message
+from mentions.models import ImportReject, ImportRun, Message, Tombstone
+from mentions.models.tombstone import tombstone_key
 from mentions.tests.legacy.database import ACCESS_TOKEN, REFRESH_TOKEN
+
+MENTION = "1790000000000000001"
+
+
+def read_all_documents():
+    """Every document that anything wrote, except what migrations and Django keep."""
+    database = connection.database
+    return {
+        name: sorted(json.dumps(found, default=str) for found in database[name].find())
+        for name in database.list_collection_names()
+        if not name.startswith(("django_", "auth_"))
+    }
+
+
+def decrypt(ciphertext):
+    return cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS)).decrypt(ciphertext)
 
 
 def test_rows_arrive_with_every_value_when_imported(legacy, run_import):
     legacy.add_user()
     legacy.add_message(
-        "1790000000000000001",
+        MENTION,
         text="Grüße 👩‍🚀🏳️‍🌈",
         status="replied",
         public_response="Danke 🙏",
         credits_used=3,
         redirected=1,
     )
+
     report = run_import()
+
     assert report["exit_code"] == 0
     assert report["tables"]["messages"]["created"] == 1
-    message = Message.objects.get(pk="1790000000000000001")
+    message = Message.objects.get(pk=MENTION)
     assert message.text == "Grüße 👩‍🚀🏳️‍🌈"
     assert message.public_response == "Danke 🙏"
     assert message.account_id == "account-1"
     assert message.timestamp == datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
-    assert (message.kind, message.version, message.post_id) == ("legacy", 1, message.pk)
+    assert (message.credits_used, message.redirected) == (3, True)
+    assert (message.kind, message.version, message.post_id) == ("legacy", 1, MENTION)
+    assert (message.draft_state, message.is_replyable) == ("none", True)
     account = TwitterAccount.objects.get(pk="account-1")
-    cipher = cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS))
-    assert cipher.decrypt(account.access_token) == ACCESS_TOKEN
-    assert cipher.decrypt(account.refresh_token) == REFRESH_TOKEN
+    assert decrypt(account.access_token) == ACCESS_TOKEN
+    assert decrypt(account.refresh_token) == REFRESH_TOKEN
+    assert (account.status, account.scopes, account.twitter_username) == ("active", [], "")
     assert ImportRun.objects.get().state == "done"
+
+
+def test_no_token_is_readable_when_stored_or_printed(legacy, run_import, tmp_path):
+    legacy.add_user()
+    legacy.execute("ALTER TABLE users MODIFY token_expires_at DATETIME NULL")
+    legacy.add_user("account-2", twitter_id="1002", token_expires_at=None)
+    legacy.add_state("state-of-a-live-flow", created_at=timezone.now().replace(tzinfo=None))
+    path = tmp_path / "rejects.ndjson"
+
+    report = run_import("--rejects-file", str(path))
+
+    everything = json.dumps(read_all_documents()) + json.dumps(report) + path.read_text()
+    assert report["tables"]["users"]["rejected"] == 1
+    assert ACCESS_TOKEN not in everything
+    assert REFRESH_TOKEN not in everything
+    assert "verifier" not in everything.replace("code_verifier", "")
+
+
+def test_documents_have_every_field_when_written(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message(MENTION)
+    legacy.add_state("live", created_at=timezone.now().replace(tzinfo=None))
+
+    run_import()
+
+    for model in (TwitterAccount, Message, OAuthState):
+        document = connection.get_collection(model._meta.db_table).find_one()
+        assert set(document) == {field.column for field in model._meta.concrete_fields}
+    # What full_clean refuses could not be saved in the admin later.
+    Message.objects.get().full_clean(exclude=["replyable_reason"])
+    TwitterAccount.objects.get().full_clean()
+
+
+def test_nothing_changes_when_run_twice(legacy, run_import):
+    legacy.add_user()
+    legacy.add_messages(25)
+    run_import("--chunk-size", "10")
+    before = {name: rows for name, rows in read_all_documents().items() if "importrun" not in name}
+
+    report = run_import("--chunk-size", "7")
+
+    assert report["changes"] == 0
+    assert report["tables"]["messages"]["unchanged"] == 25
+    after = {name: rows for name, rows in read_all_documents().items() if "importrun" not in name}
+    assert after == before
+
+
+def test_nothing_is_written_when_dry_run(legacy, run_import):
+    legacy.add_user()
+    legacy.add_messages(12)
+    legacy.add_message("bad", timestamp="0000-00-00 00:00:00")
+    before = read_all_documents()
+
+    dry = run_import("--dry-run", "--chunk-size", "5")
+    assert read_all_documents() == before
+    assert dry["exit_code"] == 2
+
+    real = run_import("--chunk-size", "5")
+    counted = ("in_mysql", "created", "updated", "unchanged", "rejected", "skipped", "notes")
+    for table in ("users", "messages", "oauth_states"):
+        assert {name: dry["tables"][table][name] for name in counted} == {
+            name: real["tables"][table][name] for name in counted
+        }
+
+
+def test_row_is_updated_when_changed_there_only(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message(MENTION)
+    run_import()
+    legacy.execute("UPDATE messages SET status = 'replied', public_response = 'done'")
+
+    report = run_import()
+
+    assert report["tables"]["messages"]["updated"] == 1
+    message = Message.objects.get()
+    assert (message.status, message.public_response, message.version) == ("replied", "done", 2)
+    assert run_import()["changes"] == 0
+
+
+def test_document_is_kept_when_changed_here_only(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message(MENTION)
+    run_import()
+    Message.objects.update(status="ignored")
+
+    report = run_import()
+
+    assert (report["tables"]["messages"]["kept"], report["exit_code"]) == (1, 0)
+    assert Message.objects.get().status == "ignored"
+
+
+def test_conflict_is_reported_when_changed_on_both_sides(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message(MENTION)
+    run_import()
+    Message.objects.update(status="ignored")
+    legacy.execute("UPDATE messages SET status = 'replied'")
+
+    report = run_import()
+
+    assert report["exit_code"] == 2
+    assert report["tables"]["messages"]["conflict_list"][0]["id"] == MENTION
+    assert Message.objects.get().status == "ignored"
+
+
+def test_conflict_is_reported_when_polled_here_before_the_import(legacy, run_import):
+    legacy.add_user()
+    run_import()
+    Message.objects.create(
+        id=MENTION,
+        account_id="account-1",
+        post_id=MENTION,
+        timestamp=timezone.now(),
+        user="2002",
+        text="polled",
+    )
+    legacy.add_message(MENTION, status="replied")
+
+    report = run_import()
+
+    assert report["tables"]["messages"]["conflicts"] == 1
+    assert Message.objects.get().text == "polled"
+
+
+def test_refreshed_tokens_are_kept_when_imported_again(legacy, run_import):
+    legacy.add_user()
+    run_import()
+    cipher = cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS))
+    TwitterAccount.objects.update(refresh_token=cipher.encrypt("newer"), status="paused")
+
+    report = run_import()
+
+    assert report["tables"]["users"]["kept"] == 1
+    account = TwitterAccount.objects.get()
+    assert (decrypt(account.refresh_token), account.status) == ("newer", "paused")
+
+
+def test_message_stays_deleted_when_deleted_here(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("1")
+    legacy.add_message("2")
+    run_import()
+    Message.objects.filter(pk="1").delete()
+    legacy.add_message("3")
+    Tombstone.objects.create(
+        id=tombstone_key(account_id="account-1", post_id="3"), message_id="3", deleted_by="ana"
+    )
+
+    report = run_import()
+
+    assert report["tables"]["messages"]["deleted_here"] == 2
+    assert report["exit_code"] == 0
+    assert list(Message.objects.values_list("pk", flat=True)) == ["2"]
+
+
+def test_ids_keep_their_spelling_when_unusual(legacy, run_import):
+    legacy.add_user()
+    ids = ["000123", "123", "a1b2c3d4-0000-4000-8000-00000000abcd", "trailing ", "Ünï-😀", "ß"]
+    for key in ids:
+        legacy.add_message(key)
+
+    report = run_import("--chunk-size", "1")
+
+    assert set(Message.objects.values_list("pk", flat=True)) == set(ids)
+    assert set(Message.objects.values_list("post_id", flat=True)) == set(ids)
+    assert report["exit_code"] == 0
+    assert not Message.objects.get(pk="a1b2c3d4-0000-4000-8000-00000000abcd").is_replyable
+
+
+@pytest.mark.parametrize(
+    "collation",
+    [
+        "utf8mb4_general_ci",
+        "utf8mb4_unicode_ci",
+        "utf8mb4_bin",
+        "utf8mb4_nopad_bin",
+        "latin1_swedish_ci",
+    ],
+)
+def test_no_row_is_skipped_when_collation_orders_otherwise(legacy, run_import, collation):
+    charset = collation.split("_")[0]
+    legacy.execute(f"ALTER TABLE messages CONVERT TO CHARACTER SET {charset} COLLATE {collation}")
+    legacy.add_user()
+    ids = ["B", "a", "_", "Z", "z1", "é1", "E2", "e3", "ÿ", "10", "9", "-1", "A~", "a b", "ß", "sz"]
+    for key in ids:
+        legacy.add_message(key, text=f"naïve {key}")
+
+    for size in ("1", "2", "3"):
+        report = run_import("--chunk-size", size)
+        assert report["tables"]["messages"]["in_mongodb"] == len(ids)
+
+    assert {m.pk: m.text for m in Message.objects.all()} == {key: f"naïve {key}" for key in ids}
+
+
+def test_no_row_is_skipped_when_key_was_retyped_to_integer(legacy, run_import):
+    legacy.add_user()
+    legacy.execute("ALTER TABLE messages MODIFY id BIGINT NOT NULL")
+    # Neighbours that a floating-point comparison takes for equal.
+    legacy.add_messages(20, first=1_790_000_000_000_000_001)
+
+    report = run_import("--chunk-size", "3")
+
+    assert report["tables"]["messages"]["created"] == 20
+    assert "messages.id: is bigint instead of varchar(36)" in report["differences"]
+
+
+def test_pages_use_the_primary_key_when_read(legacy, run_import):
+    legacy.add_messages(500)
+    legacy.execute("ANALYZE TABLE messages")
+    plan = legacy.execute(
+        "EXPLAIN SELECT id, text FROM messages WHERE id > _utf8mb4 X'31353030' ORDER BY id LIMIT 10"
+    )
+    assert plan[0][3:6] == ("range", "PRIMARY", "PRIMARY")
+    assert "filesort" not in plan[0][-1]
+
+
+def test_rows_are_rejected_with_reasons_when_unreadable(legacy, run_import, tmp_path):
+    legacy.add_user()
+    legacy.execute(
+        "ALTER TABLE messages MODIFY `text` TEXT NULL, MODIFY status VARCHAR(50) NULL, "
+        "MODIFY credits_used DECIMAL(6,2) NULL"
+    )
+    legacy.add_message("good", credits_used=None, redirected=None)
+    legacy.execute("UPDATE messages SET credits_used = NULL")
+    legacy.add_message("null", text=None, status=None, credits_used=None)
+    legacy.add_message("zero", timestamp="0000-00-00 00:00:00", credits_used=None)
+    legacy.add_message("part", created_at="2020-00-10 00:00:00", credits_used=None)
+    legacy.add_message("half", credits_used="1.50")
+    legacy.execute(
+        "INSERT INTO messages (id, `timestamp`, `user`, `text`, status) VALUES "
+        "('surrogate', '2025-01-01', '2', CONCAT('x', X'EDA080'), 'pending')"
+    )
+    path = tmp_path / "rejects.ndjson"
+
+    report = run_import("--rejects-file", str(path), "--chunk-size", "2")
+
+    assert report["exit_code"] == 2
+    assert report["tables"]["messages"]["created"] == 1
+    reasons = {reject.legacy_id: reject.reasons for reject in ImportReject.objects.all()}
+    assert reasons == {
+        "null": ["text is NULL", "status is NULL"],
+        "zero": ["timestamp is a zero date: '0000-00-00 00:00:00'"],
+        "part": ["created_at is a zero date: '2020-00-10 00:00:00'"],
+        "half": ["credits_used is no whole number: '1.50'"],
+        "surrogate": ["text is not UTF-8 text at byte 1"],
+    }
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {line["id"] for line in lines} == set(reasons)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_reject_is_forgotten_when_the_row_was_mended(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("1", timestamp="0000-00-00 00:00:00")
+    assert run_import()["exit_code"] == 2
+    legacy.execute("UPDATE messages SET `timestamp` = '2025-01-01 00:00:00'")
+
+    assert run_import()["exit_code"] == 0
+    assert not ImportReject.objects.exists()
+
+
+def test_page_goes_on_when_a_key_is_unreadable(legacy, run_import):
+    legacy.add_user()
+    legacy.add_messages(3, first=100)
+    legacy.execute(
+        "INSERT INTO messages (id, `timestamp`, `user`, `text`) VALUES "
+        "(CONCAT('1', X'EDA080'), '2025-01-01', '2', 'x'), ('zz', '2025-01-01', '2', 'last')"
+    )
+
+    report = run_import("--chunk-size", "1")
+
+    assert report["tables"]["messages"]["created"] == 4
+    assert report["tables"]["messages"]["rejected"] == 1
+    assert Message.objects.filter(pk="zz").exists()
+
+
+def test_odd_values_are_kept_and_noted_when_readable(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("1", redirected=2, credits_used=-5)
+    legacy.add_message("2", status="archived", redirected=None, created_at=None, credits_used=None)
+
+    report = run_import()
+
+    first, second = Message.objects.get(pk="1"), Message.objects.get(pk="2")
+    assert (first.redirected, first.credits_used) == (True, -5)
+    assert (second.status, second.redirected, second.created_at) == ("archived", None, None)
+    assert second.credits_used is None
+    notes = report["tables"]["messages"]["notes"]
+    assert notes["unknown status 'archived', kept"] == 1
+    assert notes["negative credits_used, kept"] == 1
+    assert notes["redirected is 2, taken as true"] == 1
+    assert report["exit_code"] == 0
+
+
+def test_both_accounts_arrive_when_twitter_ids_differ_by_case(legacy, run_import):
+    legacy.execute("ALTER TABLE users MODIFY twitter_id VARCHAR(255) COLLATE utf8mb4_bin NOT NULL")
+    legacy.add_user("one", twitter_id="abc")
+    legacy.add_user("two", twitter_id="ABC")
+
+    report = run_import()
+
+    assert report["tables"]["users"]["created"] == 2
+    assert report["tables"]["users"]["notes"]["users.twitter_id that is no X user id"] == 2
+
+
+def test_second_account_is_rejected_when_twitter_id_repeats(legacy, run_import):
+    legacy.execute("ALTER TABLE users DROP KEY uq_users_twitter_id")
+    legacy.add_user("one")
+    legacy.add_user("two")
+
+    for arguments in (("--dry-run",), (), ()):
+        report = run_import("--chunk-size", "1", *arguments)
+        assert report["tables"]["users"]["rejected"] == 1
+        reason = report["tables"]["users"]["reject_list"][0]["reasons"]
+        assert reason == ["twitter_id '1001' already belongs to 'one'"]
+
+
+def test_messages_join_the_connected_account_when_it_was_connected_here_first(legacy, run_import):
+    TwitterAccount.objects.create(id="new", twitter_id="1001")
+    legacy.add_user("old")
+    legacy.add_message(MENTION)
+
+    report = run_import()
+
+    assert (report["tables"]["users"]["skipped"], report["exit_code"]) == (1, 0)
+    assert Message.objects.get().account_id == "new"
+
+
+def test_messages_wait_without_account_when_their_account_is_rejected(legacy, run_import):
+    legacy.add_user(token_expires_at="0000-00-00 00:00:00")
+    legacy.add_message(MENTION)
+    report = run_import()
+    assert report["warnings"]
+    assert Message.objects.get().account_id is None
+
+    legacy.execute("UPDATE users SET token_expires_at = '2030-01-01 00:00:00'")
+    assert run_import()["exit_code"] == 0
+    assert Message.objects.get().account_id == "account-1"
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [
+        ({"token_expires_at": "2020-01-01 00:00:00"}, AccountStatus.ACTIVE),
+        ({"refresh_token": ""}, AccountStatus.ACTIVE),
+        (
+            {"token_expires_at": "2020-01-01 00:00:00", "refresh_token": ""},
+            AccountStatus.TOKEN_EXPIRED,
+        ),
+    ],
+)
+def test_account_state_follows_its_tokens_when_imported(legacy, run_import, values, status):
+    legacy.add_user(**values)
+    run_import()
+    assert TwitterAccount.objects.get().status == status
+
+
+def test_nothing_is_written_when_attribution_is_unclear(legacy, run_import):
+    legacy.add_user("one", twitter_id="1")
+    legacy.add_user("two", twitter_id="2")
+    legacy.add_message(MENTION)
+    before = read_all_documents()
+
+    with pytest.raises(CommandError, match=r"one \(X user 1\), two \(X user 2\)"):
+        run_import()
+    with pytest.raises(CommandError, match="neither in the legacy users nor connected"):
+        run_import("--account", "three")
+    assert read_all_documents() == before
+
+    run_import("--unattributed")
+    assert Message.objects.get().account_id is None
+    assert run_import("--account", "2")["tables"]["messages"]["updated"] == 1
+    message = Message.objects.get()
+    assert (message.account_id, message.is_replyable) == ("two", True)
+
+
+def test_flow_is_taken_over_only_when_younger_than_ten_minutes(legacy, run_import):
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    legacy.add_state("fresh", created_at=now - timedelta(minutes=2), code_verifier="secret")
+    legacy.add_state("stale", created_at=now - timedelta(minutes=11))
+
+    report = run_import()
+
+    assert report["tables"]["oauth_states"]["skipped"] == 1
+    state = OAuthState.objects.get()
+    assert (state.pk, decrypt(state.code_verifier)) == ("fresh", "secret")
+    assert state.expires_at == state.created_at + timedelta(minutes=10)
+    assert state.redirect_uri == settings.TWITTER_CALLBACK_URL
+
+    # The callback uses a state up by deleting it: it must not come back.
+    state.delete()
+    assert run_import()["tables"]["oauth_states"]["deleted_here"] == 1
+    assert not OAuthState.objects.exists()
+
+
+def test_report_is_clean_when_tables_are_empty(legacy, run_import):
+    report = run_import()
+    assert (report["changes"], report["exit_code"]) == (0, 0)
+
+
+def test_times_are_utc_when_a_column_was_retyped_to_timestamp(legacy, run_import):
+    legacy.execute("SET time_zone = '+05:00'")
+    legacy.execute("ALTER TABLE messages MODIFY `timestamp` TIMESTAMP NOT NULL")
+    legacy.add_user()
+    legacy.add_message(MENTION, timestamp="2025-03-04 05:00:00")
+
+    run_import()
+
+    assert Message.objects.get().timestamp == datetime(2025, 3, 4, 0, 0, tzinfo=UTC)
+
+
+def test_run_goes_on_when_killed_in_the_middle(legacy, run_import, settings):
+    legacy.add_user()
+    legacy.add_messages(2000)
+    environ = {**os.environ, "MONGODB_DB_NAME": connection.settings_dict["NAME"]}
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "migrate_from_mysql", "--chunk-size", "20"],
+        cwd=settings.BASE_DIR,
+        env={**environ, "MYSQL_DATABASE_URL": legacy.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    deadline = time.monotonic() + 60
+    while Message.objects.count() < 200 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, output.decode()
+    stored = Message.objects.count()
+    assert 200 <= stored < 2000
+
+    report = run_import()
+
+    counts = report["tables"]["messages"]
+    assert (counts["created"], counts["unchanged"]) == (2000 - stored, stored)
+    assert (counts["in_mysql"], counts["in_mongodb"], report["exit_code"]) == (2000, 2000, 0)
+    assert run_import()["changes"] == 0

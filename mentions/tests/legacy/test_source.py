@@ -1,0 +1,163 @@
+"""Addresses, refusals and drifted schemas, against a real server."""
+
+from urllib.parse import quote
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from autores.embedded.ports import reserve_port
+from mentions.legacy.source import SourceError, parse_source_url
+
+
+def run_command(url, *arguments):
+    call_command("migrate_from_mysql", "--source", url, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "set MYSQL_DATABASE_URL"),
+        ("postgres://u:hunter2@h/db", "has the form"),
+        ("mysql+pymysql://u:hunter2@h", "names no database"),
+        ("mysql+pymysql://u:hunter2@h:port/db", "percent-encoded"),
+        ("mysql+pymysql://u:hunter2@h/db?tls=on", "does not know: tls"),
+    ],
+)
+def test_address_is_refused_with_the_remedy_when_wrong(url, words):
+    with pytest.raises(SourceError, match=words) as raised:
+        parse_source_url(url)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_parts_are_decoded_when_the_address_is_right():
+    url = parse_source_url("mysql+pymysql://us%40er:p%2Fä%23@db.example:3307/old?charset=utf8mb4")
+    assert (url.user, url.password, url.host, url.port) == ("us@er", "p/ä#", "db.example", 3307)
+    assert "p/ä#" not in repr(url)
+    assert url.label == "db.example:3307/old"
+
+
+def test_one_sentence_is_given_when_no_server_answers(transactional_db):
+    with reserve_port(purpose="nothing") as port:
+        port = port.port
+    with pytest.raises(CommandError, match="No MySQL server answers at 127.0.0.1") as raised:
+        run_command(f"mysql+pymysql://root:hunter2@127.0.0.1:{port}/legacy")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_one_sentence_is_given_when_the_password_is_wrong(legacy, transactional_db):
+    user = f"u{legacy.name[-8:]}"
+    legacy.execute(f"CREATE USER {user}@'%%' IDENTIFIED BY 'right'")
+    try:
+        with pytest.raises(
+            CommandError, match="refused user .* check the user, the password"
+        ) as raised:
+            run_command(f"mysql+pymysql://{user}:hunter2@{legacy.host}:{legacy.port}/{legacy.name}")
+        assert "hunter2" not in str(raised.value)
+    finally:
+        legacy.execute(f"DROP USER {user}@'%%'")
+
+
+def test_password_works_when_it_is_not_latin1(legacy, run_import):
+    user, password = f"u{legacy.name[-8:]}", "пароль/@:#ä"
+    legacy.execute(f"CREATE USER {user}@'%%' IDENTIFIED BY %s", password)
+    legacy.execute(f"GRANT SELECT ON {legacy.name}.* TO {user}@'%%'")
+    try:
+        report = run_import(
+            "--source",
+            f"mysql+pymysql://{user}:{quote(password, safe='')}@{legacy.host}:{legacy.port}/{legacy.name}",
+        )
+        assert report["exit_code"] == 0
+    finally:
+        legacy.execute(f"DROP USER {user}@'%%'")
+
+
+def test_one_sentence_is_given_when_the_database_is_missing(legacy, transactional_db):
+    with pytest.raises(CommandError, match="has no database 'nowhere'"):
+        run_command(legacy.url.replace(legacy.name, "nowhere"))
+
+
+def test_everything_missing_is_named_when_tables_or_columns_lack(legacy, transactional_db):
+    legacy.execute("DROP TABLE oauth_states")
+    legacy.execute("ALTER TABLE messages DROP COLUMN redirected, DROP COLUMN dm_response")
+    with pytest.raises(CommandError) as raised:
+        run_command(legacy.url)
+    words = str(raised.value)
+    for missing in (
+        "table oauth_states",
+        "column messages.redirected",
+        "column messages.dm_response",
+    ):
+        assert missing in words
+
+
+def test_import_is_refused_when_the_key_is_not_unique(legacy, transactional_db):
+    legacy.execute("ALTER TABLE messages DROP PRIMARY KEY, ADD KEY (id)")
+    with pytest.raises(CommandError, match=r"primary or unique key on messages\.id"):
+        run_command(legacy.url)
+
+
+def test_differences_are_listed_when_the_schema_drifted(legacy, run_import):
+    legacy.execute(
+        "ALTER TABLE users ADD COLUMN notes TEXT, MODIFY access_token TEXT NOT NULL, "
+        "MODIFY twitter_id VARCHAR(255) NULL"
+    )
+    legacy.execute("ALTER TABLE messages ENGINE = Aria")
+    token = "t" * 5000
+    legacy.add_user(access_token=token)
+    report = run_import()
+    assert report["differences"] == [
+        "users.twitter_id: may be NULL here; such rows are refused",
+        "users.access_token: is text instead of varchar(255)",
+        "users.notes: extra column (text), not taken over",
+        "messages: engine Aria has no snapshot: stop the former system while the import runs",
+    ]
+    assert report["tables"]["users"]["created"] == 1
+
+
+def test_no_difference_is_listed_when_the_schema_is_the_known_one(legacy, run_import):
+    assert run_import()["differences"] == []
+
+
+def test_snapshot_holds_when_rows_are_added_meanwhile(legacy):
+    from mentions.legacy.contract import MESSAGES
+    from mentions.legacy.source import Source
+
+    legacy.add_messages(6)
+    with Source(parse_source_url(legacy.url)) as source:
+        source.check_schema()
+        pages = source.read_pages(MESSAGES, size=4)
+        seen = len(next(pages))
+        legacy.add_messages(5, first=1)
+        legacy.add_messages(5, first=1_900_000_000_000_000_000)
+        seen += sum(len(page) for page in pages)
+        assert seen == source.count_rows(MESSAGES) == 6
+
+
+def test_nothing_is_written_when_the_snapshot_is_open(legacy):
+    import pymysql
+
+    from mentions.legacy.source import Source
+
+    with Source(parse_source_url(legacy.url)) as source, pytest.raises(SourceError, match="1792"):
+        source._fetch("DELETE FROM messages")
+    assert pymysql.constants.ER.CANT_EXECUTE_IN_READ_ONLY_TRANSACTION == 1792
+
+
+def test_file_problem_is_one_sentence_when_rejects_cannot_be_written(
+    legacy, transactional_db, tmp_path
+):
+    with pytest.raises(CommandError, match=r"missing/rejects\.ndjson cannot be written"):
+        run_command(legacy.url, "--rejects-file", str(tmp_path / "missing" / "rejects.ndjson"))
+
+
+def test_report_is_readable_when_printed(legacy, transactional_db, capsys):
+    legacy.add_user()
+    legacy.add_message("1")
+    legacy.add_message("2", timestamp="0000-00-00 00:00:00")
+    with override_settings(MYSQL_DATABASE_URL=legacy.url), pytest.raises(CommandError):
+        call_command("migrate_from_mysql")
+    printed = capsys.readouterr().out
+    assert f"From 127.0.0.1:{legacy.port}/{legacy.name}" in printed
+    assert "'2': timestamp is a zero date: '0000-00-00 00:00:00'" in printed
+    assert "2 changes written" in printed
