@@ -15,6 +15,7 @@ from typing import Any
 from bson import json_util
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
+from pymongo.collection import Collection
 
 _INDEX_STAGES = frozenset(
     {
@@ -174,26 +175,45 @@ def assert_index_scan(
 
 @contextmanager
 def recorded_plans(*, using: str = DEFAULT_DB_ALIAS) -> Iterator[list[Plan]]:
-    """Collect the plan of every ORM read, update and delete of the block; filled when the block
-    ends.
+    """Collect the plan of every read, update and delete of the block; filled when the block ends.
 
-    Raw pymongo calls count when they go through ``connection.get_collection``. Commands are
+    That is the ORM's, those of ``connection.get_collection`` and those of ``find_page``. They are
     explained after the block, hence on the data that it left.
     """
     connection = connections[using]
     commands: list[dict[str, Any]] = []
     plans: list[Plan] = []
-    original = connection.get_collection
+    database = connection.database
 
     def get_recording_collection(name: str, **kwargs: Any) -> Any:
-        return _RecordingCollection(original(name, **kwargs), name, commands)
+        return _RecordingCollection(Collection(database, name, **kwargs), name, commands)
 
     connection.get_collection = get_recording_collection
+    connection.database = _RecordingDatabase(database, commands)
     try:
         yield plans
     finally:
+        connection.database = database
         del connection.get_collection
     plans.extend(plan_of(command, using=using) for command in commands)
+
+
+class _RecordingDatabase:
+    """A database that notes the find commands, those of ``autores.mongo.reads``, given to it."""
+
+    def __init__(self, database: Any, commands: list[dict[str, Any]]) -> None:
+        self._database, self._commands = database, commands
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._database, attribute)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._database[name]
+
+    def command(self, command: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(command, Mapping) and "find" in command:
+            self._commands.append(dict(command))
+        return self._database.command(command, *args, **kwargs)
 
 
 class _RecordingCollection:

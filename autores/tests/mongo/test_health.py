@@ -1,6 +1,7 @@
 import pytest
 from django.db import connection
 
+from autores.mongo.checks import check_servers
 from autores.mongo.errors import MongoUnavailableError
 from autores.mongo.health import ServerState, ping, read_server_state
 
@@ -12,6 +13,7 @@ def test_state_has_no_problems_when_the_server_is_a_primary(db: None) -> None:
     assert state.version >= (6, 0)
     assert state.replica_set
     assert state.list_problems() == []
+    assert check_servers(databases=["default"]) == []
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,9 @@ def test_error_names_the_server_without_its_password_when_it_is_down(db: None) -
             ping(timeout_seconds=0.3)
         assert e.value.retryable
         assert "hunter2" not in str(e.value)
+        assert [found.id for found in check_servers(databases=["default"])] == [
+            "autores.mongo.E002"
+        ]
     finally:
         connection.close_pool()
         connection.settings_dict["HOST"] = host

@@ -1,7 +1,9 @@
 import pytest
+from django.db import connection
 from django.db.models import Count
 
 from autores.mongo.plans import assert_index_scan, plan_of, recorded_plans
+from autores.mongo.reads import find_page
 from autores.tests.mongo.app.models import Line, Shop
 
 pytestmark = pytest.mark.usefixtures("rows")
@@ -76,6 +78,15 @@ def test_every_command_is_recorded_when_the_orm_is_used() -> None:
     assert found[:3] == [("aggregate", True), ("update", True), ("aggregate", True)]
     assert ("delete", False) in found or ("aggregate", False) in found
     assert Shop.objects.get(number=2).nickname == "two"
+
+
+def test_page_is_recorded_when_read_below_the_orm() -> None:
+    with recorded_plans() as plans:
+        page = find_page(Shop, filter={"name": "1"}, limit=5)
+
+    assert [plan.is_index_scan for plan in plans] == [True]
+    assert plans[0].returned == len(page) == 1
+    assert connection.database.name.startswith("test_")
 
 
 def test_nothing_is_written_when_a_write_is_explained() -> None:
