@@ -147,7 +147,7 @@ def write_reply(prompt: str, *, instructions: str = "") -> Draft:
 
 
 def find_mention(prompt: str) -> str:
-    """The mention's own text inside a prompt: a JSON key, a marked line, or the last part."""
+    """The mention's own text inside a prompt: a JSON key, a JSON line, a marked line, the end."""
     try:
         data = json.loads(prompt)
     except ValueError:
@@ -159,6 +159,9 @@ def find_mention(prompt: str) -> str:
                 value = value.get("text")
             if isinstance(value, str):
                 return value
+    posts = [_read_post_line(line) for line in prompt.splitlines() if line.startswith("{")]
+    if any(posts):
+        return [text for text in posts if text][-1]
     tagged = re.findall(r"<(mention|post|message|tweet|text)[^>]*>(.*?)</\1>", prompt, re.S)
     if tagged:
         return str(tagged[0][1]).strip()
@@ -171,3 +174,13 @@ def find_mention(prompt: str) -> str:
         return str(marked[-1]).strip().strip('"“”')
     handle_lines = [line for line in prompt.splitlines() if "@" in line]
     return handle_lines[-1] if handle_lines else prompt[-400:]
+
+
+def _read_post_line(line: str) -> str | None:
+    """The text of a post given as one line of JSON; the last such line is the one to answer."""
+    try:
+        data = json.loads(line)
+    except ValueError:
+        return None
+    text = data.get("text")
+    return text if isinstance(text, str) else None
