@@ -30,7 +30,7 @@ _WORDS: dict[str, str] = {
         |रिफंड|रिफ़ंड|पैसे\sवापस|pengembalian\sdana|hoan tien|återbetal\w*
     """,
     "gift": r"""
-        (?<!feel\s)(?<![-\w])free(?!\w)(?!\sto(?!\w))(?!\stime)(?!\sup)(?!-|\sof\s(?!charge))
+        (?<!feel\s)(?<!i'm\s)(?<!we're\s)(?<!are\syou\s)(?<![-\w])free(?!\w)(?!\sto(?!\w))(?!\stime)(?!\sup)(?!-|\sof\s(?!charge))
         |for\sfree|on\sthe\shouse|complimentary|no\scharge|at\sno\scost|giveaway|freebie
         |(?<!\w)gratis(?!\w)|gratuit\w*|de\sgraca|kostenlos\w*|kostenfrei\w*|umsonst|geschenk\w*
         |regal(?:o|amos|aremos)|offert\w?\spar|cadeau\w*|omaggio|kosteloos|darmow\w*|za\sdarmo
