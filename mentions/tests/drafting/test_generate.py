@@ -1,0 +1,128 @@
+"""Drafting against the sandbox's model: a row with a verdict, one open draft, failures put off."""
+
+import threading
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import TwitterAccount, User
+from autores.llm.errors import LlmError, RateLimitedError
+from autores.sandbox.server import RunningSandbox
+from mentions.drafting.generate import generate_draft
+from mentions.drafting.queue import MAX_ATTEMPTS, draft_wanted, find_wanted
+from mentions.ingest.poll import poll_account
+from mentions.models import Draft, Message
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
+    """Arrived after the baseline, so it wants a draft."""
+    poll_account(acme, now=timezone.now())
+    sandbox.control.create_mention(account="acme", author="dora", text="@acme where is my order?")
+    poll_account(acme, now=timezone.now())
+    return Message.objects.get()
+
+
+def make_due(message: Message) -> None:
+    Message.objects.filter(pk=message.pk).update(draft_not_before=timezone.now())
+
+
+def test_a_new_mention_gets_a_draft_by_itself(mention: Message) -> None:
+    assert find_wanted(now=timezone.now()) == [mention.pk]
+    draft = draft_wanted(mention.pk, now=timezone.now())
+    assert draft is not None
+    assert draft.text
+    assert (draft.state, draft.open_key, draft.model) == ("proposed", mention.pk, draft.model)
+    assert draft.output_tokens > 0
+    assert find_wanted(now=timezone.now()) == []
+    mention.refresh_from_db()
+    assert (mention.draft_state, mention.credits_used, mention.status) == ("done", 1, "pending")
+
+
+def test_the_baseline_wants_no_drafts(acme: TwitterAccount, sandbox: RunningSandbox) -> None:
+    sandbox.control.create_mentions(account="acme", count=3)
+    poll_account(acme, now=timezone.now())
+    assert find_wanted(now=timezone.now()) == []
+
+
+def test_the_earlier_draft_is_superseded_when_a_new_one_is_made(
+    mention: Message, ana: User
+) -> None:
+    first = generate_draft(mention, requested_by=ana, now=timezone.now())
+    second = generate_draft(
+        mention, custom_prompt="Be brief.", requested_by=ana, now=timezone.now()
+    )
+    first.refresh_from_db()
+    assert (first.state, second.state) == ("superseded", "proposed")
+    assert second.custom_prompt == "Be brief."
+    assert Draft.objects.filter(open_key=mention.pk).count() == 1
+
+
+def test_one_open_draft_when_two_workers_draft_at_once(mention: Message) -> None:
+    barrier = threading.Barrier(4)
+
+    def work() -> None:
+        barrier.wait()
+        try:
+            generate_draft(mention, now=timezone.now())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Draft.objects.filter(open_key=mention.pk).count() == 1
+    states = set(Draft.objects.values_list("state", flat=True))
+    assert states <= {"proposed", "superseded"}
+
+
+def test_put_off_and_tried_again_when_the_model_is_busy(
+    mention: Message, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("responses", "rate_limit_window")
+    assert draft_wanted(mention.pk, now=timezone.now()) is None
+    mention.refresh_from_db()
+    assert mention.draft_state == "wanted"
+    assert mention.draft_not_before > timezone.now()
+    make_due(mention)
+    assert draft_wanted(mention.pk, now=timezone.now()) is not None
+
+
+def test_given_up_when_the_model_refuses(mention: Message, sandbox: RunningSandbox) -> None:
+    sandbox.control.add_fault("responses", "refuse_output")
+    draft_wanted(mention.pk, now=timezone.now())
+    mention.refresh_from_db()
+    assert mention.draft_state == "failed"
+    assert mention.status == "pending", "a person can still answer"
+
+
+def test_given_up_when_it_failed_too_often(mention: Message, sandbox: RunningSandbox) -> None:
+    sandbox.control.add_fault("responses", "server_error", times=None)
+    for _ in range(MAX_ATTEMPTS):
+        make_due(mention)
+        draft_wanted(mention.pk, now=timezone.now())
+    mention.refresh_from_db()
+    assert mention.draft_state == "failed"
+    assert mention.draft_attempts == MAX_ATTEMPTS
+
+
+def test_not_drafted_when_somebody_works_on_it_already(mention: Message) -> None:
+    Message.objects.filter(pk=mention.pk).update(status="processing")
+    assert draft_wanted(mention.pk, now=timezone.now()) is None
+    assert not Draft.objects.exists()
+
+
+def test_the_key_stays_out_of_errors_when_it_is_rejected(
+    mention: Message, sandbox: RunningSandbox, settings
+) -> None:
+    settings.OPENAI_API_KEY = "sk-this-must-never-be-shown-123456"
+    sandbox.control.add_fault("responses", "unauthorized")
+    with pytest.raises(LlmError) as caught:
+        generate_draft(mention, now=timezone.now())
+    assert not isinstance(caught.value, RateLimitedError)
+    assert "never-be-shown" not in f"{caught.value!r} {caught.value} {caught.value.detail}"

@@ -1,0 +1,145 @@
+"""From a draft to a reply: one road, conditional at every step."""
+
+import threading
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import TwitterAccount, User
+from autores.sandbox.server import RunningSandbox
+from mentions.ingest.poll import poll_account
+from mentions.models import AuditEntry, Draft, Message, Reply
+from mentions.outbox.errors import OutboxRefusedError
+from mentions.review import (
+    ReviewConflictError,
+    approve_draft,
+    claim_message,
+    edit_draft,
+    ignore_message,
+    reject_draft,
+    release_message,
+    reopen_message,
+    submit_draft,
+    write_draft,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
+    sandbox.control.create_mention(account="acme", author="dora", text="@acme hello?")
+    poll_account(acme, now=timezone.now())
+    return Message.objects.get()
+
+
+@pytest.fixture
+def draft(mention: Message, bruno: User) -> Draft:
+    return write_draft(mention, text="Hello Dora!", user=bruno, now=timezone.now())
+
+
+def test_approved_and_queued_in_one_step(draft: Draft, ana: User) -> None:
+    reply = approve_draft(draft, user=ana, now=timezone.now())
+    assert (reply.text, reply.state, reply.requested_by_id) == ("Hello Dora!", "queued", ana.pk)
+    assert (draft.state, draft.decided_by_id) == ("approved", ana.pk)
+    actions = set(AuditEntry.objects.values_list("action", flat=True))
+    assert {"draft.written", "draft.approved", "reply.queued.public"} <= actions
+
+
+def test_sends_the_approvers_words_when_they_edit_while_approving(draft: Draft, ana: User) -> None:
+    reply = approve_draft(draft, user=ana, now=timezone.now(), text="Hi Dora, sorry!")
+    assert reply.text == "Hi Dora, sorry!"
+    assert draft.text == "Hi Dora, sorry!"
+    assert draft.original_text == "Hello Dora!"
+
+
+def test_one_reply_when_two_approvers_click_at_once(draft: Draft, ana: User) -> None:
+    barrier = threading.Barrier(4)
+    outcomes = []
+
+    def click() -> None:
+        barrier.wait()
+        try:
+            own = Draft.objects.get(pk=draft.pk)
+            approve_draft(own, user=ana, now=timezone.now(), version=own.version)
+            outcomes.append("approved")
+        except (ReviewConflictError, OutboxRefusedError) as error:
+            outcomes.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=click) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("approved") == 1
+    assert len(outcomes) == 4
+    assert Reply.objects.count() == 1
+
+
+def test_nothing_is_approved_when_the_outbox_refuses(
+    draft: Draft, mention: Message, ana: User
+) -> None:
+    Message.objects.filter(pk=mention.pk).update(
+        is_replyable=False, replyable_code="reply_settings", replyable_reason="Closed."
+    )
+    with pytest.raises(OutboxRefusedError):
+        approve_draft(Draft.objects.get(pk=draft.pk), user=ana, now=timezone.now())
+    draft.refresh_from_db()
+    assert draft.state == "edited"
+    assert not Reply.objects.exists()
+
+
+def test_refused_when_somebody_edited_it_meanwhile(draft: Draft, ana: User, bruno: User) -> None:
+    seen = draft.version
+    edit_draft(draft, text="Changed", user=bruno, now=timezone.now())
+    with pytest.raises(ReviewConflictError) as caught:
+        approve_draft(draft, user=ana, now=timezone.now(), version=seen)
+    assert caught.value.code == "draft_changed"
+    assert not Reply.objects.exists()
+
+
+def test_refused_unedited_when_the_gate_found_something(draft: Draft, ana: User) -> None:
+    Draft.objects.filter(pk=draft.pk).update(
+        violations=[{"code": "link", "sentence": "It holds a link nobody allowed."}]
+    )
+    draft.refresh_from_db()
+    with pytest.raises(ReviewConflictError, match="link nobody allowed"):
+        approve_draft(draft, user=ana, now=timezone.now())
+    assert approve_draft(draft, user=ana, now=timezone.now(), text="Clean words").pk
+
+
+@pytest.mark.parametrize("decide", [reject_draft, submit_draft])
+def test_closed_drafts_stay_closed(decide, draft: Draft, ana: User) -> None:
+    reject_draft(draft, user=ana, now=timezone.now(), note="too cold")
+    with pytest.raises(ReviewConflictError) as caught:
+        decide(draft, user=ana, now=timezone.now())
+    assert caught.value.code == "draft_closed"
+
+
+def test_a_new_draft_can_be_written_after_a_rejection(
+    draft: Draft, mention: Message, ana: User
+) -> None:
+    with pytest.raises(ReviewConflictError):
+        write_draft(mention, text="Second", user=ana, now=timezone.now())
+    reject_draft(draft, user=ana, now=timezone.now())
+    assert write_draft(mention, text="Second", user=ana, now=timezone.now()).state == "edited"
+
+
+def test_one_person_gets_the_mention_when_two_claim_it(mention: Message, ana: User) -> None:
+    claim_message(mention, user=ana, now=timezone.now())
+    with pytest.raises(ReviewConflictError) as caught:
+        claim_message(Message.objects.get(), user=ana, now=timezone.now())
+    assert caught.value.code == "wrong_status"
+    assert release_message(mention, user=ana, now=timezone.now()).status == "pending"
+
+
+def test_ignored_and_reopened_with_a_trace(mention: Message, ana: User) -> None:
+    ignore_message(mention, user=ana, now=timezone.now())
+    reopen_message(mention, user=ana, now=timezone.now())
+    assert Message.objects.get().status == "pending"
+    trail = AuditEntry.objects.filter(object_type="message").order_by("at")
+    assert [entry.after["status"] for entry in trail] == ["ignored", "pending"]
+    assert {entry.actor for entry in trail} == {ana.pk}
