@@ -21,7 +21,9 @@ from mentions.legacy.contract import TABLES, Column, Difference, Table, compare_
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 300
 # Python types are still written as SQL; what comes back stays bytes.
-_ENCODERS_ONLY = {key: value for key, value in converters.conversions.items() if type(key) is type}
+_ENCODERS_ONLY: dict[Any, Any] = {
+    key: value for key, value in converters.conversions.items() if type(key) is type
+}
 _INTEGER_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 _IGNORED_PARAMETERS = {"charset", "use_unicode", "binary_prefix", "autocommit"}
 _URL_FORM = "mysql+pymysql://user:password@host:3306/database"

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from pymongo.errors import PyMongoError
 
@@ -98,7 +98,7 @@ class Command(BaseCommand):
                 ).run()
             except (LegacyImportError, CipherError) as error:
                 raise CommandError(str(error)) from None
-            except PyMongoError as error:
+            except (PyMongoError, DatabaseError) as error:
                 raise CommandError(
                     f"MongoDB failed ({type(error).__name__}): check MONGODB_URL and that the "
                     "server runs, then run the import again; it goes on from what is stored."

@@ -7,7 +7,8 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from autores.embedded.ports import reserve_port
-from mentions.legacy.source import SourceError, parse_source_url
+from mentions.legacy.contract import MESSAGES
+from mentions.legacy.source import Source, SourceError, parse_source_url
 
 
 def run_command(url, *arguments):
@@ -38,38 +39,34 @@ def test_parts_are_decoded_when_the_address_is_right():
 
 
 def test_one_sentence_is_given_when_no_server_answers(transactional_db):
-    with reserve_port(purpose="nothing") as port:
-        port = port.port
-    with pytest.raises(CommandError, match="No MySQL server answers at 127.0.0.1") as raised:
+    port = reserve_port(purpose="nothing").release()
+    with pytest.raises(CommandError, match="No MySQL server answers at 127") as raised:
         run_command(f"mysql+pymysql://root:hunter2@127.0.0.1:{port}/legacy")
     assert "hunter2" not in str(raised.value)
 
 
 def test_one_sentence_is_given_when_the_password_is_wrong(legacy, transactional_db):
     user = f"u{legacy.name[-8:]}"
-    legacy.execute(f"CREATE USER {user}@'%%' IDENTIFIED BY 'right'")
+    legacy.execute(f"CREATE USER {user} IDENTIFIED BY 'right'")
     try:
-        with pytest.raises(
-            CommandError, match="refused user .* check the user, the password"
-        ) as raised:
+        with pytest.raises(CommandError, match="check the user, the password") as raised:
             run_command(f"mysql+pymysql://{user}:hunter2@{legacy.host}:{legacy.port}/{legacy.name}")
         assert "hunter2" not in str(raised.value)
     finally:
-        legacy.execute(f"DROP USER {user}@'%%'")
+        legacy.execute(f"DROP USER {user}")
 
 
 def test_password_works_when_it_is_not_latin1(legacy, run_import):
     user, password = f"u{legacy.name[-8:]}", "пароль/@:#ä"
-    legacy.execute(f"CREATE USER {user}@'%%' IDENTIFIED BY %s", password)
-    legacy.execute(f"GRANT SELECT ON {legacy.name}.* TO {user}@'%%'")
+    legacy.execute(f"CREATE USER {user} IDENTIFIED BY %s", password)
+    legacy.execute(f"GRANT SELECT ON {legacy.name}.* TO {user}")
     try:
         report = run_import(
-            "--source",
-            f"mysql+pymysql://{user}:{quote(password, safe='')}@{legacy.host}:{legacy.port}/{legacy.name}",
+            "--source", legacy.url.replace("root@", f"{user}:{quote(password, safe='')}@")
         )
         assert report["exit_code"] == 0
     finally:
-        legacy.execute(f"DROP USER {user}@'%%'")
+        legacy.execute(f"DROP USER {user}")
 
 
 def test_one_sentence_is_given_when_the_database_is_missing(legacy, transactional_db):
@@ -120,9 +117,6 @@ def test_no_difference_is_listed_when_the_schema_is_the_known_one(legacy, run_im
 
 
 def test_snapshot_holds_when_rows_are_added_meanwhile(legacy):
-    from mentions.legacy.contract import MESSAGES
-    from mentions.legacy.source import Source
-
     legacy.add_messages(6)
     with Source(parse_source_url(legacy.url)) as source:
         source.check_schema()
@@ -134,14 +128,13 @@ def test_snapshot_holds_when_rows_are_added_meanwhile(legacy):
         assert seen == source.count_rows(MESSAGES) == 6
 
 
-def test_nothing_is_written_when_the_snapshot_is_open(legacy):
-    import pymysql
-
-    from mentions.legacy.source import Source
-
-    with Source(parse_source_url(legacy.url)) as source, pytest.raises(SourceError, match="1792"):
-        source._fetch("DELETE FROM messages")
-    assert pymysql.constants.ER.CANT_EXECUTE_IN_READ_ONLY_TRANSACTION == 1792
+def test_nothing_can_be_written_when_the_snapshot_is_open(legacy):
+    legacy.add_message("1")
+    read_only = "Cannot execute statement in a READ ONLY transaction"
+    with Source(parse_source_url(legacy.url)) as source:
+        with pytest.raises(SourceError, match=read_only):
+            source._fetch("DELETE FROM messages")
+        assert source.count_rows(MESSAGES) == 1
 
 
 def test_file_problem_is_one_sentence_when_rejects_cannot_be_written(
