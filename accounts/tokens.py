@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 REFRESH_AHEAD = timedelta(minutes=5)
 # With less life left than this a token may expire on the way to X.
 SHORTEST_LIFE = timedelta(seconds=30)
-_FIRST_PAUSE_SECONDS = 0.05
+_FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.5
 _NOT_REFRESHABLE = (
     "X gave no refresh token for this account (offline.access was not granted), and its access "

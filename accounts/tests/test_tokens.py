@@ -1,0 +1,398 @@
+"""Refreshing single-use tokens: one at a time, stored before use, never lost to a race."""
+
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from accounts import tokens
+from accounts.clients import call_x
+from accounts.errors import ReconnectNeededError, RefreshBusyError, TokenUnreadableError
+from accounts.models import TwitterAccount, User
+from accounts.tests.conftest import count_calls, expire_access
+from accounts.tokens import access_token_for, release_lease, take_lease, token_cipher
+from accounts.wire import oauth_client
+from autores.x.errors import ConnectError, NoAnswerError, ServerError
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = 200
+
+
+def stored_refresh_token(account: TwitterAccount) -> str:
+    return token_cipher().decrypt(TwitterAccount.objects.get(pk=account.pk).refresh_token)
+
+
+def run_together(*functions: Any) -> None:
+    """Run in threads of their own; the first failure is raised here."""
+    failures: list[BaseException] = []
+
+    def run(function: Any) -> None:
+        try:
+            function()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def test_stored_token_is_given_when_it_lives_long_enough(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    sandbox.control.clear_calls()
+
+    token = access_token_for(acme)
+
+    assert token == token_cipher().decrypt(acme.access_token)
+    assert count_calls(sandbox, "token") == 0
+
+
+def test_new_pair_is_stored_when_the_token_is_about_to_expire(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    before = stored_refresh_token(acme)
+    now = acme.token_expires_at - timedelta(minutes=4)
+
+    token = access_token_for(acme, now=now)
+
+    row = TwitterAccount.objects.get(pk=acme.pk)
+    assert token_cipher().decrypt(row.access_token) == token
+    assert stored_refresh_token(acme) != before
+    assert row.token_expires_at > timezone.now() + timedelta(minutes=100)
+    assert row.refresh_lease == ""
+    assert acme.access_token == row.access_token
+
+
+def test_account_is_never_lost_when_threads_race_for_a_refresh(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    start, end = threading.Barrier(3, timeout=30), threading.Barrier(3, timeout=30)
+    found: list[str] = []
+
+    def work() -> None:
+        for _ in range(ROUNDS):
+            copy = TwitterAccount.objects.get(pk=acme.pk)
+            start.wait()
+            found.append(access_token_for(copy))
+            end.wait()
+
+    def direct() -> None:
+        for round_number in range(ROUNDS):
+            expire_access(acme, sandbox)
+            start.wait()
+            end.wait()
+            assert len(set(found)) == 1, f"round {round_number}"
+            found.clear()
+
+    sandbox.control.clear_calls()
+    run_together(work, work, direct)
+
+    assert count_calls(sandbox, "token") == ROUNDS
+    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
+    assert call_x(acme, lambda x: x.get_me()).username == "acme"
+
+
+def test_account_is_never_lost_when_processes_race_for_a_refresh(
+    sandbox: Any, acme: TwitterAccount, child_environ: dict[str, str]
+) -> None:
+    command = [sys.executable, "-m", "accounts.tests.refresh_worker", acme.pk]
+    environ = {**child_environ, "DJANGO_SETTINGS_MODULE": "autores.settings", "LOG_LEVEL": "ERROR"}
+    workers = [
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+        )
+        for _ in range(2)
+    ]
+    try:
+        assert [worker.stdout.readline().strip() for worker in workers] == ["ready"] * 2
+        sandbox.control.set_limits(preset="unlimited")
+        sandbox.control.clear_calls()
+        for round_number in range(ROUNDS):
+            expire_access(acme, sandbox)
+            for worker in workers:
+                worker.stdin.write("call\n" if round_number % 10 == 9 else "token\n")
+                worker.stdin.flush()
+            answers = {worker.stdout.readline().strip() for worker in workers}
+            assert len(answers) == 1, f"round {round_number}: {answers}"
+            assert answers.pop().endswith(" acme" if round_number % 10 == 9 else " -")
+    finally:
+        for worker in workers:
+            worker.stdin.close()
+            worker.wait(timeout=20)
+            worker.stdout.close()
+
+    assert count_calls(sandbox, "token") == ROUNDS
+    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
+
+
+def test_account_is_never_lost_when_threads_race_after_a_refused_call(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    for _ in range(20):
+        sandbox.control.expire_tokens(acme.twitter_id)
+        copies = [TwitterAccount.objects.get(pk=acme.pk) for _ in range(3)]
+        names: list[str] = []
+
+        def call(copy: TwitterAccount, names: list[str] = names) -> None:
+            names.append(call_x(copy, lambda x: x.get_me()).username)
+
+        run_together(*(lambda copy=copy: call(copy) for copy in copies))
+
+        assert names == ["acme"] * 3
+    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
+
+
+def test_account_must_reconnect_when_its_refresh_token_is_stale(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    oauth_client().refresh(stored_refresh_token(acme))
+    expire_access(acme, sandbox)
+
+    with pytest.raises(ReconnectNeededError) as caught:
+        access_token_for(acme)
+
+    row = TwitterAccount.objects.get(pk=acme.pk)
+    assert row.status == "token_expired"
+    assert "Connect the account again" in row.status_reason
+    assert row.last_error_code == "refresh_token_rejected"
+    assert not caught.value.retryable
+    sandbox.control.clear_calls()
+    # It is not asked again and again.
+    with pytest.raises(ReconnectNeededError):
+        access_token_for(acme)
+    assert count_calls(sandbox, "token") == 0
+
+
+def test_fresher_pair_is_used_when_the_refresh_was_refused(
+    sandbox: Any, acme: TwitterAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that slept past its lease asks X with a pair that another one has spent."""
+    expire_access(acme, sandbox)
+    real_client, spent = oauth_client(), stored_refresh_token(acme)
+
+    class Sleeper:
+        def refresh(self, token: str) -> Any:
+            assert token == spent
+            grant = real_client.refresh(token)
+            tokens.store_grant(acme.pk, grant, now=timezone.now())
+            return real_client.refresh(token)
+
+    monkeypatch.setattr(tokens, "oauth_client", Sleeper)
+
+    token = access_token_for(acme)
+
+    row = TwitterAccount.objects.get(pk=acme.pk)
+    assert token == token_cipher().decrypt(row.access_token)
+    assert row.status == "active"
+
+
+def test_pair_is_stored_when_the_lease_ran_out_meanwhile(
+    sandbox: Any, acme: TwitterAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker took over, met the spent token, and condemned the account too early."""
+    expire_access(acme, sandbox)
+    real_client = oauth_client()
+
+    class Sleeper:
+        def refresh(self, token: str) -> Any:
+            grant = real_client.refresh(token)
+            TwitterAccount.objects.filter(pk=acme.pk).update(refresh_lease_until=timezone.now())
+            monkeypatch.setattr(tokens, "oauth_client", lambda: real_client)
+            with pytest.raises(ReconnectNeededError):
+                access_token_for(TwitterAccount.objects.get(pk=acme.pk))
+            assert TwitterAccount.objects.get(pk=acme.pk).status == "token_expired"
+            return grant
+
+    monkeypatch.setattr(tokens, "oauth_client", Sleeper)
+
+    access_token_for(acme)
+
+    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
+    monkeypatch.undo()
+    assert call_x(acme, lambda x: x.get_me()).username == "acme"
+
+
+def test_pair_is_stored_when_keys_were_rotated_meanwhile(
+    sandbox: Any, acme: TwitterAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expire_access(acme, sandbox)
+    real_client = oauth_client()
+
+    class Slow:
+        def refresh(self, token: str) -> Any:
+            grant = real_client.refresh(token)
+            again = token_cipher().rotate(TwitterAccount.objects.get(pk=acme.pk).refresh_token)
+            TwitterAccount.objects.filter(pk=acme.pk).update(refresh_token=again)
+            return grant
+
+    monkeypatch.setattr(tokens, "oauth_client", Slow)
+
+    token = access_token_for(acme)
+
+    row = TwitterAccount.objects.get(pk=acme.pk)
+    assert token_cipher().decrypt(row.access_token) == token
+
+
+def test_reconnection_wins_when_it_comes_during_a_refresh(
+    sandbox: Any, acme: TwitterAccount, ana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accounts.tests.conftest import Browser
+
+    expire_access(acme, sandbox)
+    real_client = oauth_client()
+
+    class Slow:
+        def refresh(self, token: str) -> Any:
+            grant = real_client.refresh(token)
+            assert Browser(sandbox, ana).connect("acme").status_code == 200
+            return grant
+
+    monkeypatch.setattr(tokens, "oauth_client", Slow)
+
+    token = access_token_for(acme)
+
+    row = TwitterAccount.objects.get(pk=acme.pk)
+    assert token_cipher().decrypt(row.access_token) == token
+    monkeypatch.undo()
+    assert access_token_for(row, must_refresh=True) != token
+
+
+def test_lease_is_taken_over_when_its_holder_died(sandbox: Any, acme: TwitterAccount) -> None:
+    expire_access(acme, sandbox)
+    assert take_lease(acme.pk)
+    TwitterAccount.objects.filter(pk=acme.pk).update(
+        refresh_lease_until=timezone.now() - timedelta(seconds=1)
+    )
+
+    assert access_token_for(acme)
+
+
+def test_lease_is_refused_when_another_holds_it(acme: TwitterAccount) -> None:
+    owner = take_lease(acme.pk)
+    assert owner is not None
+    assert take_lease(acme.pk) is None
+    release_lease(acme.pk, "somebody else")
+    assert take_lease(acme.pk) is None
+    release_lease(acme.pk, owner)
+    assert take_lease(acme.pk) is not None
+
+
+def test_lease_outlives_the_longest_refresh(settings: Any) -> None:
+    wire = settings.X_CONNECT_TIMEOUT_SECONDS + settings.X_READ_TIMEOUT_SECONDS
+
+    assert tokens.lease_duration().total_seconds() > wire + 30
+
+
+def test_caller_is_told_to_wait_when_another_refreshes_too_long(
+    sandbox: Any, acme: TwitterAccount, settings: Any
+) -> None:
+    settings.X_CONNECT_TIMEOUT_SECONDS = settings.X_READ_TIMEOUT_SECONDS = 0.1
+    expire_access(acme, sandbox)
+    take_lease(acme.pk)
+
+    with pytest.raises(RefreshBusyError) as caught:
+        access_token_for(acme)
+
+    assert caught.value.retryable
+    assert caught.value.retry_after
+
+
+def test_old_token_serves_when_another_refreshes_and_it_still_lives(
+    acme: TwitterAccount,
+) -> None:
+    take_lease(acme.pk)
+    now = acme.token_expires_at - timedelta(minutes=4)
+
+    assert access_token_for(acme, now=now) == token_cipher().decrypt(acme.access_token)
+
+
+def test_old_token_serves_when_x_is_down_and_it_still_lives(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    sandbox.control.add_fault("token", "server_error")
+    now = acme.token_expires_at - timedelta(minutes=4)
+
+    assert access_token_for(acme, now=now) == token_cipher().decrypt(acme.access_token)
+
+
+def test_x_is_named_when_it_is_down_and_the_token_is_dead(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    expire_access(acme, sandbox)
+    sandbox.control.add_fault("token", "server_error")
+
+    with pytest.raises(ServerError):
+        access_token_for(acme)
+
+    row = TwitterAccount.objects.get(pk=acme.pk)
+    assert (row.status, row.refresh_lease) == ("active", "")
+    assert access_token_for(acme)
+
+
+@pytest.mark.parametrize("fault", ["reset_before", "reset_after"])
+def test_account_is_judged_by_x_when_an_answer_was_lost(
+    sandbox: Any, acme: TwitterAccount, fault: str
+) -> None:
+    expire_access(acme, sandbox)
+    sandbox.control.add_fault("token", fault)
+    with pytest.raises((NoAnswerError, ConnectError)):
+        access_token_for(acme)
+    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
+
+    if fault == "reset_before":
+        assert access_token_for(acme)
+    else:
+        # X burnt the pair and its successor never arrived: only the owner can help.
+        with pytest.raises(ReconnectNeededError):
+            access_token_for(acme)
+
+
+def test_account_must_reconnect_when_it_has_no_refresh_token(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    expire_access(acme, sandbox)
+    TwitterAccount.objects.filter(pk=acme.pk).update(refresh_token="")
+
+    with pytest.raises(ReconnectNeededError) as caught:
+        access_token_for(acme)
+
+    assert "offline.access" in caught.value.sentence
+    assert TwitterAccount.objects.get(pk=acme.pk).status == "token_expired"
+
+
+def test_account_is_left_alone_when_its_key_is_gone(
+    sandbox: Any, acme: TwitterAccount, settings: Any
+) -> None:
+    from cryptography.fernet import Fernet
+
+    settings.TOKEN_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+
+    with pytest.raises(TokenUnreadableError) as caught:
+        access_token_for(acme)
+
+    assert "TOKEN_ENCRYPTION_KEYS" in caught.value.sentence
+    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
+
+
+def test_no_second_refresh_is_made_when_another_did_it_after_the_401(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    stale = TwitterAccount.objects.get(pk=acme.pk)
+    fresh = access_token_for(acme, must_refresh=True)
+    sandbox.control.clear_calls()
+
+    assert access_token_for(stale, must_refresh=True) == fresh
+    assert count_calls(sandbox, "token") == 0
