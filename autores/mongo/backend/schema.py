@@ -1,13 +1,16 @@
 """Migrations: unique indexes that the planner can use, and indexes that follow their columns.
- django-mongodb-backend 5.2.4 makes every unique index partial (``{$type: ...}``), so that several
+
+django-mongodb-backend 5.2.4 makes every unique index partial (``{$type: ...}``), so that several
 nulls may stand in it. The planner cannot use such an index for ``field = x``, and integers of
 another BSON width escape it. Where no field can be null, a full unique index says the same and has
-neither fault.
+neither fault; where one can, a comparison as the condition leaves nulls out and has neither.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
+from bson import ObjectId
 from django.db.models import Field, Model, UniqueConstraint
 from django_mongodb_backend.schema import DatabaseSchemaEditor as StockSchemaEditor
 from pymongo import IndexModel
@@ -16,6 +19,16 @@ from autores.mongo.indexes import UniqueIndex
 
 from .errors import described_errors
 
+_LEAST_VALUES = {
+    "string": "",
+    "int": float("-inf"),
+    "long": float("-inf"),
+    "double": float("-inf"),
+    "decimal": float("-inf"),
+    "date": datetime.min,  # noqa: DTZ901 - as naive as what the driver stores
+    "bool": False,
+    "objectId": ObjectId(bytes(12)),
+}
 _SERVER_SET_OPTIONS = frozenset({"v", "ns", "key", "textIndexVersion", "2dsphereIndexVersion"})
 
 
@@ -25,6 +38,35 @@ def is_embedded(model: type[Model]) -> bool:
     from django_mongodb_backend.models import EmbeddedModel
 
     return issubclass(model, EmbeddedModel)
+
+
+def build_presence_condition(field: Field, connection: Any) -> dict[str, Any]:
+    """A partial index's condition for "not null" that the planner sees ``field = x`` to imply.
+
+    A comparison matches values of its own kind only, so at least the least string means any string.
+    """
+    db_type = field.db_type(connection)
+    return {"$gte": _LEAST_VALUES[db_type]} if db_type in _LEAST_VALUES else {"$type": db_type}
+
+
+class NullableUniqueIndex(UniqueIndex):
+    """A unique index that leaves out documents with a null in any of its fields."""
+
+    def get_pymongo_index_model(
+        self,
+        model: type[Model],
+        schema_editor: Any,
+        field: Field | None = None,
+        unique: bool = True,
+        column_prefix: str = "",
+    ) -> IndexModel:
+        index = super().get_pymongo_index_model(model, schema_editor, field, unique, column_prefix)
+        fields = [field] if field else map(model._meta.get_field, self.fields)
+        condition = index.document.setdefault("partialFilterExpression", {})
+        for each in fields:
+            presence = build_presence_condition(each, schema_editor.connection)
+            condition[each.column] = {**presence, **condition.get(each.column, {})}
+        return index
 
 
 def is_full_unique_possible(fields: Iterable[Field]) -> bool:
@@ -83,11 +125,10 @@ class DatabaseSchemaEditor(StockSchemaEditor):
             and parent_model is None
             and not is_embedded(model)
             and self._is_plain_unique(constraint)
-            and is_full_unique_possible(
-                [field] if field else map(model._meta.get_field, constraint.fields)
-            )
         ):
-            index = UniqueIndex(
+            fields = [field] if field else map(model._meta.get_field, constraint.fields)
+            kind = UniqueIndex if is_full_unique_possible(fields) else NullableUniqueIndex
+            index = kind(
                 fields=constraint.fields, name=constraint.name, condition=constraint.condition
             )
             self.add_index(model, index, field=field, unique=True)
@@ -222,9 +263,13 @@ class DatabaseSchemaEditor(StockSchemaEditor):
         }
         for field in fields:
             of_field = condition.setdefault(field.column, {})
-            of_field.pop("$type", None)
+            for of_old in {old_field, field}:
+                for operator, value in build_presence_condition(of_old, self.connection).items():
+                    if operator in of_field and of_field[operator] == value:
+                        del of_field[operator]
             if not is_full_unique_possible(fields):
-                of_field["$type"] = field.db_type(self.connection)
+                presence = build_presence_condition(field, self.connection)
+                condition[field.column] = {**presence, **of_field}
         if kept := {key: value for key, value in condition.items() if value != {}}:
             definition["partialFilterExpression"] = kept
 

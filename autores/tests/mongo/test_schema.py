@@ -1,13 +1,16 @@
 """Unique indexes of models and of migrations, and that queries use them."""
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from bson import Int64
+from bson import Int64, ObjectId
 from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, migrations, models
 from django.db.migrations.state import ProjectState
+from django_mongodb_backend.fields import ObjectIdField
 from django_mongodb_backend.schema import DatabaseSchemaEditor as StockSchemaEditor
 from pymongo.errors import DuplicateKeyError
 
@@ -55,7 +58,7 @@ def test_index_is_partial_when_a_field_can_be_null(mongo_app: None) -> None:
     nickname = unique_on(Shop._meta.db_table, "nickname")
     pair = unique_on(Order._meta.db_table, "partner_id", "note")
 
-    assert nickname["partialFilterExpression"] == {"nickname": {"$type": "string"}}
+    assert nickname["partialFilterExpression"] == {"nickname": {"$gte": ""}}
     assert set(pair["partialFilterExpression"]) == {"partner_id", "note"}
 
 
@@ -118,6 +121,46 @@ def test_several_nulls_are_allowed_when_the_field_can_be_null(mongo_app: None) -
 
     with pytest.raises(IntegrityError):
         Shop.objects.create(id="y", name="y", number=10, nickname="nick")
+    assert_index_scan(Shop.objects.filter(nickname="nick"), docs_at_most=1)
+
+
+NULLABLE_FIELDS = {
+    "integer": (models.IntegerField, 5),
+    "small": (models.SmallIntegerField, 5),
+    "negative": (models.BigIntegerField, -(2**60)),
+    "float": (models.FloatField, 1.5),
+    "decimal": (lambda **o: models.DecimalField(max_digits=5, decimal_places=2, **o), "1.25"),
+    "date": (models.DateField, date(1, 1, 1)),
+    "time": (models.DateTimeField, datetime(2024, 1, 1, tzinfo=UTC)),
+    "empty text": (models.CharField, ""),
+    "uuid": (models.UUIDField, UUID(int=1)),
+    "bool": (models.BooleanField, False),
+    "key": (ObjectIdField, ObjectId()),
+    "duration": (models.DurationField, timedelta(seconds=-1)),
+}
+
+
+@pytest.mark.parametrize("kind", NULLABLE_FIELDS)
+def test_nullable_index_is_used_and_refuses_duplicates_when_the_field_is_of_any_kind(
+    lab: "Lab", kind: str
+) -> None:
+    build, value = NULLABLE_FIELDS[kind]
+    lab.create(build(unique=True, null=True), rows=0)
+    for key in "abc":
+        lab.model.objects.create(id=key, name=None)
+    lab.model.objects.create(id="d", name=value)
+
+    with pytest.raises(IntegrityError):
+        lab.model.objects.create(id="e", name=value)
+    assert_index_scan(lab.model.objects.filter(name=value), docs_at_most=1)
+
+
+def test_nullable_integer_is_refused_when_its_duplicate_is_of_another_width(lab: "Lab") -> None:
+    lab.create(models.IntegerField(unique=True, null=True), rows=0)
+    lab.model.objects.create(id="a", name=7)
+
+    with pytest.raises(DuplicateKeyError):
+        connection.database[TABLE].insert_one({"_id": "b", "name": 7})
 
 
 # Migrations
@@ -180,7 +223,7 @@ def test_index_becomes_partial_and_full_again_when_null_is_allowed_and_forbidden
     operation = migrations.AlterField("Thing", "name", unique_name(null=True))
 
     lab.apply(operation)
-    assert unique_on(TABLE, "name")["partialFilterExpression"] == {"name": {"$type": "string"}}
+    assert unique_on(TABLE, "name")["partialFilterExpression"] == {"name": {"$gte": ""}}
     lab.model.objects.create(id="x", name=None)
     lab.model.objects.create(id="y", name=None)
     lab.model.objects.filter(name=None).delete()
@@ -255,8 +298,8 @@ def test_constraint_index_turns_partial_when_one_of_its_fields_may_be_null(lab: 
     lab.apply(operation)
     index = unique_on(TABLE, "kind", "name")
     assert index["partialFilterExpression"] == {
-        "kind": {"$type": "string"},
-        "name": {"$type": "string"},
+        "kind": {"$gte": ""},
+        "name": {"$gte": ""},
     }
     lab.revert(operation)
     assert "partialFilterExpression" not in unique_on(TABLE, "kind", "name")
