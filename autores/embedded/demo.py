@@ -15,10 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-import requests
 from pymongo import MongoClient
 
 from autores.embedded.demo_accounts import ACCOUNTS, connect_accounts
+from autores.embedded.demo_parts import CALLBACK_PATH, Part, list_parts
 from autores.embedded.demo_settings import load_demo_settings, save_demo_settings
 from autores.embedded.errors import EmbeddedError, ServerStartError
 from autores.embedded.mongod import find_mongod, start_mongod
@@ -30,11 +30,10 @@ from autores.sandbox.world import Options
 ROOT = Path(__file__).resolve().parents[2]
 PREFERRED_PORTS = {"web": 8000, "sandbox": 8090, "mongod": 27117, "valkey": 6390}
 DATABASE = "autores_demo"
-CALLBACK_PATH = "/api/v1/auth/twitter/callback"
-MENTION_EVERY_SECONDS = 20
 POLLING_MINUTES = "0.25"
 # A part that ends again this soon after its restart is broken, not unlucky.
 RESTART_GRACE_SECONDS = 60.0
+PART_START_SECONDS = 90.0
 
 
 class Demo:
@@ -47,7 +46,7 @@ class Demo:
         self._say = say
         self._group = Group()
         self._ports: dict[str, PortReservation] = {}
-        self._starters: dict[str, Callable[[], Child]] = {}
+        self._parts: dict[str, Part] = {}
         self._restarted_at: dict[str, float] = {}
         self._environ: dict[str, str] = {}
         self._settings: dict[str, str] = {}
@@ -80,13 +79,9 @@ class Demo:
             },
         )
         self._say("Preparing the database …")
-        self._run_to_end("migrate", [str(ROOT / "manage.py"), "migrate", "--noinput"])
-        self._run_to_end("admin", ["-m", "autores.embedded.demo_admin"])
+        self._prepare_database()
         self._say("Starting the sandbox, the web server, the worker and beat …")
-        self._start_part("sandbox", self._start_sandbox)
-        self._start_part("web", self._start_web)
-        self._start_part("worker", self._start_worker)
-        self._start_part("beat", self._start_beat)
+        self._start_parts()
         self._connect_accounts()
 
     def watch(self) -> None:
@@ -97,20 +92,22 @@ class Demo:
             if ended is None:
                 continue
             self._say(ended.describe_end())
-            starter = self._starters.get(ended.name)
+            part = self._parts.get(ended.name)
             last = self._restarted_at.get(ended.name, float("-inf"))
-            if starter is None or time.monotonic() - last < RESTART_GRACE_SECONDS:
+            if part is None or time.monotonic() - last < RESTART_GRACE_SECONDS:
                 raise ServerStartError(f"{ended.name} does not stay up: the demo stops.")
             self._say(f"Restarting {ended.name} …")
             self._restarted_at[ended.name] = time.monotonic()
             ended.stop()
-            self._group.replace(ended, starter())
+            successor = self._launch(part)
+            self._group.replace(ended, successor)
+            self._wait_for(part, successor)
 
     def describe(self) -> str:
         """Return what a person needs to begin: addresses and login."""
         lines = [
             ("Admin", f"{self.web_url}/admin/"),
-            ("Browsable API", f"{self.web_url}/api/v1/"),
+            ("Browsable API", f"{self.web_url}/api/v1/messages/"),
             ("API docs", f"{self.web_url}/api/v1/docs/"),
             ("Stand-in X", f"{self.sandbox_url}/"),
             ("Login", f"{self._settings['DEMO_USERNAME']} / {self._settings['DEMO_PASSWORD']}"),
@@ -124,7 +121,7 @@ class Demo:
     def stop(self) -> None:
         # All are asked at once, so that the slow ones end side by side; the databases last.
         for child in self._group.children:
-            if child.name in self._starters:
+            if child.name in self._parts:
                 child.send_stop()
         self._group.stop()
 
@@ -192,12 +189,12 @@ class Demo:
             "BACKEND_CORS_ORIGINS": f'["{self.web_url}"]',
         }
 
-    def _run_to_end(self, name: str, arguments: list[str]) -> None:
+    def _prepare_database(self) -> None:
         child = self._group.add(
             Child(
-                name,
-                [sys.executable, *arguments],
-                log_path=self._logs / f"{name}.log",
+                "database preparation",
+                [sys.executable, "-m", "autores.embedded.demo_database"],
+                log_path=self._logs / "database.log",
                 environ={**self._environ, **self._settings},
                 folder=ROOT,
             )
@@ -209,86 +206,30 @@ class Demo:
         if child.exit_code != 0:
             raise ServerStartError(child.describe_end())
 
-    def _start_part(self, name: str, starter: Callable[[], Child]) -> None:
-        self._starters[name] = starter
-        self._group.add(starter())
+    def _start_parts(self) -> None:
+        ports = {}
+        for purpose in ("web", "sandbox"):
+            self._announce(purpose)
+            ports[purpose] = self._ports[purpose].release()
+        self._parts = list_parts(
+            web_port=ports["web"], sandbox_port=ports["sandbox"], folder=self._folder
+        )
+        # All at once, then wait: they load side by side.
+        children = [self._group.add(self._launch(part)) for part in self._parts.values()]
+        for part, child in zip(self._parts.values(), children, strict=True):
+            self._wait_for(part, child)
 
-    def _launch(
-        self, name: str, argv: list[str], probe: Callable[[Child], bool], *, seconds: float = 60.0
-    ) -> Child:
-        child = Child(
-            name,
-            [sys.executable, "-m", *argv],
-            log_path=self._logs / f"{name}.log",
+    def _launch(self, part: Part) -> Child:
+        return Child(
+            part.name,
+            [sys.executable, "-m", *part.arguments],
+            log_path=self._logs / f"{part.name}.log",
             environ=self._environ,
             folder=ROOT,
         )
-        try:
-            child.wait_until_ready(lambda: probe(child), seconds=seconds)
-        except BaseException:
-            child.stop(seconds=5)
-            raise
-        return child
 
-    def _start_sandbox(self) -> Child:
-        self._announce("sandbox")
-        port = self._ports["sandbox"].release()
-        return self._launch(
-            "sandbox",
-            [
-                "autores.sandbox",
-                *("--port", str(port)),
-                *("--data", str(self._folder / "sandbox.sqlite")),
-                *("--autopilot", str(MENTION_EVERY_SECONDS)),
-                *("--callback", f"{self.web_url}{CALLBACK_PATH}"),
-            ],
-            lambda child: _answers(f"{self.sandbox_url}/_sandbox/health"),
-        )
-
-    def _start_web(self) -> Child:
-        self._announce("web")
-        port = self._ports["web"].release()
-        return self._launch(
-            "web",
-            [
-                "gunicorn",
-                "autores.wsgi:application",
-                *("--bind", f"{LOOPBACK}:{port}"),
-                *("--worker-class", "gthread"),
-                *("--workers", "2"),
-                *("--threads", "4"),
-                *("--graceful-timeout", "5"),
-                *("--access-logfile", "-"),
-            ],
-            lambda child: _answers(f"{self.web_url}/healthz"),
-        )
-
-    def _start_worker(self) -> Child:
-        return self._launch(
-            "worker",
-            [
-                *("celery", "-A", "autores", "worker"),
-                *("--pool", "threads"),
-                *("--concurrency", "8"),
-                *("--loglevel", "INFO"),
-                "--without-gossip",
-                "--without-mingle",
-            ],
-            lambda child: " ready." in child.read_tail(50),
-        )
-
-    def _start_beat(self) -> Child:
-        return self._launch(
-            "beat",
-            [
-                *("celery", "-A", "autores", "beat"),
-                *("-S", "redbeat.RedBeatScheduler"),
-                *("--loglevel", "INFO"),
-                # A pid file left by a crash would refuse the next start.
-                "--pidfile=",
-            ],
-            lambda child: "beat: Starting" in child.read_tail(50),
-        )
+    def _wait_for(self, part: Part, child: Child) -> None:
+        child.wait_until_ready(lambda: part.is_ready(child), seconds=PART_START_SECONDS)
 
     def _connect_accounts(self) -> None:
         if self._are_accounts_connected():
@@ -342,15 +283,6 @@ def _say(sentence: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(f"{sentence}\n")
         sys.stdout.flush()
-
-
-def _answers(url: str) -> bool:
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy has no business on loopback
-        try:
-            return session.get(url, timeout=2).ok
-        except requests.RequestException:
-            return False
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
-"""Make the demo's administrator: ``python -m autores.embedded.demo_admin``, in Django's settings.
+"""Prepare the demo's database: ``python -m autores.embedded.demo_database``, with its settings.
 
+Migrations and the administrator in one process, as most of its time goes into loading Django.
 The login comes by environment, DEMO_USERNAME and DEMO_PASSWORD: arguments show in the process
 list.
 """
@@ -23,7 +24,15 @@ def ensure_admin(username: str, *, password: str) -> None:
     user.save()
 
 
-if __name__ == "__main__":
+def prepare_database() -> None:
+    """Bring the schema up to date, and see to the administrator."""
+    from django.core.management import call_command
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "autores.settings")
     django.setup()
+    call_command("migrate", interactive=False)
     ensure_admin(os.environ["DEMO_USERNAME"], password=os.environ["DEMO_PASSWORD"])
+
+
+if __name__ == "__main__":
+    prepare_database()
