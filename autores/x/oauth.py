@@ -13,6 +13,7 @@ from hmac import compare_digest
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import orjson
 import requests
 from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
 from requests.adapters import HTTPAdapter
@@ -130,7 +131,10 @@ class OAuthClient:
         that `error` and `error_description` mean.
         """
         state = params.get("state", "")
-        if not expected_state or not compare_digest(state.encode(), expected_state.encode()):
+        is_same = compare_digest(
+            state.encode(errors="surrogatepass"), expected_state.encode(errors="surrogatepass")
+        )
+        if not expected_state or not is_same:
             raise StateMismatchError
         if params.get("error"):
             raise classify_oauth_error(params)
@@ -231,9 +235,7 @@ class OAuthClient:
                 is_outcome_unknown=True,
             )
         refresh_token = token.get("refresh_token")
-        lifetime = token.get("expires_in")
-        if type(lifetime) is not int or not 0 < lifetime <= 366 * 86400:
-            lifetime = DEFAULT_LIFETIME_SECONDS
+        lifetime = token.get("expires_in", DEFAULT_LIFETIME_SECONDS)
         scope = token.get("scope")
         return TokenGrant(
             access_token=access_token,
@@ -289,7 +291,7 @@ class _XSession(OAuth2Session):
                 is_outcome_unknown=is_write(call),
             )
         # The body was streamed, to bound it; the library reads it from here.
-        response._content = body
+        response._content = orjson.dumps(_keep_readable(answer.body))
         return response
 
 
@@ -335,6 +337,20 @@ class _Reported:
                 error_code=failure.code if failure else None,
             ),
         )
+
+
+def _keep_readable(token: dict[str, Any]) -> dict[str, Any]:
+    """Drops a lifetime or scope in a wrong form: the library would refuse the whole answer.
+
+    By then X has burnt the old refresh token, so refusing would cost the account.
+    """
+    lifetime, scope = token.get("expires_in"), token.get("scope")
+    unreadable = set()
+    if type(lifetime) is not int or not 0 < lifetime <= 366 * 86400:
+        unreadable.add("expires_in")
+    if not isinstance(scope, str):
+        unreadable.add("scope")
+    return {name: value for name, value in token.items() if name not in unreadable}
 
 
 def _check_url(url: str, *, name: str, allow_insecure_loopback: bool) -> None:

@@ -23,7 +23,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from autores.x.classify import CallKind, classify_refusal
-from autores.x.errors import ConnectError, ContractError, NoAnswerError, XError
+from autores.x.errors import BadRequestError, ConnectError, ContractError, NoAnswerError, XError
 from autores.x.limits import parse_rate_limits, read_server_time
 from autores.x.types import Call, RateLimits
 
@@ -121,6 +121,11 @@ def send(
         with response:
             body = _read_body(response, deadline=deadline, call=call)
             return response, body
+    except UnicodeError:
+        failure = BadRequestError(
+            "The request to X was not sent: a text in it is not valid Unicode.",
+            code="invalid_argument",
+        )
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         failure = _classify_failure(error, call=call)
     # Raised outside the handler: the library's error holds the request, and with it the token.

@@ -191,6 +191,7 @@ def test_a_scope_is_missed_before_sending_when_the_grant_is_known(
         lambda c: c.get_posts([str(n) for n in range(1, 102)]),
         lambda c: c.search_recent(""),
         lambda c: c.search_recent("x", max_results=5),
+        lambda c: c.search_recent("half a pair: \ud83d"),
         lambda c: c.create_reply("  ", in_reply_to_post_id="5"),
         lambda c: c.create_reply("Hi", in_reply_to_post_id=""),
         lambda c: c.delete_post("5/hidden"),

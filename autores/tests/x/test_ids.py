@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autores.x.ids import EPOCH, MAX_POST_ID, created_at_of, first_post_id_at, is_post_id
@@ -15,6 +15,7 @@ def test_time_is_read_when_the_id_is_a_known_post() -> None:
 
 
 @given(st.datetimes(min_value=datetime(2010, 11, 5), max_value=datetime(2075, 1, 1)))
+@settings(deadline=None)
 def test_id_and_time_agree_to_the_millisecond_when_going_there_and_back(naive: datetime) -> None:
     moment = naive.replace(tzinfo=UTC)
     back = created_at_of(first_post_id_at(moment))
@@ -22,6 +23,7 @@ def test_id_and_time_agree_to_the_millisecond_when_going_there_and_back(naive: d
 
 
 @given(st.integers(min_value=0, max_value=MAX_POST_ID))
+@settings(deadline=None)
 def test_first_id_is_not_above_any_id_of_its_millisecond_when_given_that_time(number: int) -> None:
     first = int(first_post_id_at(created_at_of(str(number))))
     assert first <= number < first + 2**22

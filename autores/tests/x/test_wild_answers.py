@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autores.tests.x.bodies import page_body
@@ -57,12 +57,14 @@ WILD = st.recursive(
     ids=["user", "post", "included", "page", "messages", "created", "sent", "deleted"],
 )
 @given(body=WILD)
+@settings(deadline=None)
 def test_only_typed_errors_are_raised_when_an_answer_is_wild(read: Any, body: Any) -> None:
     with contextlib.suppress(XError):
         read(body)
 
 
 @given(data=st.data())
+@settings(deadline=None)
 def test_only_typed_errors_are_raised_when_one_place_of_a_page_is_wild(data: st.DataObject) -> None:
     body = page_body()
     node: Any = body
@@ -82,6 +84,7 @@ def test_only_typed_errors_are_raised_when_one_place_of_a_page_is_wild(data: st.
     status=st.integers(400, 599),
     call=st.sampled_from(["read", "post", "delete", "dm", "token", "revoke"]),
 )
+@settings(deadline=None)
 def test_every_refusal_has_a_type_when_its_body_is_wild(body: Any, status: int, call: Any) -> None:
     now = datetime(2026, 11, 22, tzinfo=UTC)
     error = classify_refusal(status, body, call=call, headers={}, rate=RateLimits(), now=now)
@@ -92,5 +95,6 @@ def test_every_refusal_has_a_type_when_its_body_is_wild(body: Any, status: int, 
 
 
 @given(st.dictionaries(_KEYS, st.text()))
+@settings(deadline=None)
 def test_every_callback_error_has_a_type_when_its_words_are_wild(params: dict[str, str]) -> None:
     assert isinstance(classify_oauth_error(params), XError)
