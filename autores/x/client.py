@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -11,6 +10,19 @@ from requests.auth import AuthBase
 
 from autores.x import parse
 from autores.x.classify import CallKind
+from autores.x.endpoints import (
+    CREATE_POST,
+    DELETE_POST,
+    GET_DM_EVENTS,
+    GET_ME,
+    GET_MENTIONS,
+    GET_POSTS,
+    GET_USER,
+    GET_USER_POSTS,
+    SEARCH_RECENT,
+    SEND_DM,
+    Endpoint,
+)
 from autores.x.errors import BadRequestError, MissingScopeError, NotFoundError, XError
 from autores.x.ids import is_post_id
 from autores.x.transport import (
@@ -43,40 +55,6 @@ from autores.x.vocabulary import (
 )
 
 Parsed = TypeVar("Parsed")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A row of X's API: what is called, what it needs, and what kind of harm a repeat does."""
-
-    method: str
-    path: str
-    call: CallKind
-    scopes: frozenset[str]
-
-
-_READ = frozenset({"tweet.read", "users.read"})
-_WRITE = _READ | {"tweet.write"}
-GET_ME = Endpoint("GET", "/2/users/me", "read", _READ)
-GET_USER = Endpoint("GET", "/2/users/{id}", "read", _READ)
-GET_MENTIONS = Endpoint("GET", "/2/users/{id}/mentions", "read", _READ)
-GET_USER_POSTS = Endpoint("GET", "/2/users/{id}/tweets", "read", _READ)
-GET_POSTS = Endpoint("GET", "/2/tweets", "read", _READ)
-SEARCH_RECENT = Endpoint("GET", "/2/tweets/search/recent", "read", _READ)
-CREATE_POST = Endpoint("POST", "/2/tweets", "post", _WRITE)
-DELETE_POST = Endpoint("DELETE", "/2/tweets/{id}", "delete", _WRITE)
-SEND_DM = Endpoint(
-    "POST",
-    "/2/dm_conversations/with/{participant_id}/messages",
-    "dm",
-    _READ | {"dm.write"},
-)
-GET_DM_EVENTS = Endpoint(
-    "GET",
-    "/2/dm_conversations/with/{participant_id}/dm_events",
-    "read",
-    _READ | {"dm.read"},
-)
 
 
 class BearerAuth(AuthBase):
@@ -136,13 +114,13 @@ class XClient:
     def get_me(self) -> User:
         """The connected account itself."""
         params = {"user.fields": ",".join(USER_FIELDS)}
-        return self._call(GET_ME, lambda answer: _read_user(answer), params=params)
+        return self._call(GET_ME, _read_user, params=params)
 
     def get_user(self, user_id: str) -> User:
         """One person, with `receives_your_dm`. NotFoundError when gone or suspended."""
         params = {"user.fields": ",".join(DM_USER_FIELDS)}
         ids = {"id": _check_id(user_id, name="user_id")}
-        return self._call(GET_USER, lambda answer: _read_user(answer), ids=ids, params=params)
+        return self._call(GET_USER, _read_user, ids=ids, params=params)
 
     def get_users(self, ids: Iterable[str]) -> list[User]:
         """As `get_user`, one call each, in the given order; those X does not have are left out."""
@@ -355,7 +333,7 @@ def _describe(
 
 
 def _ids_in(container: dict[str, Any], *keys: str) -> set[str]:
-    entries = (entry for key in keys for entry in parse._as_list(container.get(key)))
+    entries = (entry for key in keys for entry in parse.as_list(container.get(key)))
     found = (entry.get("id") for entry in entries if isinstance(entry, dict))
     return {value for value in found if isinstance(value, str)}
 

@@ -47,7 +47,7 @@ def parse_user(value: object, *, at: str = "data") -> User:
         is_protected=_optional_bool(raw, "protected"),
         receives_your_dm=_optional_bool(raw, "receives_your_dm"),
         connection_status=tuple(
-            entry for entry in _as_list(raw.get("connection_status")) if isinstance(entry, str)
+            entry for entry in as_list(raw.get("connection_status")) if isinstance(entry, str)
         ),
         raw=raw,
     )
@@ -95,7 +95,7 @@ def parse_post(
             raw.get("display_text_range"), end=None if note_text is None else len(text)
         ),
         reply_settings=_optional_text(raw, "reply_settings"),
-        edit_history_ids=tuple(entry for entry in _as_list(chain) if is_post_id(entry)),
+        edit_history_ids=tuple(entry for entry in as_list(chain) if is_post_id(entry)),
         lang=_optional_text(raw, "lang"),
         raw=raw,
     )
@@ -109,10 +109,10 @@ def parse_post_page(body: object, *, rate: RateLimits, known_author_id: str = ""
         user.id: user
         for user in (
             parse_user(entry, at=f"includes.users[{index}]")
-            for index, entry in enumerate(_as_list(includes.get("users")))
+            for index, entry in enumerate(as_list(includes.get("users")))
         )
     }
-    included = [*_as_list(includes.get("posts")), *_as_list(includes.get("tweets"))]
+    included = [*as_list(includes.get("posts")), *as_list(includes.get("tweets"))]
     referenced = (
         parse_post(entry, users=users, at=f"includes.posts[{index}]", is_included=True)
         for index, entry in enumerate(included)
@@ -175,7 +175,7 @@ def parse_message_page(body: object, *, rate: RateLimits) -> MessageEventPage:
 
 def parse_partial_errors(body: Mapping[str, Any]) -> tuple[PartialError, ...]:
     """The problems X reports beside its data; entries in a form not known are still counted."""
-    problems = (_as_object(entry) for entry in _as_list(body.get("errors")))
+    problems = (_as_object(entry) for entry in as_list(body.get("errors")))
     return tuple(
         PartialError(
             kind=(_optional_text(problem, "type") or "").rstrip("/").rsplit("/", 1)[-1],
@@ -213,7 +213,7 @@ def _parse_message_event(value: object, *, at: str) -> MessageEvent:
 
 
 def _parse_references(raw: Mapping[str, Any]) -> Iterator[Reference]:
-    for entry in _as_list(raw.get("referenced_posts", raw.get("referenced_tweets"))):
+    for entry in as_list(raw.get("referenced_posts", raw.get("referenced_tweets"))):
         reference = _as_object(entry)
         kind = _REFERENCE_KINDS.get(_optional_text(reference, "type") or "")
         post_id = _optional_id(reference, "id")
@@ -237,7 +237,7 @@ def _merge_mentions(
 
 
 def _parse_mentions(entities: Mapping[str, Any]) -> Iterator[MentionEntity]:
-    for entry in _as_list(entities.get("mentions")):
+    for entry in as_list(entities.get("mentions")):
         raw = _as_object(entry)
         span = _parse_span(raw)
         user_id, username = _optional_id(raw, "id"), _optional_text(raw, "username") or ""
@@ -246,7 +246,7 @@ def _parse_mentions(entities: Mapping[str, Any]) -> Iterator[MentionEntity]:
 
 
 def _parse_urls(entities: Mapping[str, Any]) -> Iterator[UrlEntity]:
-    for entry in _as_list(entities.get("urls")):
+    for entry in as_list(entities.get("urls")):
         raw = _as_object(entry)
         span, url = _parse_span(raw), _optional_text(raw, "url")
         if span is not None and url:
@@ -267,7 +267,7 @@ def _parse_span(raw: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _parse_range(value: object, *, end: int | None) -> tuple[int, int] | None:
-    pair = _as_list(value)
+    pair = as_list(value)
     if len(pair) != 2:
         return None
     span = _parse_span({"start": pair[0], "end": pair[1]})
@@ -351,5 +351,6 @@ def _as_object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _as_list(value: object) -> list[Any]:
+def as_list(value: object) -> list[Any]:
+    """The value when it is a list, else an empty one."""
     return value if isinstance(value, list) else []

@@ -1,0 +1,39 @@
+"""The endpoints of the X API v2 that Autores uses, and the scopes each needs."""
+
+from dataclasses import dataclass
+
+from autores.x.classify import CallKind
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A row of X's API: what is called, what it needs, and what kind of harm a repeat does."""
+
+    method: str
+    path: str
+    call: CallKind
+    scopes: frozenset[str]
+
+
+_READ = frozenset({"tweet.read", "users.read"})
+_WRITE = _READ | {"tweet.write"}
+GET_ME = Endpoint("GET", "/2/users/me", "read", _READ)
+GET_USER = Endpoint("GET", "/2/users/{id}", "read", _READ)
+GET_MENTIONS = Endpoint("GET", "/2/users/{id}/mentions", "read", _READ)
+GET_USER_POSTS = Endpoint("GET", "/2/users/{id}/tweets", "read", _READ)
+GET_POSTS = Endpoint("GET", "/2/tweets", "read", _READ)
+SEARCH_RECENT = Endpoint("GET", "/2/tweets/search/recent", "read", _READ)
+CREATE_POST = Endpoint("POST", "/2/tweets", "post", _WRITE)
+DELETE_POST = Endpoint("DELETE", "/2/tweets/{id}", "delete", _WRITE)
+SEND_DM = Endpoint(
+    "POST",
+    "/2/dm_conversations/with/{participant_id}/messages",
+    "dm",
+    _READ | {"dm.write"},
+)
+GET_DM_EVENTS = Endpoint(
+    "GET",
+    "/2/dm_conversations/with/{participant_id}/dm_events",
+    "read",
+    _READ | {"dm.read"},
+)
