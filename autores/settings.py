@@ -248,7 +248,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A worker that died keeps its unacknowledged tasks this long; the rows lose nothing meanwhile.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300}
+# A request that nudges a worker must not hang while the broker is away.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300, "connect_retries_timeout": 1}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from celery import shared_task
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from accounts.errors import AccountError
@@ -120,5 +121,5 @@ def nudge_delivery(reply: Reply) -> None:
     """Send the row now instead of at beat's next look. Without a broker, beat's look must do."""
     try:
         deliver_reply.apply_async((reply.pk,), expires=60, retry=False)
-    except (RedisError, OSError):
+    except (OperationalError, RedisError, OSError):
         logger.warning("no broker to nudge the delivery of %s", reply.pk)
