@@ -13,6 +13,7 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils import timezone
 
+from autores.choices import TextChoices
 from autores.mongo.indexes import TTLIndex, UniqueIndex
 
 OAUTH_STATE_SECONDS = 600
@@ -47,7 +48,7 @@ class User(AbstractUser):
         db_table = "people"
 
 
-class Role(models.TextChoices):
+class Role(TextChoices):
     """What a person may do with one account; each role includes those before it."""
 
     VIEWER = "viewer", "Viewer: reads"
@@ -64,7 +65,7 @@ class Role(models.TextChoices):
         return order[order.index(self) :]
 
 
-class AccountStatus(models.TextChoices):
+class AccountStatus(TextChoices):
     ACTIVE = "active", "Active"
     PAUSED = "paused", "Paused"
     RATE_LIMITED = "rate_limited", "Rate limited"

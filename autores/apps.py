@@ -4,6 +4,7 @@ from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.contrib.auth.apps import AuthConfig
 from django.contrib.contenttypes.apps import ContentTypesConfig
+from django.core.checks import Tags, register
 
 _OBJECT_ID = "django_mongodb_backend.fields.ObjectIdAutoField"
 
@@ -15,6 +16,9 @@ class AutoresConfig(AppConfig):
     def ready(self) -> None:
         # The checks register themselves; the Celery app must exist before a view sends a task.
         from autores import celery, checks  # noqa: F401
+        from autores.mongo.checks import check_servers
+
+        register(check_servers, Tags.database)
 
 
 class MongoAdminConfig(AdminConfig):

@@ -15,7 +15,7 @@ from autores.llm.errors import KeyRejectedError
 from autores.llm.types import AnswerKind, DraftAnswer, DraftRequest
 from autores.mongo.transactions import run_in_transaction
 from mentions.drafting.gate import check_draft
-from mentions.drafting.prompt import Prompt, build_prompt
+from mentions.drafting.prompt import MAX_THREAD_POSTS, Prompt, ThreadPost, build_prompt
 from mentions.models import OPEN_DRAFT_STATES, Draft, DraftState, Message, record_audit
 
 logger = logging.getLogger(__name__)
@@ -58,17 +58,18 @@ def generate_draft(
         account_username=username,
         account_voice=voice or None,
         custom_prompt=custom_prompt or None,
+        thread=_read_thread(message, username),
         language_hint=message.lang or None,
     )
     answer = drafting_model().draft_answer(DraftRequest(system=prompt.system, user=prompt.user))
     violations = []
     if answer.kind == AnswerKind.REPLY:
-        handle = f"@{message.author_username}" if message.author_username else ""
         verdict = check_draft(
             answer.text,
             mention_text=message.text,
-            allowed_sources=[source for source in (voice, custom_prompt, handle) if source],
+            allowed_sources=[source for source in (voice, custom_prompt) if source],
             account_username=username,
+            author_username=message.author_username or None,
         )
         violations = [
             {"code": violation.code, "sentence": violation.sentence}
@@ -86,6 +87,25 @@ def generate_draft(
             if attempt == 3:
                 raise
     raise AssertionError("unreachable")
+
+
+def _read_thread(message: Message, account_username: str) -> list[ThreadPost]:
+    """The earlier mentions of the conversation that we have, with what we answered."""
+    if not message.conversation_id or message.account_id is None:
+        return []
+    earlier = Message.objects.filter(
+        conversation_id=message.conversation_id,
+        account_id=message.account_id,
+        timestamp__lt=message.timestamp,
+    ).order_by("-timestamp")[:MAX_THREAD_POSTS]
+    thread = []
+    for item in reversed(list(earlier)):
+        thread.append(ThreadPost(author_username=item.author_username, text=item.text))
+        if item.public_response:
+            thread.append(
+                ThreadPost(author_username=account_username, text=item.public_response, is_own=True)
+            )
+    return thread
 
 
 def _store(

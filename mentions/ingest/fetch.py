@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from accounts.clients import call_x
 from django.conf import settings
 from django.core.cache import cache
 
+from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.client import XClient
 from autores.x.errors import RateLimitedError

@@ -43,7 +43,8 @@ def poll_account(account: TwitterAccount, *, now: datetime) -> PollResult:
     """
     cursor = _cursor_for(account)
     is_baseline = not cursor.newest_post_id
-    seen, new_ids, newest = 0, [], int(cursor.newest_post_id or 0)
+    seen, newest = 0, int(cursor.newest_post_id or 0)
+    new_ids: list[str] = []
     if is_baseline:
         pages = fetch_pages(account, max_results=settings.X_BASELINE_COUNT, max_pages=1)
     else:
@@ -76,7 +77,9 @@ def sweep_account(account: TwitterAccount, *, now: datetime) -> PollResult:
             cursor.baseline_at or now - timedelta(minutes=settings.X_SWEEP_OVERLAP),
         )
     )
-    seen, late_ids, other_ids = 0, [], []
+    seen = 0
+    late_ids: list[str] = []
+    other_ids: list[str] = []
     upper = int(cursor.newest_post_id)
     for page in fetch_pages(account, since_id=since):
         stored = store_page(account, page, wants_drafts=True, now=now)

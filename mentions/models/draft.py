@@ -7,11 +7,12 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import StringKeyModel, TwitterAccount
+from autores.choices import TextChoices
 from autores.mongo.indexes import UniqueIndex
 from mentions.models.message import Message
 
 
-class DraftState(models.TextChoices):
+class DraftState(TextChoices):
     PROPOSED = "proposed", "Proposed"
     EDITED = "edited", "Edited"
     SUBMITTED = "submitted", "Submitted for approval"

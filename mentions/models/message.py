@@ -6,10 +6,11 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
+from autores.choices import TextChoices
 from autores.mongo.indexes import UniqueIndex
 
 
-class MessageStatus(models.TextChoices):
+class MessageStatus(TextChoices):
     PENDING = "pending", "Pending"
     PROCESSING = "processing", "Processing"
     REPLIED = "replied", "Replied"
@@ -17,7 +18,7 @@ class MessageStatus(models.TextChoices):
     ERROR = "error", "Error"
 
 
-class MentionKind(models.TextChoices):
+class MentionKind(TextChoices):
     """How the post reaches the account."""
 
     DIRECT = "direct", "Direct mention"

@@ -7,17 +7,18 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import StringKeyModel, TwitterAccount
+from autores.choices import TextChoices
 from autores.mongo.indexes import UniqueIndex
 from mentions.models.draft import Draft
 from mentions.models.message import Message
 
 
-class ReplyKind(models.TextChoices):
+class ReplyKind(TextChoices):
     PUBLIC = "public", "Public reply"
     DM = "dm", "Direct message"
 
 
-class ReplyState(models.TextChoices):
+class ReplyState(TextChoices):
     QUEUED = "queued", "Queued"
     SENDING = "sending", "Sending"
     SENT = "sent", "Sent"

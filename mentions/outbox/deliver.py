@@ -5,10 +5,10 @@ import secrets
 import time
 from datetime import datetime, timedelta
 
-from accounts.clients import call_x
 from django.conf import settings
 from django.utils import timezone
 
+from accounts.clients import call_x
 from accounts.errors import AccountError
 from autores.x.client import XClient
 from autores.x.errors import XError

@@ -44,7 +44,7 @@ def enqueue_reply(
     was used for something else), without for a text or a mention that cannot be answered.
     """
     text = text.strip()
-    kind = ReplyKind(kind).value
+    kind = str(ReplyKind(kind).value)
     key = None
     if idempotency_key:
         if len(idempotency_key) > MAX_KEY_LENGTH or not idempotency_key.isprintable():

@@ -7,6 +7,15 @@ from accounts.models import AccountStatus, AppPause
 from autores.x.text import MAX_WEIGHTED_LENGTH, weighted_length
 from mentions.models import Message, Reply, ReplyKind, ReplyState
 
+__all__ = [
+    "MAX_DM_LENGTH",
+    "MAX_WEIGHTED_LENGTH",
+    "Preflight",
+    "Refusal",
+    "check_reply",
+    "check_text",
+]
+
 # X documents no limit for v2; the former API took 10,000 characters.
 MAX_DM_LENGTH = 10_000
 _DM_SCOPES = frozenset({"dm.read", "dm.write"})

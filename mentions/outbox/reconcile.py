@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from accounts.clients import call_x
 from django.utils import timezone
 
+from accounts.clients import call_x
 from accounts.errors import AccountError
 from autores.x.client import XClient
 from autores.x.errors import XError
