@@ -31,9 +31,11 @@ def require_match(request: Any, version: int) -> int | None:
 
 
 def changed_meanwhile(version: int | None) -> ApiProblem:
+    """412; ``version`` is the one that stands now, None when that is not known."""
+    members: dict[str, Any] = {} if version is None else {"current_etag": etag_of(version)}
     return ApiProblem(
         "changed_meanwhile",
         "Somebody changed it since you read it. Read it again, then repeat your change.",
         status_code=412,
-        **({} if version is None else {"current_etag": etag_of(version)}),
+        **members,
     )

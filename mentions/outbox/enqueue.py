@@ -105,9 +105,12 @@ def _insert(
         created_at=now,
         updated_at=now,
     )
+    # Written whatever its status: that is what makes a deletion at the same moment a conflict.
+    if not Message.objects.filter(pk=message.pk).update(updated_at=now, version=F("version") + 1):
+        raise OutboxRefusedError("message_deleted", "This mention was deleted meanwhile.")
     Message.objects.filter(
         pk=message.pk, status__in=[MessageStatus.PENDING, MessageStatus.ERROR]
-    ).update(status=MessageStatus.PROCESSING, updated_at=now, version=F("version") + 1)
+    ).update(status=MessageStatus.PROCESSING)
     record_audit(
         f"reply.queued.{kind}",
         actor=requested_by.pk if requested_by else "system:outbox",

@@ -10,6 +10,8 @@ from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import create_person, give_role
 from mentions.ingest.poll import poll_account, sweep_account
 from mentions.models import AuditEntry, Cursor, Draft, Message, Reply, Tombstone
+from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.errors import OutboxRefusedError
 from mentions.tests.api.conftest import Client, store_message
 
 
@@ -175,6 +177,44 @@ def test_message_stays_when_a_reply_to_it_is_unsettled(
     assert (answer.status_code, answer.json()["code"]) == (409, "reply_unsettled")
     assert client_of(ana).get(answer.json()["reply_url"]).json()["id"] == reply.pk
     assert Message.objects.filter(pk=message.pk).exists()
+
+
+def test_reply_or_deletion_wins_when_both_come_at_once(
+    ana: User, acme: TwitterAccount, client_of: Client, settings: Any
+) -> None:
+    settings.REPLY_WAIT_SECONDS = 0
+    outcomes = []
+    for number in range(12):
+        message = store_message(acme, number, status="processing")
+        both = threading.Barrier(2)
+
+        def send(message: Message = message, both: threading.Barrier = both) -> None:
+            try:
+                client = client_of(ana)
+                both.wait()
+                client.post(f"{path_of(message)}/reply", {"response": "Yes."})
+            finally:
+                connection.close()
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        client = client_of(ana)
+        both.wait()
+        deleted = client.delete(path_of(message)).status_code
+        sending.join()
+        has_reply = Reply.objects.filter(message_id=message.pk).exists()
+        has_message = Message.objects.filter(pk=message.pk).exists()
+        outcomes.append((deleted, has_reply, has_message))
+    assert set(outcomes) <= {(200, False, False), (409, True, True)}, outcomes
+
+
+def test_nothing_is_queued_when_the_message_was_deleted_meanwhile(
+    ana: User, message: Message, client_of: Client
+) -> None:
+    assert client_of(ana).delete(path_of(message)).status_code == 200
+    with pytest.raises(OutboxRefusedError, match="message_deleted"):
+        enqueue_reply(message, kind="public", text="Too late.", now=timezone.now())
+    assert not Reply.objects.exists()
 
 
 def test_mention_stays_deleted_when_x_shows_it_again(
