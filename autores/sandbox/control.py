@@ -74,6 +74,10 @@ class SandboxControl:
         """`values`: user_id or username, client_id, scopes (narrower than asked)."""
         return self._post("consent", {"decision": decision, "sticky": sticky, **values})
 
+    def issue_tokens(self, username: str, *, scopes: list[str] | None = None) -> dict[str, Any]:
+        """A token answer (access_token, refresh_token, scope …) without the browser's part."""
+        return self._post("tokens/issue", {"username": username, "scopes": scopes})
+
     def revoke_tokens(self, user_id: str) -> int:
         return int(self._post("tokens/revoke", {"user_id": user_id})["revoked"])
 

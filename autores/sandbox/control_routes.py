@@ -205,6 +205,19 @@ def make_control_blueprint(world: World) -> Blueprint:
     def expire_tokens() -> Response:
         return jsonify({"expired": world.oauth.expire_user(token_owner().id)})
 
+    @blueprint.post("/tokens/issue")
+    def issue_tokens() -> tuple[Response, int]:
+        """A grant without the browser: {"user_id"|"username", "scopes"?} -> the token answer."""
+        asked = body()
+        user = world.users.require_either(
+            user_id=asked.get("user_id"), username=asked.get("username")
+        )
+        scopes = asked.get("scopes")
+        if isinstance(scopes, str):
+            scopes = scopes.split()
+        client_id = str(asked.get("client_id") or world.options.client_id)
+        return jsonify(world.oauth.issue_directly(user.id, client_id, scopes)), 201
+
     def token_owner() -> User:
         asked = body()
         return world.users.require_either(

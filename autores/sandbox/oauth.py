@@ -30,6 +30,14 @@ KNOWN_SCOPES = (
     "like.read", "like.write", "list.read", "list.write", "block.read", "block.write",
     "bookmark.read", "bookmark.write", "dm.read", "dm.write", "media.write",
 )  # fmt: skip
+DEFAULT_SCOPES = (
+    "tweet.read",
+    "tweet.write",
+    "users.read",
+    "offline.access",
+    "dm.read",
+    "dm.write",
+)
 _BAD_TOKEN = "Value passed for the token was invalid."  # noqa: S105 - a message
 _BAD_CODE = "Value passed for the authorization code was invalid."
 
@@ -241,13 +249,24 @@ class OAuth:
                 "Value passed for the code verifier did not match the code challenge.",
             )
         self._store.run("UPDATE codes SET is_used = 1 WHERE code = ?", form["code"])
+        return self._grant(client_id, row["user_id"], row["scopes"])
+
+    def _grant(self, client_id: str, user_id: int, scopes: str) -> dict[str, Any]:
         with self._store.transaction() as db:
             grant_id = db.execute(
                 "INSERT INTO grants (client_id, user_id, scopes) VALUES (?, ?, ?)",
-                (client_id, row["user_id"], row["scopes"]),
+                (client_id, user_id, scopes),
             ).lastrowid
-        assert grant_id is not None
-        return self._issue(grant_id, row["scopes"])
+            assert grant_id is not None
+            return self._issue(grant_id, scopes)
+
+    def issue_directly(
+        self, user_id: int, client_id: str, scopes: list[str] | None
+    ) -> dict[str, Any]:
+        """A grant as if the person had gone through the consent page."""
+        wanted = list(DEFAULT_SCOPES) if scopes is None else scopes
+        known = [name for name in wanted if name in KNOWN_SCOPES]
+        return self._grant(client_id, user_id, " ".join(known))
 
     def _refresh(self, client_id: str, token: str) -> dict[str, Any]:
         row = self._store.one(

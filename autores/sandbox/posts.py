@@ -212,6 +212,8 @@ class Posts:
     def is_summoned(self, account_id: int, post: Post) -> bool:
         """Did the author of that very post mention the account or quote one of its posts?"""
         settings = self._store.settings
+        if post.repost_of is not None:
+            return False
         if account_id in post.mentioned_ids(explicit_only=True):
             return True
         if post.quote_of is not None:
