@@ -15,7 +15,7 @@ from accounts.wire import oauth_client
 from autores.x.client import XClient
 from autores.x.errors import UnauthorizedError, XError
 
-__all__ = ["call_x", "check_callable", "oauth_client", "x_client"]
+__all__ = ["XClient", "call_x", "check_callable", "oauth_client", "x_client"]
 
 T = TypeVar("T")
 

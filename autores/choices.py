@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import enum
 
-    class TextChoices(str, enum.Enum):
+    class TextChoices(enum.StrEnum):
         """What django.db.models.TextChoices gives: ``value``, ``label``, and these lists."""
 
         label: str

@@ -31,6 +31,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
+FORMAT_MODULE_PATH = ["autores.formats"]
 
 INSTALLED_APPS = [
     "autores.apps.AutoresConfig",
@@ -345,4 +346,5 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "forum",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"show_search": False, "navigation": "autores.navigation.build_menu"},
 }

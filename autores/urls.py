@@ -15,7 +15,7 @@ from autores.routes import both_slashes
 admin.site.site_title = admin.site.site_header = "Autores"
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("", RedirectView.as_view(pattern_name="admin:mentions_message_changelist"), name="home"),
     path("healthz", health.live),
     path("readyz", health.ready),
     path("admin/", admin.site.urls),

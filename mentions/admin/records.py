@@ -4,7 +4,7 @@ from django.contrib import admin
 from unfold.decorators import display
 
 from mentions.admin.scope import AccountFilter, AccountScopedAdmin, SuperuserOnlyAdmin
-from mentions.models import AuditEntry, Cursor, ImportRun, Tombstone
+from mentions.models import AuditEntry, Cursor, ImportReject, ImportRun, Tombstone
 
 
 @admin.register(AuditEntry)
@@ -38,6 +38,13 @@ class ImportRunAdmin(SuperuserOnlyAdmin):
     @display(description="State", label={"done": "success", "failed": "danger"})
     def shown_state(self, run: ImportRun) -> str:
         return run.state
+
+
+@admin.register(ImportReject)
+class ImportRejectAdmin(SuperuserOnlyAdmin):
+    list_display = ("table", "legacy_id", "reasons", "rejected_at")
+    list_filter = ("table",)
+    ordering = ("table", "run_id")
 
 
 @admin.register(Tombstone)

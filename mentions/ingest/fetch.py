@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.core.cache import cache
 
-from accounts.clients import call_x
+from accounts.clients import XClient, call_x
 from accounts.models import TwitterAccount
-from autores.x.client import XClient
 from autores.x.errors import RateLimitedError
 from autores.x.types import PostPage
 

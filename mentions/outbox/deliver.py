@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.clients import call_x
+from accounts.clients import XClient, call_x
 from accounts.errors import AccountError
-from autores.x.client import XClient
 from autores.x.errors import XError
 from mentions.models import Message, Reply, ReplyKind, ReplyState
 from mentions.outbox.policy import Failure, decide_after_failure

@@ -7,9 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.clients import call_x
+from accounts.clients import XClient, call_x
 from accounts.errors import AccountError
-from autores.x.client import XClient
 from autores.x.errors import XError
 from autores.x.ids import first_post_id_at
 from autores.x.text import normalise_for_match

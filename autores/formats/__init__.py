@@ -1,0 +1,1 @@
+"""How dates are shown: one unambiguous form, 24 hours, UTC."""
