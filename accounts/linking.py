@@ -110,7 +110,7 @@ def complete_link(
 def find_return_to(state: str) -> str:
     """Where the flow of ``state`` wants to end, without taking it; empty if there is none."""
     flow = OAuthState.objects.filter(pk=_digest(state)).first() if state else None
-    return flow.return_to if flow is not None and is_admin_path(flow.return_to) else ""
+    return _safe_path(flow.return_to) if flow is not None else ""
 
 
 def is_admin_path(path: str) -> bool:
@@ -143,7 +143,7 @@ def _take_state(state: str, *, now: datetime) -> OAuthState:
         user_id=found.get("user_id"),
         browser_hash=found.get("browser_hash") or "",
         redirect_uri=found.get("redirect_uri") or "",
-        return_to=found.get("return_to") or "",
+        return_to=_safe_path(found.get("return_to") or ""),
         expires_at=_aware(found["expires_at"]),
     )
     if flow.expires_at <= now:
@@ -269,6 +269,11 @@ def _revoke(grant: TokenGrant) -> None:
             oauth_client().revoke(token)
         except XError as error:
             logger.warning("A token of a refused connection was not revoked: %s", error.code)
+
+
+def _safe_path(return_to: str) -> str:
+    # Checked on the way in; checked again, as the row has been out of our hands since.
+    return return_to if is_admin_path(return_to) else ""
 
 
 def _digest(state: str) -> str:

@@ -1,7 +1,5 @@
 """Who is calling: the API's own access token (JWT), or a personal token of a script."""
 
-import hashlib
-import secrets
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Any
@@ -18,9 +16,9 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import PersonalToken, User
+from accounts.personal import PERSONAL_PREFIX, digest_personal_token
 from autores.problems import ApiProblem
 
-PERSONAL_PREFIX = "atr_"
 _CHALLENGE = 'Bearer realm="api"'
 # Part of the session hash, which changes with the password: old access tokens end with it.
 _EPOCH_CLAIM = "epoch"
@@ -94,26 +92,6 @@ class PersonalTokenAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return _CHALLENGE
-
-
-def create_personal_token(
-    user: User, *, name: str, expires_at: datetime | None = None
-) -> tuple[PersonalToken, str]:
-    """The stored token and its value, which exists nowhere else and cannot be shown again."""
-    value = PERSONAL_PREFIX + secrets.token_urlsafe(32)
-    token = PersonalToken.objects.create(
-        digest=digest_personal_token(value),
-        user=user,
-        name=name,
-        prefix=value[: len(PERSONAL_PREFIX) + 4],
-        expires_at=expires_at,
-    )
-    return token, value
-
-
-def digest_personal_token(value: str) -> str:
-    # 256 random bits need no slow hash: there is nothing to guess.
-    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def _read_personal_token(request: Request) -> str | None:

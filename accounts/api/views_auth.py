@@ -16,8 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.authentication import SignInProblem, create_personal_token, issue_access_token
-from accounts.api.browser import choose_cookie, read_browser_hash, set_cookie
+from accounts.api.authentication import SignInProblem, issue_access_token
 from accounts.api.permissions import require_account
 from accounts.api.problems import problem_for
 from accounts.api.serializers import (
@@ -33,9 +32,11 @@ from accounts.api.serializers import (
     RefreshRequestSerializer,
 )
 from accounts.api.throttling import GuessGuard
+from accounts.browser import choose_cookie, read_browser_hash, set_cookie
 from accounts.errors import AccountError
 from accounts.linking import begin_link, complete_link, find_return_to, hash_browser
 from accounts.models import PersonalToken, Role, User
+from accounts.personal import create_personal_token
 from accounts.tokens import access_token_for
 from autores.problems import ApiProblem
 from autores.x.errors import XError

@@ -1,0 +1,5 @@
+"""The admin's pages for people, X accounts, and what belongs to them."""
+
+from accounts.admin import people, records, x_accounts
+
+__all__ = ["people", "records", "x_accounts"]

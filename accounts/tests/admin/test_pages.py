@@ -1,0 +1,328 @@
+"""The admin's pages of accounts and people: who sees what, what works, and no secret anywhere."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.api.authentication import issue_access_token
+from accounts.errors import LinkRefusedError
+from accounts.linking import begin_link
+from accounts.models import AppPause, Membership, OAuthState, PersonalToken, Role, User
+from accounts.models import TwitterAccount as Account
+from accounts.personal import create_personal_token, digest_personal_token
+from accounts.tests.conftest import Browser, client_of, give_role, make_person
+from accounts.tokens import token_cipher
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MODELS = ("user", "twitteraccount", "membership", "personaltoken", "oauthstate", "apppause")
+
+
+def page_of(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def address(model: str, page: str, *args: str) -> str:
+    return reverse(f"admin:accounts_{model}_{page}", args=args)
+
+
+@pytest.fixture
+def staff_bruno(bruno: User) -> User:
+    User.objects.filter(pk=bruno.pk).update(is_staff=True)
+    return User.objects.get(pk=bruno.pk)
+
+
+def secrets_of(account: Account) -> list[str]:
+    row = Account.objects.get(pk=account.pk)
+    stored = [row.access_token, row.refresh_token]
+    return [*stored, *(token_cipher().decrypt(value) for value in stored)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_pages_open_without_secrets_when_a_superuser_looks(
+    sandbox: Any, acme: Account, admin: User, model: str
+) -> None:
+    Browser(sandbox, admin).begin()
+    create_personal_token(admin, name="script")
+    AppPause.objects.create(code="usage_cap", reason="The cap is reached.")
+    client = page_of(admin)
+    pages = [address(model, "changelist")]
+    objects = {
+        "user": User,
+        "twitteraccount": Account,
+        "membership": Membership,
+        "personaltoken": PersonalToken,
+        "oauthstate": OAuthState,
+        "apppause": AppPause,
+    }[model].objects.all()
+    pages += [address(model, "change", item.pk) for item in objects]
+    verifier = token_cipher().decrypt(OAuthState.objects.get().code_verifier)
+
+    for page in pages:
+        answer = client.get(page)
+        assert answer.status_code == 200, page
+        text = answer.content.decode()
+        for secret in [*secrets_of(acme), verifier, OAuthState.objects.get().code_verifier]:
+            assert secret not in text, page
+
+
+@pytest.mark.parametrize("model", ["user", "membership", "personaltoken"])
+def test_add_page_opens_when_a_superuser_looks(admin: User, model: str) -> None:
+    assert page_of(admin).get(address(model, "add")).status_code == 200
+
+
+def test_groups_open_when_a_superuser_looks(admin: User) -> None:
+    group = Group.objects.create(name="night shift")
+    client = page_of(admin)
+
+    assert client.get(reverse("admin:auth_group_changelist")).status_code == 200
+    assert client.get(reverse("admin:auth_group_change", args=[group.pk])).status_code == 200
+
+
+def test_person_can_sign_in_when_added_in_the_admin(admin: User) -> None:
+    answer = page_of(admin).post(
+        address("user", "add"),
+        {
+            "username": "dora",
+            "usable_password": "true",
+            "password1": "a-fairly-long-one-7",
+            "password2": "a-fairly-long-one-7",
+        },
+    )
+
+    assert answer.status_code == 302
+    assert Client().login(username="dora", password="a-fairly-long-one-7")
+
+
+def test_staff_without_a_role_see_no_account(acme: Account, carla: User) -> None:
+    User.objects.filter(pk=carla.pk).update(is_staff=True)
+    client = page_of(User.objects.get(pk=carla.pk))
+
+    assert b"@acme" not in client.get(address("twitteraccount", "changelist")).content
+    assert client.get(address("twitteraccount", "change", acme.pk)).status_code == 302
+    for model in ("user", "membership", "oauthstate"):
+        assert client.get(address(model, "changelist")).status_code == 403
+
+
+def test_account_is_read_only_when_the_role_is_below_manager(
+    acme: Account, staff_bruno: User
+) -> None:
+    give_role(staff_bruno, acme, Role.APPROVER)
+    client = page_of(staff_bruno)
+
+    page = client.get(address("twitteraccount", "change", acme.pk))
+    answer = client.post(address("twitteraccount", "change", acme.pk), {"voice": "Mine now"})
+
+    assert page.status_code == 200
+    assert answer.status_code == 403
+    client.post(
+        address("twitteraccount", "changelist"),
+        {"action": "pause_accounts", "_selected_action": [acme.pk]},
+    )
+    assert Account.objects.get(pk=acme.pk).status == "active"
+
+
+def test_account_is_paused_and_resumed_when_a_manager_acts(
+    acme: Account, staff_bruno: User
+) -> None:
+    give_role(staff_bruno, acme, Role.MANAGER)
+    client = page_of(staff_bruno)
+    for action, status in (("pause_accounts", "paused"), ("resume_accounts", "active")):
+        client.post(
+            address("twitteraccount", "changelist"),
+            {"action": action, "_selected_action": [acme.pk]},
+        )
+        assert Account.objects.get(pk=acme.pk).status == status
+
+
+def test_fresh_tokens_are_kept_when_the_page_is_saved_late(acme: Account, admin: User) -> None:
+    from accounts.tokens import access_token_for
+
+    client = page_of(admin)
+    fresh = access_token_for(acme, must_refresh=True)
+
+    answer = client.post(
+        address("twitteraccount", "change", acme.pk), {"voice": "Kind.", "drafts_automatically": ""}
+    )
+
+    assert answer.status_code == 302
+    row = Account.objects.get(pk=acme.pk)
+    assert (row.voice, row.drafts_automatically) == ("Kind.", False)
+    assert token_cipher().decrypt(row.access_token) == fresh
+
+
+def test_person_returns_to_the_admin_signed_in_when_a_flow_begins_there(
+    sandbox: Any, admin: User
+) -> None:
+    sandbox.control.create_user("acme")
+    browser = Browser(sandbox)
+    browser.client.force_login(admin)
+
+    begun = browser.client.get(address("twitteraccount", "connect_account"))
+    answer = browser.finish(browser.consent(begun["Location"], "acme"))
+
+    assert answer.status_code == 302
+    assert answer["Location"] == address("twitteraccount", "changelist")
+    page = browser.client.get(answer["Location"])
+    assert b"@acme is connected." in page.content
+    assert Membership.objects.get().user_id == admin.pk
+
+
+def test_account_page_is_shown_again_when_reconnecting_is_denied(
+    sandbox: Any, acme: Account, admin: User
+) -> None:
+    browser = Browser(sandbox)
+    browser.client.force_login(admin)
+
+    begun = browser.client.get(address("twitteraccount", "reconnect_account", acme.pk))
+    answer = browser.finish(browser.consent(begun["Location"], "acme", decision="deny"))
+
+    assert answer["Location"] == address("twitteraccount", "change", acme.pk)
+    assert "Access was not granted" in browser.client.get(answer["Location"]).content.decode()
+
+
+def test_no_flow_begins_when_a_foreign_page_links_to_the_button(sandbox: Any, admin: User) -> None:
+    answer = page_of(admin).get(
+        address("twitteraccount", "connect_account"), headers={"Sec-Fetch-Site": "cross-site"}
+    )
+
+    assert answer["Location"] == address("twitteraccount", "changelist")
+    assert not OAuthState.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "return_to",
+    [
+        "https://evil.example/admin/",
+        "//evil.example/admin/",
+        "/admin/..//evil.example",
+        "/admin/\\evil.example",
+        "/admin/%2e%2e/api",
+        "/admin//evil.example",
+        "/api/v1/auth/me",
+        "javascript:alert(1)",
+        "/admin/logout/",
+        "/admin/\nLocation: https://evil.example",
+    ],
+)
+def test_flow_is_refused_when_it_would_end_outside_the_admin(
+    sandbox: Any, admin: User, return_to: str
+) -> None:
+    with pytest.raises(LinkRefusedError) as caught:
+        begin_link(user=admin, browser_hash="", return_to=return_to)
+
+    assert caught.value.code == "invalid_return_to"
+    assert not OAuthState.objects.exists()
+
+
+def test_planted_return_address_is_ignored_when_the_flow_ends(sandbox: Any, admin: User) -> None:
+    sandbox.control.create_user("acme")
+    browser = Browser(sandbox, admin)
+    query = browser.consent(browser.begin(), "acme")
+    flow = OAuthState.objects.get()
+    flow.return_to = "https://evil.example/"
+    flow.save()
+
+    answer = browser.finish(query)
+
+    assert answer.status_code == 200
+    assert "evil.example" not in answer.content.decode()
+
+
+def test_token_is_shown_once_when_made_in_the_admin(staff_bruno: User) -> None:
+    client = page_of(staff_bruno)
+
+    answer = client.post(
+        address("personaltoken", "add"), {"name": "nightly", "expires_at_0": "", "expires_at_1": ""}
+    )
+
+    found = re.search(r"atr_[A-Za-z0-9_-]{43}", answer.content.decode())
+    assert found is not None
+    value = found.group()
+    assert "no-store" in answer["Cache-Control"]
+    assert PersonalToken.objects.get().pk == digest_personal_token(value)
+    script = client_of()
+    script.credentials(HTTP_AUTHORIZATION=f"Bearer {value}")
+    assert script.get("/api/v1/auth/me").json()["username"] == "bruno"
+    assert value not in client.get(address("personaltoken", "changelist")).content.decode()
+    client.post(
+        address("personaltoken", "changelist"),
+        {"action": "revoke_tokens", "_selected_action": [PersonalToken.objects.get().pk]},
+    )
+    assert script.get("/api/v1/auth/me").status_code == 401
+
+
+def test_others_tokens_are_out_of_reach_when_not_superuser(staff_bruno: User, ana: User) -> None:
+    token, _ = create_personal_token(ana, name="anas")
+    client = page_of(staff_bruno)
+
+    assert b"anas" not in client.get(address("personaltoken", "changelist")).content
+    client.post(
+        address("personaltoken", "changelist"),
+        {"action": "revoke_tokens", "_selected_action": [token.pk]},
+    )
+    assert PersonalToken.objects.get().revoked_at is None
+
+
+def test_calls_go_out_again_when_a_superuser_resumes_them(admin: User, staff_bruno: User) -> None:
+    AppPause.objects.create(code="usage_cap", reason="The cap is reached.")
+    act = {"action": "resume_calls", "_selected_action": ["x"]}
+
+    page_of(staff_bruno).post(address("apppause", "changelist"), act)
+    assert AppPause.current(now=timezone.now()) is not None
+    page_of(admin).post(address("apppause", "changelist"), act)
+
+    assert AppPause.current(now=timezone.now()) is None
+
+
+def test_calls_stop_when_a_superuser_pauses_them(admin: User) -> None:
+    answer = page_of(admin).post(
+        address("apppause", "add"), {"reason": "Election day.", "until_0": "", "until_1": ""}
+    )
+
+    assert answer.status_code == 302
+    pause = AppPause.current()
+    assert pause is not None
+    assert (pause.code, pause.reason) == ("operator", "Election day.")
+
+
+def test_manager_invites_only_to_his_accounts(
+    sandbox: Any, acme: Account, staff_bruno: User, carla: User
+) -> None:
+    other = Account.objects.create(twitter_id="77", twitter_username="other")
+    give_role(staff_bruno, acme, Role.MANAGER)
+    client = page_of(staff_bruno)
+
+    for account, status in ((other, 200), (acme, 302)):
+        answer = client.post(
+            address("membership", "add"),
+            {"user": carla.pk, "account": account.pk, "role": "viewer"},
+        )
+        assert answer.status_code == status
+    assert Membership.objects.get(user=carla).account_id == acme.pk
+    again = client.post(
+        address("membership", "add"), {"user": carla.pk, "account": acme.pk, "role": "manager"}
+    )
+    assert b"is a member of @acme already" in again.content
+
+
+def test_access_token_opens_no_admin_page(admin: User) -> None:
+    answer = Client().get(
+        reverse("admin:index"), headers={"Authorization": f"Bearer {issue_access_token(admin)}"}
+    )
+
+    assert answer.status_code == 302
+
+
+def test_person_without_staff_rights_is_sent_to_sign_in(transactional_db: None) -> None:
+    answer = page_of(make_person("eve")).get(address("twitteraccount", "changelist"))
+
+    assert answer.status_code == 302
+    assert "/admin/login/" in answer["Location"]
