@@ -33,7 +33,7 @@ _SENT_OR_PENDING = {
 }
 
 
-@extend_schema(tags=["messages"])
+@extend_schema(tags=["Messages"])
 class MessageViewSet(viewsets.GenericViewSet[Message]):
     """Mentions of the accounts you have a role on.
 

@@ -9,28 +9,36 @@ from mentions.models import Reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.preflight import MAX_DM_LENGTH, MAX_WEIGHTED_LENGTH, check_text
 
-# By code, as an outbox row keeps no more of an error than that. What is not here is 502: X
-# refused or failed in a way of its own.
+# By code, as an outbox row keeps no more of an error than that. What is not here is 422: X
+# refused this text or this post.
 _STATUS_OF_FAILED_REPLY = {
     "not_summoned": 403,
     "reply_settings": 403,
+    "blocked_by_author": 403,
     "recipient_closed": 403,
     "forbidden": 403,
     "duplicate_content": 409,
     "reply_target_gone": 409,
+    "target_suspended": 409,
     "not_found": 409,
+    "cancelled": 409,
     "unauthorized": 409,
     "missing_scope": 409,
     "account_suspended": 409,
     "account_paused": 409,
     "reconnect_needed": 409,
-    "bad_request": 422,
+    "token_unavailable": 409,
     "credits_depleted": 402,
     "usage_cap": 503,
     "app_paused": 503,
     "rate_limited_window": 503,
     "rate_limited_user_day": 503,
     "rate_limited_app_day": 503,
+    "app_not_allowed": 502,
+    "server_error": 502,
+    "connect_failed": 502,
+    "unexpected_answer": 502,
+    "no_answer": 504,
 }
 
 _STATUS_OF_MODEL = {
@@ -67,7 +75,7 @@ def problem_of_failed_reply(reply: Reply) -> ApiProblem:
     return ApiProblem(
         reply.reason_code or "reply_failed",
         reply.reason or "The reply was not sent.",
-        status_code=_STATUS_OF_FAILED_REPLY.get(reply.reason_code, 502),
+        status_code=_STATUS_OF_FAILED_REPLY.get(reply.reason_code, 422),
         reply=ReplySerializer(reply).data,
         reply_url=reply_url(reply),
     )

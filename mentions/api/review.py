@@ -25,7 +25,7 @@ class _EmptySerializer(serializers.Serializer[Any]):
     """A decision that takes no words."""
 
 
-@extend_schema(tags=["drafts"])
+@extend_schema(tags=["Drafts"])
 class DraftViewSet(viewsets.GenericViewSet[Draft]):
     """A proposed reply on its way to a person's decision. If-Match takes the draft's ETag."""
 
@@ -134,7 +134,7 @@ def _answer(draft: Draft) -> Response:
     return Response(shapes.DraftSerializer(draft).data, headers={"ETag": etag_of(draft.version)})
 
 
-@extend_schema(tags=["replies"])
+@extend_schema(tags=["Replies"])
 class ReplyViewSet(viewsets.GenericViewSet[Reply]):
     """A reply or direct message on its way to X: the address a 202 answer names."""
 
