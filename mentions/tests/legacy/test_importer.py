@@ -1,7 +1,6 @@
 """The whole import, from a real MariaDB into a real MongoDB."""
 
 import json
-import os
 import signal
 import stat
 import subprocess
@@ -477,14 +476,13 @@ def test_times_are_utc_when_a_column_was_retyped_to_timestamp(legacy, run_import
     assert Message.objects.get().timestamp == datetime(2025, 3, 4, 0, 0, tzinfo=UTC)
 
 
-def test_run_goes_on_when_killed_in_the_middle(legacy, run_import, settings):
+def test_run_goes_on_when_killed_in_the_middle(legacy, run_import, child_environ):
     legacy.add_user()
     legacy.add_messages(2000)
-    environ = {**os.environ, "MONGODB_DB_NAME": connection.settings_dict["NAME"]}
     process = subprocess.Popen(
         [sys.executable, "manage.py", "migrate_from_mysql", "--chunk-size", "20"],
         cwd=settings.BASE_DIR,
-        env={**environ, "MYSQL_DATABASE_URL": legacy.url},
+        env={**child_environ, "MYSQL_DATABASE_URL": legacy.url},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
