@@ -207,12 +207,12 @@ class Demo:
             raise ServerStartError(child.describe_end())
 
     def _start_parts(self) -> None:
-        ports = {}
         for purpose in ("web", "sandbox"):
             self._announce(purpose)
-            ports[purpose] = self._ports[purpose].release()
         self._parts = list_parts(
-            web_port=ports["web"], sandbox_port=ports["sandbox"], folder=self._folder
+            web_port=self._ports["web"].port,
+            sandbox_port=self._ports["sandbox"].port,
+            folder=self._folder,
         )
         # All at once, then wait: they load side by side.
         children = [self._group.add(self._launch(part)) for part in self._parts.values()]

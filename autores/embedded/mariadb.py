@@ -74,7 +74,7 @@ def start_mariadb(
                 f"mariadb-install-db could not prepare {data_folder}:\n"
                 f"{(made.stdout + made.stderr)[-2000:]}"
             )
-    number = port.release()
+    number = port.port
     child = Child(
         "mariadb",
         [

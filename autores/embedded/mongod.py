@@ -71,7 +71,7 @@ def start_mongod(
     Raises ServerStartError.
     """
     data_folder.mkdir(parents=True, exist_ok=True)
-    number = port.release()
+    number = port.port
     child = Child(
         "mongod",
         [
@@ -95,7 +95,11 @@ def start_mongod(
     )
     try:
         child.wait_until_ready(
-            lambda: _become_primary(client, port=number, is_durable=is_durable), seconds=60
+            lambda: (
+                _is_process(client, child.pid)
+                and _become_primary(client, port=number, is_durable=is_durable)
+            ),
+            seconds=60,
         )
     except BaseException:
         child.stop()
@@ -103,6 +107,14 @@ def start_mongod(
     finally:
         client.close()
     return Mongod(child, f"mongodb://{LOOPBACK}:{number}/?replicaSet={REPLICA_SET}")
+
+
+def _is_process(client: MongoClient[dict[str, object]], pid: int) -> bool:
+    """Tell a stranger's mongod on this port, which also answers, from the one just started."""
+    try:
+        return bool(client.admin.command("serverStatus")["pid"] == pid)
+    except PyMongoError:
+        return False
 
 
 def _become_primary(client: MongoClient[dict[str, object]], *, port: int, is_durable: bool) -> bool:

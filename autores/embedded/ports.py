@@ -1,9 +1,14 @@
 """Loopback ports: a preferred one if it is free, otherwise another, and who holds the first."""
 
+import contextlib
 import errno
+import fcntl
+import os
 import random
 import socket
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
@@ -17,20 +22,22 @@ FIRST_RANDOM_PORT, LAST_RANDOM_PORT = 20_000, 32_000
 
 @dataclass
 class PortReservation:
-    """A port kept from other pickers until ``release`` is called, just before the server starts.
+    """A port that no other start of ours picks until this process ends, or ``release``.
 
+    A lock on a file, as a bound socket would have to be closed before the server starts, and a
+    server takes a second to bind: two demos started together would meet on one port.
     ``notice`` is a sentence when the preferred port was not to be had, otherwise None.
     """
 
     port: int
     notice: str | None = None
-    _held: socket.socket | None = field(default=None, repr=False)
+    _lock: int = field(default=-1, repr=False)
 
     def release(self) -> int:
-        """Give the port free for its server, and return its number."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        """Let others pick the port again; return its number."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
         return self.port
 
 
@@ -41,54 +48,71 @@ def reserve_port(preferred: int | None = None, *, purpose: str = "the server") -
     """
     notice = None
     if preferred is not None:
-        held = _bind(preferred)
-        if held is not None:
-            return PortReservation(preferred, None, held)
+        lock = _lock_free_port(preferred)
+        if lock is not None:
+            return PortReservation(preferred, None, lock)
         notice = f"Port {preferred} is held by {describe_holder(preferred)}"
-    for port in _candidates(preferred):
-        held = _bind(port)
-        if held is not None:
+    for port in _list_candidates(preferred):
+        lock = _lock_free_port(port)
+        if lock is not None:
             sentence = f"{notice}; {purpose} takes {port} instead." if notice else None
-            return PortReservation(port, sentence, held)
+            return PortReservation(port, sentence, lock)
     raise EmbeddedError(f"No free port was found on {LOOPBACK} for {purpose}.")
 
 
 def describe_holder(port: int) -> str:
-    """Name the process that listens on ``port``, as far as this user may see it."""
-    try:
-        connections = psutil.net_connections(kind="tcp")
-    except (psutil.AccessDenied, OSError):
-        return "another process"
-    for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-            if connection.pid is None:
-                break
-            try:
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-            except psutil.Error:
-                break
+    """Name the process that listens on ``port``, or reserved it, as far as this user may see."""
+    pid = None
+    with contextlib.suppress(psutil.AccessDenied, OSError):
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                pid = connection.pid
+    if pid is None:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(_lock_path(port).read_text())
+    with contextlib.suppress(psutil.Error):
+        if pid is not None:
+            return f"{psutil.Process(pid).name()} (process {pid})"
     return "another process"
 
 
-def _candidates(preferred: int | None) -> list[int]:
+def _list_candidates(preferred: int | None) -> list[int]:
     spread = random.sample(range(FIRST_RANDOM_PORT, LAST_RANDOM_PORT), 200)
     # The neighbours first: a port near the usual one is easier to recognise.
-    return spread if preferred is None else [*range(preferred + 1, preferred + 20), *spread]
+    neighbours = [] if preferred is None else range(preferred + 1, min(preferred + 20, 65_536))
+    return [*neighbours, *spread]
 
 
-def _bind(port: int) -> socket.socket | None:
-    # Without SO_REUSEADDR first: that also sees a port which another picker has only reserved.
-    # With it second: connections of a server that just ended, in TIME_WAIT, do not hold a port.
-    for is_reusing in (False, True):
-        candidate = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        if is_reusing:
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _lock_free_port(port: int) -> int | None:
+    """Return the descriptor that holds the lock, or None when the port is not to be had."""
+    path = _lock_path(port)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    if not _is_free(port):
+        os.close(descriptor)
+        return None
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        # Connections of a server that just ended, in TIME_WAIT, do not hold a port.
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind((LOOPBACK, port))
         except OSError as error:
-            candidate.close()
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
-        else:
-            return candidate
-    return None
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
+
+
+def _lock_path(port: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"autores-ports-{os.getuid()}" / str(port)

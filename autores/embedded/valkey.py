@@ -59,7 +59,7 @@ def start_valkey(
     ``is_durable`` keeps every write in an append-only file. Raises ServerStartError.
     """
     data_folder.mkdir(parents=True, exist_ok=True)
-    number = port.release()
+    number = port.port
     child = Child(
         "valkey",
         [
@@ -77,8 +77,9 @@ def start_valkey(
 
     def answers() -> bool:
         try:
-            # PING is refused with LOADING until the append-only file has been read.
-            return bool(client.ping())
+            # PING is refused with LOADING until the append-only file has been read. The process
+            # id tells a stranger on this port from the server that was just started.
+            return bool(client.ping()) and client.info("server")["process_id"] == child.pid
         except (RedisError, OSError):
             return False
 

@@ -85,7 +85,7 @@ def running_sandbox() -> "Iterator[RunningSandbox]":
     """The stand-in X and OpenAI, serving where this run's settings look for them."""
     from autores.sandbox.server import start_in_thread
 
-    with start_in_thread(port=_services.sandbox_port.release()) as running:
+    with start_in_thread(port=_services.sandbox_port.port) as running:
         yield running
 
 

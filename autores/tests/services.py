@@ -144,9 +144,6 @@ class TestServices:
         if os.getpid() != self._owner:
             return
         self._group.stop()
-        for port in (self._mongo_port, self._redis_port, self.sandbox_port):
-            if port is not None:
-                port.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -12,7 +12,7 @@ from redis import Redis
 from autores.embedded import mariadb, mongod, valkey
 from autores.embedded.errors import MissingServerError, ServerStartError
 from autores.embedded.mongod import Mongod, find_mongod, start_mongod
-from autores.embedded.ports import reserve_port
+from autores.embedded.ports import PortReservation, reserve_port
 from autores.embedded.valkey import Valkey, find_valkey, start_valkey
 
 
@@ -169,3 +169,33 @@ def test_mariadb_logs_rows_when_started_for_the_import(mariadb: str) -> None:
             "SELECT @@log_bin, @@binlog_format, @@binlog_row_metadata, @@character_set_server"
         )
         assert cursor.fetchone() == (1, "ROW", "FULL", "utf8mb4")
+
+
+def test_mongod_start_fails_when_a_stranger_took_its_port(tmp_path: Path) -> None:
+    stranger = run_mongod(tmp_path / "stranger")
+    port = int(stranger.url.split(":")[2].split("/")[0])
+    try:
+        with pytest.raises(ServerStartError, match=r"(?s)mongod (was )?ended.*in use"):
+            start_mongod(
+                find_mongod(),
+                data_folder=tmp_path / "mongod",
+                log_path=tmp_path / "mongod.log",
+                port=PortReservation(port),
+            )
+    finally:
+        stranger.child.stop()
+
+
+def test_valkey_start_fails_when_a_stranger_took_its_port(tmp_path: Path) -> None:
+    stranger = run_valkey(tmp_path / "stranger")
+    port = int(stranger.url.split(":")[2].split("/")[0])
+    try:
+        with pytest.raises(ServerStartError, match=r"(?s)valkey ended with exit code 1.*in use"):
+            start_valkey(
+                find_valkey(),
+                data_folder=tmp_path / "valkey",
+                log_path=tmp_path / "valkey.log",
+                port=PortReservation(port),
+            )
+    finally:
+        stranger.child.stop()
