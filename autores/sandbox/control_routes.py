@@ -67,8 +67,10 @@ def make_control_blueprint(world: World) -> Blueprint:
         names = {user.id: user.username for user in users.values()}
         return [describe_post(post, names) for post in posts]
 
-    @blueprint.errorhandler(SandboxInputError)
-    def refuse(error: SandboxInputError) -> tuple[Response, int]:
+    @blueprint.errorhandler(ValueError)
+    @blueprint.errorhandler(TypeError)
+    def refuse(error: Exception) -> tuple[Response, int]:
+        # SandboxInputError is a ValueError; the others come from values of the wrong kind.
         return jsonify({"error": str(error)}), 400
 
     @blueprint.get("/health")

@@ -245,7 +245,8 @@ def wait(world: World, seconds: float, *, connection: socket.socket | None = Non
 def read_json(incoming: Request, *, vocabulary: str) -> dict[str, Any]:
     try:
         body = json.loads(incoming.get_data() or b"null")
-    except ValueError:
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is not text
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise problems.invalid_request(

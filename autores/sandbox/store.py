@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+MAX_INTEGER = (1 << 63) - 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS users (
@@ -132,12 +133,12 @@ class Store:
 
     def one(self, sql: str, *values: Any) -> sqlite3.Row | None:
         with self._lock:
-            row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+            row: sqlite3.Row | None = self._connection.execute(sql, _fit(values)).fetchone()
             return row
 
     def all(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock:
-            return self._connection.execute(sql, values).fetchall()
+            return self._connection.execute(sql, _fit(values)).fetchall()
 
     def all_in(self, sql: str, ids: Iterable[Any]) -> list[sqlite3.Row]:
         """Rows of a query whose `{}` becomes one placeholder per id, in chunks SQLite accepts."""
@@ -189,3 +190,8 @@ class Store:
     def _read_settings(self) -> None:
         stored = {r["key"]: json.loads(r["value"]) for r in self.all("SELECT * FROM settings")}
         self.settings = {**DEFAULT_SETTINGS, **stored}
+
+
+def _fit(values: Sequence[Any]) -> list[Any]:
+    # X's ids have up to 19 digits, a little more than SQLite's integers: no row has such an id.
+    return [min(value, MAX_INTEGER) if isinstance(value, int) else value for value in values]

@@ -13,7 +13,7 @@ from autores.sandbox.control_routes import describe_post, describe_user, dms_jso
 from autores.sandbox.posts import post_of
 from autores.sandbox.world import World
 
-SHOWN_POSTS = 400
+SHOWN_POSTS = 200
 
 
 def read_timeline(world: World, *, limit: int = SHOWN_POSTS) -> dict[str, Any]:
