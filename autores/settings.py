@@ -127,6 +127,7 @@ MYSQL_DATABASE_URL: str = ENV["MYSQL_DATABASE_URL"]
 
 # People
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.guessing.GuardedBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

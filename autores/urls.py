@@ -27,6 +27,7 @@ urlpatterns = [
     *both_slashes(
         "api/v1/redoc", SpectacularRedocView.as_view(url_name="openapi"), name="api-redoc"
     ),
+    path("api/v1/auth/session/", include("rest_framework.urls")),
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("mentions.api.urls")),
 ]

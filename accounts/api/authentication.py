@@ -43,7 +43,7 @@ def issue_access_token(user: User) -> str:
 class AccessTokenAuthentication(JWTAuthentication):
     """``Authorization: Bearer <JWT>``."""
 
-    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         if _read_personal_token(request) is not None:
             return None
         try:
@@ -114,7 +114,7 @@ def _epoch_of(user: User) -> str:
     return user.get_session_auth_hash()[:_EPOCH_LENGTH]
 
 
-class AccessTokenScheme(OpenApiAuthenticationExtension):
+class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = AccessTokenAuthentication
     name = "accessToken"
 
@@ -127,7 +127,7 @@ class AccessTokenScheme(OpenApiAuthenticationExtension):
         }
 
 
-class PersonalTokenScheme(OpenApiAuthenticationExtension):
+class PersonalTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = PersonalTokenAuthentication
     name = "personalToken"
 

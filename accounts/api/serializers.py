@@ -100,7 +100,7 @@ class AccountSerializer(serializers.ModelSerializer[TwitterAccount]):
 
     def get_role(self, account: TwitterAccount) -> str:
         roles: dict[str, str] | None = self.context.get("roles")
-        return Role.MANAGER.value if roles is None else roles.get(account.pk, "")
+        return str(Role.MANAGER.value) if roles is None else roles.get(account.pk, "")
 
 
 class AccountChangeSerializer(serializers.Serializer[Any]):

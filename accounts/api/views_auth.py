@@ -1,6 +1,6 @@
 """Signing in: through X, by password, and with personal tokens."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import messages
@@ -31,9 +31,9 @@ from accounts.api.serializers import (
     RefreshedSerializer,
     RefreshRequestSerializer,
 )
-from accounts.api.throttling import GuessGuard
 from accounts.browser import choose_cookie, read_browser_hash, set_cookie
 from accounts.errors import AccountError
+from accounts.guessing import GuessGuard
 from accounts.linking import begin_link, complete_link, find_return_to, hash_browser
 from accounts.models import PersonalToken, Role, User
 from accounts.personal import create_personal_token
@@ -174,7 +174,7 @@ class RefreshView(APIView):
 class TokenView(APIView):
     """An access token for a name and a password."""
 
-    authentication_classes = []
+    authentication_classes: ClassVar[list[Any]] = []
     permission_classes = [AllowAny]
 
     @extend_schema(
@@ -192,13 +192,18 @@ class TokenView(APIView):
         serializer = CredentialsSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         username = serializer.validated_data["username"]
-        guard = GuessGuard(request, username=username)
-        guard.refuse_when_spent()
+        wait = GuessGuard(request, username=username).seconds_to_wait()
+        if wait:
+            raise ApiProblem(
+                "too_many_attempts",
+                f"Too many failed attempts to sign in. Try again in {round(wait)} seconds.",
+                status_code=status.HTTP_429_TOO_MANY_REQUESTS,
+                retry_after=wait,
+            )
         user = authenticate(
             request._request, username=username, password=serializer.validated_data["password"]
         )
         if not isinstance(user, User):
-            guard.record_failure()
             raise SignInProblem("invalid_credentials", "The name or the password is wrong.")
         User.objects.filter(pk=user.pk).update(last_login=timezone.now())
         return Response(token_members(user), headers={"Cache-Control": "no-store"})

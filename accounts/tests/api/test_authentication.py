@@ -169,6 +169,29 @@ def test_guessing_is_stopped_when_five_passwords_were_wrong(ana: User) -> None:
     assert elsewhere.status_code == 200
 
 
+def test_admin_shares_the_count_when_passwords_are_guessed(transactional_db: None) -> None:
+    make_person("root", is_staff=True, is_superuser=True)
+    form = {"username": "root", "password": "wrong", "next": "/admin/"}
+    for _ in range(5):
+        assert Client().post("/admin/login/", form).status_code == 200
+
+    answer = Client().post("/admin/login/", {**form, "password": PASSWORD})
+    by_api = client_of().post("/api/v1/auth/token", {"username": "root", "password": PASSWORD})
+
+    assert answer.status_code == 200
+    assert by_api.status_code == 429
+
+
+def test_person_without_staff_rights_signs_in_to_the_browsable_api(ana: User) -> None:
+    browser = Client()
+    page = browser.get(ME, headers={"Accept": "text/html"})
+    assert b"/api/v1/auth/session/login/" in page.content
+
+    browser.post("/api/v1/auth/session/login/", {"username": "ana", "password": PASSWORD})
+
+    assert browser.get(ME).json()["username"] == "ana"
+
+
 def test_personal_token_is_shown_once_and_stored_hashed(ana: User) -> None:
     from django.db import connection
 

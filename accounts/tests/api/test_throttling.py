@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from accounts.api import throttling
+from accounts import counting
 from accounts.models import User
 from accounts.personal import create_personal_token
 from accounts.tests.conftest import PASSWORD, client_of
@@ -19,7 +19,7 @@ BEGIN = "/api/v1/auth/twitter/callback"
 @pytest.fixture(autouse=True)
 def _one_window(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     # A minute that ends in the middle of a test would let one request more through.
-    monkeypatch.setattr(throttling.time, "time", lambda: 1_800_000_000.0)
+    monkeypatch.setattr(counting.time, "time", lambda: 1_800_000_000.0)
     settings.RATE_LIMIT_PER_MINUTE = 3
 
 
