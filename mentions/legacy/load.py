@@ -236,10 +236,11 @@ class Loader:
                     raise
                 refused = {failure["index"] for failure in failures}
                 written = {item["index"]: item["_id"] for item in error.details["upserted"]}
-            for index in refused:
-                self._refuse_duplicate(rows[index], "another document")
-            for index in set(range(len(rows))) - set(written) - refused:
-                self._report.add_conflict(rows[index].key, "appeared here during the import")
+            for index in set(range(len(rows))) - set(written):
+                if index in refused and self.target.unique:
+                    self._refuse_duplicate(rows[index], "another document")
+                else:
+                    self._report.add_conflict(rows[index].key, "appeared here during the import")
             rows = [row for index, row in enumerate(rows) if index in written]
             self._remember(rows)
         for row in rows:

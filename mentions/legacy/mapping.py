@@ -22,6 +22,8 @@ SECRET_COLUMNS = frozenset({"access_token", "refresh_token", "code_verifier"})
 
 _KEY_LENGTH = 64
 _STATE_LENGTH = 255
+# A document holds 16 MB; the legacy TEXT columns hold 64 KB each.
+_TEXT_BYTES = 2_000_000
 _INT32 = range(-(2**31), 2**31)
 _POST_ID = re.compile(r"[1-9][0-9]{0,18}")
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
@@ -170,7 +172,7 @@ def map_oauth_state(row: RawRow, *, now: datetime) -> Outcome:
     reader = _Reader(row)
     key = reader.read_key("state", longest=_STATE_LENGTH)
     created_at = reader.read_moment("created_at")
-    if created_at is not None and created_at + OAUTH_STATE_LIFETIME <= now:
+    if created_at is not None and created_at <= now - OAUTH_STATE_LIFETIME:
         return SkippedRow(key=key, reason="expired")
     code_verifier = reader.read_text("code_verifier")
     if reader.problems or created_at is None:
@@ -259,6 +261,9 @@ class _Reader:
         value = self._row[name]
         if value is None:
             self.problems.append(f"{name} is NULL")
+            return None
+        if len(value) > _TEXT_BYTES:
+            self.problems.append(f"{name} has {len(value)} bytes; at most {_TEXT_BYTES} fit")
             return None
         try:
             return value.decode("utf-8")

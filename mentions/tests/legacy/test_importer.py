@@ -16,6 +16,10 @@ from django.utils import timezone
 
 from accounts.models import AccountStatus, OAuthState, TwitterAccount
 from autores.crypto import cipher_for
+from mentions.legacy.contract import MESSAGES
+from mentions.legacy.load import TARGETS, Loader
+from mentions.legacy.mapping import map_message
+from mentions.legacy.report import TableReport
 from mentions.models import ImportReject, ImportRun, Message, Tombstone
 from mentions.models.tombstone import tombstone_key
 from mentions.tests.legacy.database import ACCESS_TOKEN, REFRESH_TOKEN
@@ -502,3 +506,59 @@ def test_run_goes_on_when_killed_in_the_middle(legacy, run_import, child_environ
     assert (counts["created"], counts["unchanged"]) == (2000 - stored, stored)
     assert (counts["in_mysql"], counts["in_mongodb"], report["exit_code"]) == (2000, 2000, 0)
     assert run_import()["changes"] == 0
+
+
+def test_row_is_a_conflict_when_it_appears_here_between_read_and_write(legacy, run_import):
+    """The loader is driven by hand, to put the other writer exactly in between."""
+    run_import()
+    loader, report = make_loader()
+    row = map_message(LATE_ROW, account_id=None)
+    Message.objects.create(
+        id=row.key, post_id=row.key, timestamp=timezone.now(), user="2002", text="polled"
+    )
+
+    loader._create([row])
+
+    assert report.counts["conflicts"] == 1
+    assert Message.objects.get().text == "polled"
+
+
+def test_row_is_a_conflict_when_it_changes_here_between_read_and_write(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("7")
+    run_import()
+    loader, report = make_loader()
+    collection = connection.get_collection("messages")
+    read = collection.find_one({"_id": "7"})
+    Message.objects.update(status="ignored")
+
+    loader._update(map_message({**LATE_ROW, "id": b"7"}, account_id="account-1"), read)
+
+    assert report.counts["conflicts"] == 1
+    assert Message.objects.get().status == "ignored"
+
+
+LATE_ROW = {
+    "id": b"8",
+    "timestamp": b"2025-03-04 05:06:07",
+    "user": b"2002",
+    "text": b"from the former system",
+    "status": b"replied",
+    **dict.fromkeys(
+        ("public_response", "dm_response", "credits_used", "redirected", "created_at", "updated_at")
+    ),
+}
+
+
+def make_loader():
+    report = TableReport("messages")
+    loader = Loader(
+        next(target for target in TARGETS if target.table is MESSAGES),
+        cipher=cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS)),
+        run_id="run",
+        now=timezone.now(),
+        is_dry_run=False,
+        report=report,
+        refuse=lambda row: pytest.fail(str(row)),
+    )
+    return loader, report

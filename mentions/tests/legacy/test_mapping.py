@@ -191,6 +191,16 @@ def test_flow_lives_ten_minutes_at_most_when_mapped(age, kind):
         assert NOW < outcome.values["expires_at"] <= NOW + timedelta(minutes=10)
 
 
+def test_flow_is_short_lived_when_its_time_is_the_last_there_is():
+    row = {"state": b"s", "code_verifier": b"v", "created_at": b"9999-12-31 23:59:59"}
+    assert map_oauth_state(row, now=NOW).values["expires_at"] == NOW + timedelta(minutes=10)
+
+
+def test_row_is_rejected_when_a_text_cannot_fit_a_document():
+    outcome = map_message({**ROW, "dm_response": b"x" * 2_000_001}, account_id="a")
+    assert outcome.reasons == ("dm_response has 2000001 bytes; at most 2000000 fit",)
+
+
 def test_tokens_stay_out_when_a_mapped_row_is_printed():
     row = {**USER_ROW, "access_token": b"very-secret"}
     assert "very-secret" not in repr(map_user(row, now=NOW))

@@ -1,12 +1,12 @@
 """Addresses, refusals and drifted schemas, against a real server."""
 
+import socket
 from urllib.parse import quote
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from autores.embedded.ports import reserve_port
 from mentions.legacy.contract import MESSAGES
 from mentions.legacy.source import Source, SourceError, parse_source_url
 
@@ -39,7 +39,9 @@ def test_parts_are_decoded_when_the_address_is_right():
 
 
 def test_one_sentence_is_given_when_no_server_answers(transactional_db):
-    port = reserve_port(purpose="nothing").release()
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
     with pytest.raises(CommandError, match="No MySQL server answers at 127") as raised:
         run_command(f"mysql+pymysql://root:hunter2@127.0.0.1:{port}/legacy")
     assert "hunter2" not in str(raised.value)
