@@ -80,7 +80,7 @@ def read_page_request(
             bounds[name] = int(args[name])
     since_id = bounds.get("since_id", 0)
     until_id = bounds.get("until_id")
-    if until_id is not None and since_id >= until_id:
+    if until_id is not None and "since_id" in bounds and since_id >= until_id:
         raise refuse("since_id", "Invalid 'since_id': it must be less than 'until_id'")
     for name in ("start_time", "end_time"):
         if name not in args:
