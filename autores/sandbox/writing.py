@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from autores.sandbox.languages import detect_language
 
@@ -147,21 +148,18 @@ def write_reply(prompt: str, *, instructions: str = "") -> Draft:
 
 
 def find_mention(prompt: str) -> str:
-    """The mention's own text inside a prompt: a JSON key, a JSON line, a marked line, the end."""
+    """The mention's own text inside a prompt: JSON, tagged, a marked line, or the last part."""
+    posts = [post for line in prompt.splitlines() if (post := _read_post(line)) is not None]
+    if posts:
+        # Of a thread in JSON lines, the one that is marked, or else the last.
+        marked_posts = [post for post in posts if post.get("answer_this") is True]
+        return _text_of((marked_posts or posts)[-1]) or ""
     try:
-        data = json.loads(prompt)
+        whole = json.loads(prompt)
     except ValueError:
-        data = None
-    if isinstance(data, dict):
-        for key in ("mention", "text", "message", "post", "content"):
-            value = data.get(key)
-            if isinstance(value, dict):
-                value = value.get("text")
-            if isinstance(value, str):
-                return value
-    posts = [_read_post_line(line) for line in prompt.splitlines() if line.startswith("{")]
-    if any(posts):
-        return [text for text in posts if text][-1]
+        whole = None
+    if isinstance(whole, dict) and (text := _text_of(whole)) is not None:
+        return text
     tagged = re.findall(r"<(mention|post|message|tweet|text)[^>]*>(.*?)</\1>", prompt, re.S)
     if tagged:
         return str(tagged[0][1]).strip()
@@ -176,11 +174,21 @@ def find_mention(prompt: str) -> str:
     return handle_lines[-1] if handle_lines else prompt[-400:]
 
 
-def _read_post_line(line: str) -> str | None:
-    """The text of a post given as one line of JSON; the last such line is the one to answer."""
+def _read_post(line: str) -> dict[str, Any] | None:
+    if not line.lstrip().startswith("{"):
+        return None
     try:
-        data = json.loads(line)
+        post = json.loads(line)
     except ValueError:
         return None
-    text = data.get("text")
-    return text if isinstance(text, str) else None
+    return post if isinstance(post, dict) and _text_of(post) is not None else None
+
+
+def _text_of(post: dict[str, Any]) -> str | None:
+    for key in ("mention", "text", "message", "post", "content"):
+        value = post.get(key)
+        if isinstance(value, dict):
+            value = value.get("text")
+        if isinstance(value, str):
+            return value
+    return None

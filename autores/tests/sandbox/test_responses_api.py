@@ -133,6 +133,20 @@ def test_models_are_listed(client):
     assert client.models.retrieve("gpt-5").object == "model"
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        'Posts:\n{"author": "ana", "us": false, "text": "Where is it?"}\n'
+        '{"author": "bob", "answer_this": true, "text": "¿Dónde está mi pedido?"}\nDraft now.',
+        '{"mention": {"text": "¿Dónde está mi pedido?"}}',
+        "<mention>¿Dónde está mi pedido?</mention> Answer in English rules only.",
+        "Rules apply.\nMention by @ana: ¿Dónde está mi pedido?\nWrite it.",
+    ],
+)
+def test_mention_is_found_when_the_prompt_wraps_it(prompt):
+    assert write_reply(prompt).language == "es"
+
+
 names = st.sampled_from(["reply", "language", "reason", "score", "flags", "is_spam", "x"])
 leaves = st.one_of(
     st.builds(lambda n: {"type": "string", "maxLength": n}, st.integers(0, 300)),
