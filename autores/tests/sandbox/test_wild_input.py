@@ -16,9 +16,13 @@ wild = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=30),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=30),
     st.sampled_from(["1", "9" * 19, "0", "-1", "everyone", "following", "\u0000", "@acme"]),
-)  # fmt: skip
+)
 keys = st.sampled_from(
     ["text", "reply", "in_reply_to_tweet_id", "exclude_reply_user_ids", "quote_tweet_id",
      "reply_settings", "media", "poll", "attachments", "x"]
