@@ -155,6 +155,24 @@ def test_account_is_never_lost_when_threads_race_after_a_refused_call(
     assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
 
 
+def test_x_is_not_asked_again_when_another_finished_just_before_the_lease(
+    sandbox: Any, acme: TwitterAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expire_access(acme, sandbox)
+    sandbox.control.clear_calls()
+    others: list[str] = []
+
+    def take_late(account_id: str) -> str | None:
+        monkeypatch.setattr(tokens, "take_lease", take_lease)
+        others.append(access_token_for(TwitterAccount.objects.get(pk=account_id)))
+        return take_lease(account_id)
+
+    monkeypatch.setattr(tokens, "take_lease", take_late)
+
+    assert [access_token_for(acme)] == others
+    assert count_calls(sandbox, "token") == 1
+
+
 def test_account_must_reconnect_when_its_refresh_token_is_stale(
     sandbox: Any, acme: TwitterAccount
 ) -> None:
