@@ -9,6 +9,7 @@ from drf_spectacular.views import (
     SpectacularSwaggerView,
 )
 
+from autores.api_root import ApiRootView
 from autores.observability import health
 from autores.routes import both_slashes
 
@@ -20,6 +21,7 @@ urlpatterns = [
     path("readyz", health.ready),
     path("admin/", admin.site.urls),
     re_path(r"^admin$", RedirectView.as_view(pattern_name="admin:index")),
+    *both_slashes("api/v1", ApiRootView.as_view(), name="api-root"),
     *both_slashes("api/v1/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     *both_slashes(
         "api/v1/docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="api-docs"

@@ -107,7 +107,7 @@ class Demo:
         """Return what a person needs to begin: addresses and login."""
         lines = [
             ("Admin", f"{self.web_url}/admin/"),
-            ("Browsable API", f"{self.web_url}/api/v1/messages/"),
+            ("Browsable API", f"{self.web_url}/api/v1/"),
             ("API docs", f"{self.web_url}/api/v1/docs/"),
             ("Stand-in X", f"{self.sandbox_url}/"),
             ("Login", f"{self._settings['DEMO_USERNAME']} / {self._settings['DEMO_PASSWORD']}"),
