@@ -18,7 +18,7 @@ from django.conf import settings
 from jsonschema import Draft7Validator
 
 from autores import env
-from autores.observability.probe import ProbeError, main, probe_beat, probe_web
+from autores.observability.probe import ProbeError, _choose_host, main, probe_beat, probe_web
 
 ROOT = Path(settings.BASE_DIR)
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -178,6 +178,14 @@ def test_web_is_healthy_when_it_answers(live_server):
         probe_web(f"{live_server.url}/api/v1/nothing-here")
     with pytest.raises(ProbeError, match="does not answer"):
         probe_web("http://127.0.0.1:9/readyz")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "asked"), [("*,.example.com", "example.com"), ("*", "localhost"), ("", "localhost")]
+)
+def test_web_is_asked_by_a_name_it_answers_to(monkeypatch, hosts, asked):
+    monkeypatch.setenv("ALLOWED_HOSTS", hosts)
+    assert _choose_host() == asked
 
 
 def test_beat_is_healthy_when_it_holds_its_lock(services):
