@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from pymongo.errors import ConnectionFailure
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
+
+from autores.mongo.errors import CommitUnknownError, TransactionConflictError
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +110,14 @@ def _describe(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | 
         return 403, {"code": "permission_denied", "detail": str(error) or "Not allowed."}, {}
     if isinstance(error, RequestDataTooBig):
         return 413, {"code": "too_large", "detail": "The request's body is too large."}, {}
-    if isinstance(error, ConnectionFailure):
-        detail = "The database cannot be reached. Nothing was changed; try again shortly."
+    if isinstance(error, TransactionConflictError):
+        detail = "Others change the same thing at this moment. Nothing was changed; try again."
+        return 503, {"code": "too_much_contention", "detail": detail}, {"Retry-After": "1"}
+    if isinstance(error, (ConnectionFailure, OperationalError, CommitUnknownError)):
+        detail = (
+            "The database cannot be reached. Try again shortly; before you repeat a change, read "
+            "whether it was made."
+        )
         return 503, {"code": "database_unavailable", "detail": detail}, {"Retry-After": "5"}
     if isinstance(error, RedisConnectionError):
         detail = "The cache cannot be reached. Try again shortly."

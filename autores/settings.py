@@ -9,8 +9,13 @@ from autores import env
 from autores.crypto import key_from_passphrase
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-_DOTENV = os.environ.get("AUTORES_DOTENV", str(BASE_DIR / ".env"))
-ENV = env.load(os.environ, dotenv_path=Path(_DOTENV) if _DOTENV else None)
+# Another file than .env; set to nothing, no file is read.
+_DOTENV = os.environ.get("AUTORES_DOTENV")
+ENV = env.load(
+    os.environ,
+    dotenv_path=BASE_DIR / ".env" if _DOTENV is None else Path(_DOTENV) if _DOTENV else None,
+    is_dotenv_required=bool(_DOTENV),
+)
 
 # Deployment
 ENVIRONMENT: str = ENV["ENVIRONMENT"]
@@ -153,7 +158,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_THROTTLE_CLASSES": ["accounts.api.throttling.PerMinuteThrottle"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "autores.browsable.BrowsableRenderer",
     ],
     "DEFAULT_PARSER_CLASSES": [
         "rest_framework.parsers.JSONParser",

@@ -110,6 +110,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     @action(detail=False, methods=["get"])
     def stats(self, request: Request) -> Response:
+        """How many messages of your accounts are in which status."""
         given = self._accounts(request, request.query_params.get("account_id", ""))
         counts = queries.count_by_status(given)
         return Response({"total": sum(counts.values()), "by_status": counts})
@@ -157,6 +158,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     @action(detail=True, methods=["get"], url_path="reply", filter_backends=())
     def reply(self, request: Request, id: str) -> Response:
+        """Answer in public: what hinders it, the latest reply, and the form to send one."""
         return self._reply_page(request, id, ReplyKind.PUBLIC)
 
     @extend_schema(
@@ -174,6 +176,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     @action(detail=True, methods=["get"], url_path="dm-reply", filter_backends=())
     def dm_reply(self, request: Request, id: str) -> Response:
+        """Answer by direct message: what hinders it, the latest one, and the form to send one."""
         return self._reply_page(request, id, ReplyKind.DM)
 
     @extend_schema(
@@ -208,6 +211,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     @action(detail=True, methods=["get"], filter_backends=())
     def preflight(self, request: Request, id: str) -> Response:
+        """Whether a text could be sent (`kind`: public or dm), and what hinders it."""
         message = access.load_message(access.person_of(request), id)
         given = shapes.PreflightQuerySerializer(data=request.query_params)
         given.is_valid(raise_exception=True)
@@ -222,6 +226,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     @action(detail=True, methods=["get"], filter_backends=())
     def drafts(self, request: Request, id: str) -> Response:
+        """Proposed replies to this message, newest first."""
         access.load_document(access.person_of(request), id)
         drafts = Draft.objects.filter(message_id=id).order_by("-created_at")[: shapes.MAX_LIMIT]
         return Response([shapes.DraftSerializer(draft).data for draft in drafts])
@@ -235,6 +240,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     @action(detail=True, methods=["post"], url_path="generate-response", filter_backends=())
     def generate_response(self, request: Request, id: str) -> Response:
+        """Let the model draft a reply. Nothing is sent."""
         person = access.person_of(request)
         message = access.load_message(person, id, role=Role.RESPONDER)
         custom_prompt = self._read_body(request).get("custom_prompt") or ""
@@ -268,6 +274,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     @action(detail=False, methods=["post"], url_path="fetch-new", filter_backends=())
     def fetch_new(self, request: Request) -> Response:
+        """Read new mentions from X now, of one account or of all of yours."""
         person = access.person_of(request)
         in_body = self._read_body(request).get("account_id")
         account_id = request.query_params.get("account_id") or in_body

@@ -148,7 +148,7 @@ def refuse_unknown_fields(
 class MessageListSerializer(serializers.Serializer[Any]):
     """Query parameters of the list. A blank one counts as not given, as HTML forms send it."""
 
-    skip = serializers.IntegerField(required=False, default=0, min_value=0)
+    skip = serializers.IntegerField(required=False, default=0, min_value=0, max_value=10**9)
     limit = serializers.IntegerField(
         required=False,
         default=DEFAULT_LIMIT,

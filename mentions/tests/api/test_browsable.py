@@ -79,6 +79,16 @@ def test_form_is_there_when_a_page_takes_posts_only(browser: Browser, mention: M
     assert 'name="account_id"' in read(browser, "/api/v1/messages/fetch-new", status=405)
 
 
+def test_each_page_is_one_breadcrumb_when_slashes_differ(
+    browser: Browser, mention: Message
+) -> None:
+    page = read(browser, f"/api/v1/messages/{mention.pk}/reply/")
+    crumbs = page[page.index('class="breadcrumb"') :].partition("</ul>")[0]
+    addresses = [path.rstrip("/") for path in re.findall(r'href="([^"]+)"', crumbs)]
+    assert f"/api/v1/messages/{mention.pk}" in addresses
+    assert len(addresses) == len(set(addresses))
+
+
 def test_message_page_leads_on_when_it_is_browsed(browser: Browser, mention: Message) -> None:
     page = read(browser, f"/api/v1/messages/{mention.pk}")
     for action in ("reply", "dm-reply", "drafts", "preflight"):

@@ -1,10 +1,12 @@
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 
 from accounts.models import Role, TwitterAccount, User
+from autores.mongo.errors import CommitUnknownError, TransactionConflictError
+from autores.problems import handle_exception
 from autores.tests.cast import give_role
-from mentions.api import queries
 from mentions.api.serializers import MAX_LIMIT, MessageSerializer
 from mentions.models import Message
 from mentions.tests.api.conftest import Client, store_message
@@ -164,6 +166,7 @@ def test_only_what_was_asked_for_is_listed_when_filters_are_given(
         (f"limit={MAX_LIMIT + 1}", "limit"),
         ("limit=ten", "limit"),
         ("skip=-1", "skip"),
+        (f"skip={10**30}", "skip"),
         ("kind=shout", "kind"),
         ("since=yesterday", "since"),
         ("replyable=perhaps", "replyable"),
@@ -211,11 +214,26 @@ def test_counts_are_by_status_when_stats_are_asked_for(
     assert client_of(bruno).get("/api/v1/messages/stats").json() == expected
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OperationalError("ServerSelectionTimeoutError"), "database_unavailable"),
+        (CommitUnknownError("not confirmed"), "database_unavailable"),
+        (TransactionConflictError("every attempt"), "too_much_contention"),
+    ],
+)
+def test_503_says_when_to_come_back_when_the_database_fails(error: Exception, code: str) -> None:
+    answer = handle_exception(error, {})
+    assert answer is not None
+    assert (answer.status_code, answer.data["code"]) == (503, code)
+    assert int(answer["Retry-After"]) > 0
+
+
 def test_message_is_served_when_a_stored_document_lacks_newer_fields(
     bruno: User, acme: TwitterAccount, client_of: Client
 ) -> None:
     message = store_message(acme, 1)
-    documents = queries.connection.get_collection(Message._meta.db_table)
+    documents = connection.get_collection(Message._meta.db_table)
     documents.update_one({"_id": message.pk}, {"$unset": {"lang": 1, "version": 1, "kind": 1}})
     body = client_of(bruno).get(f"/api/v1/messages/{message.pk}").json()
     assert (body["lang"], body["version"], body["kind"]) == ("", 1, "")
