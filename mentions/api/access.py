@@ -34,7 +34,7 @@ def _may(user: User, account_id: str | None, role: Role) -> bool:
 def _refuse_unknown(what: str, key: str) -> NoReturn:
     raise ApiProblem(
         f"{what}_not_found",
-        f"There is no {what} {key!r} on an account you have a role on.",
+        f"There is no {what} {key[:80]!r} on an account you have a role on.",
         status_code=404,
     )
 
