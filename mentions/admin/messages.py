@@ -256,7 +256,7 @@ class MessageAdmin(AccountScopedAdmin):
             "post_url": f"https://x.com/i/status/{message.reply_target_id}"
             if message.reply_target_id.isdigit()
             else "",
-            "typed_text": request.session.pop(f"typed:{message.pk}", None),
+            "desk_text": request.session.pop(f"typed:{message.pk}", draft.text if draft else ""),
         }
 
     def _act(self, request: HttpRequest, message: Message) -> HttpResponse:
