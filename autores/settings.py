@@ -9,13 +9,8 @@ from autores import env
 from autores.crypto import key_from_passphrase
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# Another file than .env; set to nothing, no file is read.
-_DOTENV = os.environ.get("AUTORES_DOTENV")
-ENV = env.load(
-    os.environ,
-    dotenv_path=BASE_DIR / ".env" if _DOTENV is None else Path(_DOTENV) if _DOTENV else None,
-    is_dotenv_required=bool(_DOTENV),
-)
+_DOTENV = os.environ.get("AUTORES_DOTENV", str(BASE_DIR / ".env"))
+ENV = env.load(os.environ, dotenv_path=Path(_DOTENV) if _DOTENV else None)
 
 # Deployment
 ENVIRONMENT: str = ENV["ENVIRONMENT"]
