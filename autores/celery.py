@@ -13,6 +13,19 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+@app.add_defaults
+def redbeat_defaults() -> dict[str, Any]:
+    """RedBeat looks for its settings without Django's CELERY_ prefix."""
+    from django.conf import settings
+
+    return {
+        "redbeat_redis_url": settings.REDIS_URL,
+        "redbeat_redis_options": {"socket_keepalive": True},
+        # Another beat takes over when this one has been silent for so many seconds.
+        "redbeat_lock_timeout": 30,
+    }
+
+
 @setup_logging.connect
 def keep_django_logging(**kwargs: Any) -> None:
     """Celery would install its own handlers, past our redaction: connecting here prevents it."""
@@ -21,6 +34,12 @@ def keep_django_logging(**kwargs: Any) -> None:
 @worker_init.connect
 @beat_init.connect
 def refuse_broken_settings(**kwargs: Any) -> None:
+    from django.core.exceptions import ImproperlyConfigured
+
     from autores.checks import refuse_broken_settings as refuse
 
-    refuse()
+    try:
+        refuse()
+    except ImproperlyConfigured as error:
+        # Celery logs an exception of a signal's receiver and goes on; this it lets through.
+        raise SystemExit(str(error)) from None

@@ -93,6 +93,8 @@ def running_sandbox() -> "Iterator[RunningSandbox]":
 def sandbox(running_sandbox: "RunningSandbox") -> "RunningSandbox":
     """The sandbox without users, posts, tokens, faults or calls; script it by ``.control``."""
     running_sandbox.control.reset()
+    # A reset keeps the registered apps, and a test may have registered other callbacks.
+    running_sandbox.control.register_client(callbacks=[os.environ["TWITTER_CALLBACK_URL"]])
     return running_sandbox
 
 
