@@ -9,7 +9,7 @@ COPY requirements.txt /tmp/requirements.txt
 RUN pip install --requirement /tmp/requirements.txt
 
 WORKDIR /app
-COPY manage.py ./
+COPY manage.py gunicorn.conf.py ./
 COPY autores ./autores
 COPY accounts ./accounts
 COPY mentions ./mentions

@@ -14,9 +14,15 @@ class AutoresConfig(AppConfig):
     default_auto_field = _OBJECT_ID
 
     def ready(self) -> None:
+        from django.conf import settings
+
+        from autores.observability.redaction import protect_values
+
+        protect_values([*settings.ENV.secret_texts, settings.SECRET_KEY])
         # The checks register themselves; the Celery app must exist before a view sends a task.
         from autores import celery, checks  # noqa: F401
         from autores.mongo.checks import check_servers
+        from autores.observability import tasks  # noqa: F401 - connects itself
 
         register(check_servers, Tags.database)
 

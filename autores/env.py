@@ -6,7 +6,10 @@ Pure: no Django, no network. Values come from the process environment, then from
 ``NAME_FILE`` may name a file that holds the value, as Docker and Kubernetes secrets do.
 """
 
+import difflib
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +43,27 @@ class Problem:
     hint: str
 
 
+@dataclass(frozen=True)
+class Typo:
+    """A name in the ``.env`` file that is nearly one of ours, and the name that was meant."""
+
+    name: str
+    meant: str
+
+
 @dataclass
 class Environment:
-    """Parsed values by name, and the problems met on the way (the default stands in then)."""
+    """Parsed values by name, and the problems met on the way (the default stands in then).
 
-    values: dict[str, Any]
+    Its ``repr`` shows no value, as some are secrets. ``given`` holds the names that had a text,
+    good or bad; ``secret_texts`` what a log line must never show.
+    """
+
+    values: dict[str, Any] = field(repr=False)
     problems: list[Problem] = field(default_factory=list)
+    typos: list[Typo] = field(default_factory=list)
     given: frozenset[str] = frozenset()
+    secret_texts: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -56,27 +73,30 @@ def text(value: str) -> str:
     return value
 
 
-def integer(*, at_least: int = 0) -> Parser:
+def integer(*, at_least: int = 0, at_most: int = 1_000_000) -> Parser:
     def parse(value: str) -> int:
         try:
             number = int(value)
         except ValueError:
             raise ValueError("must be a whole number") from None
-        if number < at_least:
-            raise ValueError(f"must be at least {at_least}")
+        if not at_least <= number <= at_most:
+            raise ValueError(f"must be from {at_least} to {at_most}")
         return number
 
     return parse
 
 
-def decimal(*, above: float = 0.0, or_equal: bool = False) -> Parser:
+def decimal(*, above: float = 0.0, or_equal: bool = False, at_most: float = 1_000_000) -> Parser:
     def parse(value: str) -> float:
         try:
             number = float(value)
         except ValueError:
             raise ValueError("must be a number") from None
-        if not (number > above or (or_equal and number == above)) or number == float("inf"):
-            raise ValueError(f"must be {'at least' if or_equal else 'more than'} {above:g}")
+        is_in_range = number > above or (or_equal and number == above)
+        # Not a number compares as False; a huge one would overflow a timedelta later.
+        if not is_in_range or math.isinf(number) or number > at_most:
+            least = f"at least {above:g}" if or_equal else f"more than {above:g}"
+            raise ValueError(f"must be {least} and at most {at_most:.0f}")
         return number
 
     return parse
@@ -92,21 +112,42 @@ def boolean(value: str) -> bool:
 
 
 def choice(*options: str) -> Parser:
+    """One of ``options``, in capitals or not."""
+    by_lowered = {option.lower(): option for option in options}
+
     def parse(value: str) -> str:
-        if value not in options:
-            raise ValueError(f"must be one of: {', '.join(options)}")
-        return value
+        try:
+            return by_lowered[value.lower()]
+        except KeyError:
+            raise ValueError(f"must be one of: {', '.join(options)}") from None
 
     return parse
 
 
 def url(*schemes: str) -> Parser:
+    expected = " or ".join(f"{scheme}://" for scheme in schemes)
+
     def parse(value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.netloc:
-            expected = " or ".join(f"{scheme}://" for scheme in schemes)
+        try:
+            parts = urlsplit(value)
+            has_host = bool(parts.netloc.rpartition("@")[2].partition("/")[0].lstrip(":"))
+        except ValueError:
+            # Its message quotes the part before the path, password included.
+            raise ValueError(
+                "is not a URL; write special characters of a password as %XX"
+            ) from None
+        if parts.scheme not in schemes or not has_host:
             raise ValueError(f"must start with {expected} and name a host")
-        return value.rstrip("/") if parts.scheme.startswith("http") else value
+        if not parts.scheme.startswith("http"):
+            return value
+        if "@" in parts.netloc:
+            raise ValueError("must not hold a user name or password")
+        try:
+            # Asking for the port is what checks it.
+            assert parts.port != 0
+        except (ValueError, AssertionError):
+            raise ValueError("has a port that is not a number from 1 to 65535") from None
+        return value.rstrip("/")
 
     return parse
 
@@ -116,12 +157,54 @@ def string_list(value: str) -> list[str]:
     if value.lstrip().startswith("["):
         try:
             items = json.loads(value)
-        except json.JSONDecodeError:
-            raise ValueError('must be a JSON array such as ["https://a.example"]') from None
+        except ValueError:
+            raise ValueError('must be a JSON array such as ["one", "two"]') from None
         if not all(isinstance(item, str) for item in items):
             raise ValueError("must be a JSON array of strings")
         return [item.strip() for item in items if item.strip()]
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def origins(*, allows_any: bool = False) -> Parser:
+    """A list of origins, ``https://host[:port]``; with ``allows_any`` also ``*``."""
+
+    def parse(value: str) -> list[str]:
+        found = []
+        for item in string_list(value):
+            if item == "*" and allows_any:
+                found.append(item)
+                continue
+            try:
+                parts = urlsplit(item)
+            except ValueError:
+                parts = urlsplit("")
+            has_more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+            if parts.scheme not in {"http", "https"} or not parts.netloc or has_more:
+                raise ValueError(
+                    "must list origins such as https://app.example.com, without a path"
+                    + (', or "*"' if allows_any else "")
+                )
+            found.append(item.rstrip("/"))
+        return found
+
+    return parse
+
+
+def host_names(value: str) -> list[str]:
+    """A list of host names, without scheme, port or path; ``.example.com`` means all below it."""
+    names = string_list(value)
+    if any(re.search(r"[/\s@]|[^:\]]:\d+$", name) for name in names):
+        raise ValueError(
+            "must list host names such as autores.example.com, without https:// or port"
+        )
+    return names
+
+
+def database_name(value: str) -> str:
+    # MongoDB's own limits, less the "test_" that tests put before the name.
+    if re.search(r"[/\\. \"$*<>:|?\x00]", value) or len(value.encode()) > 58:
+        raise ValueError('must be at most 58 bytes, without / \\ . " $ * < > : | ? or a space')
+    return value
 
 
 _MYSQL = ("mysql+pymysql", "mysql", "mariadb", "mariadb+pymysql")
@@ -146,7 +229,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "ALLOWED_HOSTS",
-        string_list,
+        host_names,
         [],
         "Host names the web server answers to, comma separated. Development: any of this machine.",
         "Deployment",
@@ -154,7 +237,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "CSRF_TRUSTED_ORIGINS",
-        string_list,
+        origins(),
         [],
         "Origins (https://host) from which the admin's forms are posted, when behind a proxy.",
         "Deployment",
@@ -173,7 +256,13 @@ VARIABLES: tuple[Variable, ...] = (
         "How many proxies of yours append to X-Forwarded-For; 0 ignores the header.",
         "Deployment",
     ),
-    Variable("LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "", "Deployment"),
+    Variable(
+        "LOG_LEVEL",
+        choice("DEBUG", "INFO", "WARNING", "ERROR"),
+        "INFO",
+        "The least serious lines that are written.",
+        "Deployment",
+    ),
     Variable(
         "LOG_FORMAT",
         choice("text", "json"),
@@ -191,12 +280,24 @@ VARIABLES: tuple[Variable, ...] = (
         is_secret=True,
         is_required_in_production=True,
     ),
-    Variable("MONGODB_DB_NAME", text, "autores", "The database's name.", "Databases"),
-    Variable("MONGODB_MAX_POOL_SIZE", integer(at_least=1), 50, "Per process.", "Databases"),
-    Variable("MONGODB_MIN_POOL_SIZE", integer(), 0, "Per process.", "Databases"),
+    Variable("MONGODB_DB_NAME", database_name, "autores", "The database's name.", "Databases"),
+    Variable(
+        "MONGODB_MAX_POOL_SIZE",
+        integer(at_least=1, at_most=10_000),
+        50,
+        "At most so many connections to MongoDB, per process.",
+        "Databases",
+    ),
+    Variable(
+        "MONGODB_MIN_POOL_SIZE",
+        integer(at_most=10_000),
+        0,
+        "So many connections are kept open, per process; others close after 30 idle seconds.",
+        "Databases",
+    ),
     Variable(
         "REDIS_URL",
-        url("redis", "rediss", "unix"),
+        url("redis", "rediss"),
         "redis://127.0.0.1:6379/0",
         "Redis or Valkey: Celery's broker, the cache, the rate limits.",
         "Databases",
@@ -222,7 +323,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "BACKEND_CORS_ORIGINS",
-        string_list,
+        origins(allows_any=True),
         ["*"],
         'Origins whose pages may call the API. ["*"] allows any, without cookies.',
         "API",
@@ -293,7 +394,7 @@ VARIABLES: tuple[Variable, ...] = (
         "Minutes between two polls of an account; 0.25 is fifteen seconds.",
         "X",
     ),
-    Variable("X_API_BASE_URL", url("http", "https"), "https://api.x.com", "X's API.", "X"),
+    Variable("X_API_BASE_URL", url("http", "https"), "https://api.x.com", "Where X's API is.", "X"),
     Variable(
         "X_AUTHORIZE_URL",
         url("http", "https"),
@@ -308,8 +409,20 @@ VARIABLES: tuple[Variable, ...] = (
         "Which names are asked of X: post.fields (current) or tweet.fields (before 2026-08).",
         "X",
     ),
-    Variable("X_CONNECT_TIMEOUT_SECONDS", decimal(), 5.0, "", "X"),
-    Variable("X_READ_TIMEOUT_SECONDS", decimal(), 15.0, "", "X"),
+    Variable(
+        "X_CONNECT_TIMEOUT_SECONDS",
+        decimal(at_most=300),
+        5.0,
+        "How long a connection to X may take.",
+        "X",
+    ),
+    Variable(
+        "X_READ_TIMEOUT_SECONDS",
+        decimal(at_most=300),
+        15.0,
+        "How long X may be silent before a call counts as unanswered.",
+        "X",
+    ),
     Variable(
         "X_OPEN_SIGN_UP",
         boolean,
@@ -354,11 +467,17 @@ VARIABLES: tuple[Variable, ...] = (
         "OPENAI_BASE_URL",
         url("http", "https"),
         "https://api.openai.com/v1",
-        "The model's API.",
+        "Where the model's API is.",
         "Drafts",
     ),
     Variable("OPENAI_MODEL", text, "gpt-5-mini", "The model that drafts.", "Drafts"),
-    Variable("OPENAI_TIMEOUT_SECONDS", decimal(), 30.0, "", "Drafts"),
+    Variable(
+        "OPENAI_TIMEOUT_SECONDS",
+        decimal(at_most=600),
+        30.0,
+        "How long the model may take for one draft.",
+        "Drafts",
+    ),
     Variable(
         "DRAFT_AUTOMATICALLY",
         boolean,
@@ -383,6 +502,7 @@ def load(
     environ: Mapping[str, str],
     *,
     dotenv_path: Path | None = None,
+    is_dotenv_required: bool = False,
     variables: tuple[Variable, ...] = VARIABLES,
 ) -> Environment:
     """Read every variable from ``environ``, then from the ``.env`` file, then its default.
@@ -390,52 +510,117 @@ def load(
     An empty value counts as not given. Never raises for a bad value: the default stands in and
     the problem is kept, for ``manage.py check`` and for the servers' start to refuse.
     """
-    from_file = dotenv_values(dotenv_path) if dotenv_path and dotenv_path.is_file() else {}
-    given = {name: value for name, value in from_file.items() if value}
-    given.update({name: value for name, value in environ.items() if value})
-
     loaded = Environment(values={})
-    seen = set()
+    sources: list[Mapping[str, str]] = [environ]
+    if dotenv_path is not None:
+        from_file = _read_dotenv(dotenv_path, is_required=is_dotenv_required, loaded=loaded)
+        sources.append(from_file)
+        loaded.typos = _find_typos(from_file, variables)
+    given, secret_texts = set(), set()
     for variable in variables:
         loaded.values[variable.name] = variable.default
-        raw = given.get(variable.name)
-        path = given.get(f"{variable.name}_FILE")
-        if raw is None and path is not None:
-            try:
-                raw = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-                loaded.problems.append(
-                    Problem(
-                        variable.name,
-                        f"{variable.name}_FILE names {path}, which cannot be read: {reason}.",
-                        "Mount the secret, or make the file readable for this user.",
-                    )
-                )
-                continue
-        if not raw:
+        raw = _find_text(variable, sources, loaded)
+        if raw is None:
             continue
-        seen.add(variable.name)
+        given.add(variable.name)
+        if variable.is_secret:
+            secret_texts.update(_split_secret(raw))
         try:
-            loaded.values[variable.name] = variable.parse(raw.strip())
+            loaded.values[variable.name] = variable.parse(raw)
         except ValueError as error:
-            shown = "" if variable.is_secret else f" (it is {raw!r})"
+            shown = "" if variable.is_secret else f" (it is {_abridge(raw)})"
             loaded.problems.append(
-                Problem(
-                    variable.name,
-                    f"{variable.name} {error}{shown}.",
-                    variable.help or "See docs/settings.md.",
-                )
+                Problem(variable.name, f"{variable.name} {error}{shown}.", variable.help)
             )
-    loaded.given = frozenset(seen)
+    has_problem = {problem.name for problem in loaded.problems}
     if loaded["ENVIRONMENT"] == "production":
-        for variable in variables:
-            if variable.is_required_in_production and variable.name not in seen:
-                loaded.problems.append(
-                    Problem(
-                        variable.name,
-                        f"{variable.name} must be set in production.",
-                        variable.help,
-                    )
-                )
+        loaded.problems += [
+            Problem(variable.name, f"{variable.name} must be set in production.", variable.help)
+            for variable in variables
+            if variable.is_required_in_production and variable.name not in given | has_problem
+        ]
+    loaded.given, loaded.secret_texts = frozenset(given), frozenset(secret_texts)
     return loaded
+
+
+def _read_dotenv(path: Path, *, is_required: bool, loaded: Environment) -> dict[str, str]:
+    try:
+        # Without interpolation: a secret may hold "${". The BOM is what Windows editors leave.
+        values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        hint = "Make the file readable for this user."
+    else:
+        if path.is_file() or not is_required:
+            return {name: value for name, value in values.items() if value}
+        reason, hint = "there is no such file", "AUTORES_DOTENV names it: correct or unset that."
+    loaded.problems.append(
+        Problem("AUTORES_DOTENV", f"The settings in {path} cannot be read: {reason}.", hint)
+    )
+    return {}
+
+
+def _find_text(
+    variable: Variable, sources: list[Mapping[str, str]], loaded: Environment
+) -> str | None:
+    """The variable's text from the first source that has one, or None; a problem is recorded."""
+    for source in sources:
+        raw = source.get(variable.name, "").strip()
+        path = source.get(f"{variable.name}_FILE", "").strip()
+        if raw and path:
+            message = f"{variable.name} and {variable.name}_FILE are both set."
+            loaded.problems.append(Problem(variable.name, message, "Keep one of them."))
+            return None
+        if raw:
+            return raw
+        if path:
+            return _read_secret_file(variable, Path(path), loaded)
+    return None
+
+
+def _read_secret_file(variable: Variable, path: Path, loaded: Environment) -> str | None:
+    try:
+        if raw := path.read_text(encoding="utf-8-sig").strip():
+            return raw
+        reason = "it is empty"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except ValueError:
+        reason = "it is not UTF-8 text"
+    loaded.problems.append(
+        Problem(
+            variable.name,
+            f"{variable.name}_FILE names {path}, which cannot be used: {reason}.",
+            "Mount the secret, or make the file readable for this user.",
+        )
+    )
+    return None
+
+
+def _find_typos(from_file: Mapping[str, str], variables: tuple[Variable, ...]) -> list[Typo]:
+    known = [variable.name for variable in variables]
+    known += [f"{name}_FILE" for name in known]
+    return [
+        Typo(name, close[0])
+        for name in from_file
+        if name not in known and (close := difflib.get_close_matches(name, known, cutoff=0.9))
+    ]
+
+
+def _split_secret(raw: str) -> set[str]:
+    """What must not be shown of a secret: the password of a URL, each key of a list, the text."""
+    try:
+        password = urlsplit(raw).password if "://" in raw else None
+    except ValueError:
+        return {raw}
+    if "://" in raw:
+        return {password} if password else set()
+    try:
+        return set(string_list(raw)) | {raw}
+    except ValueError:
+        return {raw}
+
+
+def _abridge(raw: str) -> str:
+    without_password = re.sub(r"//[^/@\s]*@", "//…@", raw)
+    return repr(without_password if len(without_password) <= 80 else f"{without_password[:80]}…")

@@ -9,8 +9,13 @@ from autores import env
 from autores.crypto import key_from_passphrase
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-_DOTENV = os.environ.get("AUTORES_DOTENV", str(BASE_DIR / ".env"))
-ENV = env.load(os.environ, dotenv_path=Path(_DOTENV) if _DOTENV else None)
+# Another file than .env; set to nothing, no file is read.
+_DOTENV = os.environ.get("AUTORES_DOTENV")
+ENV = env.load(
+    os.environ,
+    dotenv_path=BASE_DIR / ".env" if _DOTENV is None else Path(_DOTENV) if _DOTENV else None,
+    is_dotenv_required=bool(_DOTENV),
+)
 
 # Deployment
 ENVIRONMENT: str = ENV["ENVIRONMENT"]
@@ -255,8 +260,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300, "connect_retries_t
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
-CELERY_REDBEAT_REDIS_URL = REDIS_URL
-CELERY_REDBEAT_LOCK_TIMEOUT = 30
 CELERY_BEAT_SCHEDULE = {
     "poll-accounts": {
         "task": "mentions.poll_accounts",
@@ -314,6 +317,8 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 if ENV["BEHIND_TLS_PROXY"]:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
+
+DEFAULT_EXCEPTION_REPORTER_FILTER = "autores.observability.reports.RedactingReporterFilter"
 
 LOGGING: dict[str, Any] = {
     "version": 1,

@@ -1,73 +1,62 @@
-"""Log lines as text or JSON, with the request's id, and with secrets taken out.
-
-Redaction is the last line of defence: no code logs a secret, and what a library or a traceback
-lets through is masked here, whatever the logger.
-"""
+"""Log lines as text or JSON, with the ids of the request and the task, and without secrets."""
 
 import datetime as dt
 import json
 import logging
-import re
 from typing import Any
 
 from autores.observability import context
+from autores.observability.redaction import MASK, redact, redact_value
 
-MASK = "[redacted]"
-_NAMES = (
-    r"access_token|refresh_token|code_verifier|client_secret|api_key|password|secret_key"
-    r"|token_encryption_keys|authorization|id_token|state|code"
-)
-_PATTERNS = (
-    # Authorization headers, whatever the scheme.
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=:-]{8,}"), r"\1 " + MASK),
-    # key=value, "key": "value" and 'key': 'value'.
-    (
-        re.compile(
-            rf"(?i)\b({_NAMES})([\"']?\s*[=:]\s*[\"']?)(?!\[redacted\])[^\s\"'&,;}})]{{6,}}"
-        ),
-        rf"\1\2{MASK}",
-    ),
-    # user:password@host in a URL.
-    (re.compile(r"(?i)([a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+@"), rf"\1{MASK}@"),
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),
-    (re.compile(r"\batr_[A-Za-z0-9_-]{8,}"), MASK),
-    (re.compile(r"\bgAAAAA[A-Za-z0-9_=-]{20,}"), MASK),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"), MASK),
-)
+__all__ = ["MASK", "ContextFilter", "JsonFormatter", "TextFormatter", "redact"]
+
+# A line break or an escape sequence in a message could forge a line, or a terminal's colours.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if code != ord("\t")}
+_CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
-def redact(text: str) -> str:
-    """``text`` with whatever looks like a secret masked."""
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return text
+def _read_message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        # The standard handling prints the arguments to stderr, past the redaction.
+        return f"{record.msg} (the arguments of this log call do not fit it)"
 
 
 class ContextFilter(logging.Filter):
-    """Puts the request's id on the record."""
+    """Puts the ids of the request and the task on the record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = context.request_id.get()
+        record.task_id = context.task_id.get()
         return True
 
 
 class TextFormatter(logging.Formatter):
-    """One line for a person."""
+    """One line for a person; a traceback follows on lines of its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        request_id = getattr(record, "request_id", "")
-        return redact(f"{line} [{request_id}]" if request_id else line)
+        moment = self.formatTime(record, self.datefmt)
+        message = _read_message(record).rstrip().translate(_CONTROL)
+        line = f"{moment} {record.levelname:<7} {record.name} {message}"
+        ids = [getattr(record, name, "") for name in ("request_id", "task_id")]
+        if any(ids):
+            line += f" [{' '.join(filter(None, ids))}]"
+        if record.exc_info:
+            line += f"\n{self.formatException(record.exc_info)}"
+        if record.stack_info:
+            line += f"\n{self.formatStack(record.stack_info)}"
+        return redact(line)
 
 
 _OWN_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, request_id, extra fields, traceback."""
+    """One JSON object a line: time, level, logger, message, ids, extra fields, traceback."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -77,11 +66,13 @@ class JsonFormatter(logging.Formatter):
             "time": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
-            "message": redact(record.getMessage()),
+            "message": redact(_read_message(record)),
         }
         for name, value in record.__dict__.items():
-            if name not in _OWN_FIELDS and value not in ("", None):
-                entry[name] = redact(value) if isinstance(value, str) else value
+            if name not in _OWN_FIELDS and name not in entry and value not in ("", None):
+                entry[name] = redact_value(value, name=name)
         if record.exc_info:
             entry["traceback"] = redact(self.formatException(record.exc_info))
-        return json.dumps(entry, default=lambda value: redact(str(value)), ensure_ascii=False)
+        if record.stack_info:
+            entry["stack"] = redact(self.formatStack(record.stack_info))
+        return json.dumps(entry, ensure_ascii=False)

@@ -1,13 +1,10 @@
 """Gives each HTTP request an id, and each answer the header that says it."""
 
-import re
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
 from autores.observability import context
-
-_ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIdMiddleware:
@@ -18,7 +15,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
-        request_id = given if _ACCEPTABLE.fullmatch(given) else context.new_request_id()
+        request_id = given if context.is_request_id(given) else context.new_request_id()
         request.request_id = request_id
         token = context.request_id.set(request_id)
         try:

@@ -1,0 +1,124 @@
+"""Takes secrets out of text: by their exact value where we know it, by their shape elsewhere.
+
+The last line of defence. No code of ours logs a secret; what a library, a traceback or a URL
+lets through is masked here. Harmless text stays as it is: ``code=404``, ``state=queued``.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MASK = "[redacted]"
+# Shorter ones would mask parts of ordinary words.
+_SHORTEST_KNOWN_SECRET = 6
+
+_NAMES = (
+    r"(?:[a-z0-9]+[_-])*"
+    r"(?:access_?token|refresh_?token|id_?token|bearer_?token|auth_?token|token_encryption_keys"
+    r"|code_?verifier|client_?secret|api_?key|secret_?key|private_?key|signing_?key"
+    r"|password|passwd|csrftoken|csrfmiddlewaretoken|sessionid|autores_session"
+    r"|autores_browser|set-cookie|cookie|oauth_token|oauth_secret)"
+)
+_NAMED = re.compile(rf"(?i){_NAMES}")
+# A mask that is there already is not masked again, so that redacting twice changes nothing.
+_QUOTED = r"(?:\\?\"(?!\[redacted\])(?:[^\"\\]|\\[^\"])+|\\?'(?!\[redacted\])(?:[^'\\]|\\[^'])+)"
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # Authorization headers, whatever the scheme is called.
+    (
+        re.compile(
+            r"(?i)\b((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?(?:b[\"'])?)"
+            r"(?!\[redacted\])(?:[a-z]+\s+)?[^\s\"',;}]{4,}"
+        ),
+        rf"\1{MASK}",
+    ),
+    (
+        re.compile(
+            r"\b([Bb]earer|[Bb]asic|BEARER|BASIC|Token)\s+(?=[^\s]*[\d._~+/=-])"
+            r"[A-Za-z0-9._~+/=-]{12,}"
+        ),
+        rf"\1 {MASK}",
+    ),
+    # "name": "value" and name='value': all of what is quoted.
+    (re.compile(rf"(?i)\b({_NAMES}\\?[\"']?\s*[:=]\s*)({_QUOTED})"), rf"\1'{MASK}"),
+    # name=value, as in a query, a form or an environment.
+    (
+        re.compile(rf"(?i)\b({_NAMES}=)(?!\[redacted\]|[\"'\\])[^\s&,;\"')}}\]]+"),
+        rf"\1{MASK}",
+    ),
+    # name: value, where the value is no word of a sentence.
+    (
+        re.compile(rf"(?i)\b({_NAMES}:\s*)(?=[^\s,;]*[\d_~+/=-])(?!\[redacted\])[^\s,;\"']{{8,}}"),
+        rf"\1{MASK}",
+    ),
+    # OAuth's code and state are ordinary words too: masked in a query, or if long and random.
+    (
+        re.compile(
+            r"(?i)([?&](?:code|state|oauth_verifier)=)(?=[^&\s\"']*(?-i:[A-Z]|\d))"
+            r"[^&\s\"'<>)]{8,}"
+        ),
+        rf"\1{MASK}",
+    ),
+    (
+        re.compile(
+            r"(?i)\b((?:code|state)[\"']?\s*[:=]\s*[\"']?)(?=[\w.~-]*\d)(?=[\w.~-]*[a-z])"
+            r"[\w.~-]{20,}"
+        ),
+        rf"\1{MASK}",
+    ),
+    # user:password@host in a URL.
+    (
+        re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@\"']*:)(?!\[redacted\]@)[^\s/\"']+@"),
+        rf"\1{MASK}@",
+    ),
+    # Shapes that are secrets wherever they stand: OpenAI's keys, our tokens, Fernet's texts and
+    # keys, JSON web tokens, X's OAuth 2.0 tokens.
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),
+    (re.compile(r"\batr_[A-Za-z0-9_-]{8,}"), MASK),
+    (re.compile(r"\bgAAAAA[A-Za-z0-9_-]{20,}={0,2}"), MASK),
+    (re.compile(r"(?<![A-Za-z0-9_/+-])[A-Za-z0-9_-]{43}=(?![A-Za-z0-9_=-])"), MASK),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MASK),
+    (
+        re.compile(
+            r"(?<![A-Za-z0-9_/-])(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Z])"
+            r"(?=[A-Za-z0-9_-]*[a-z])[A-Za-z0-9_-]{80,}(?![A-Za-z0-9_-])"
+        ),
+        MASK,
+    ),
+)
+_known_secrets: tuple[str, ...] = ()
+
+
+def protect_values(secrets: Iterable[str]) -> None:
+    """Mask these exact texts from now on, besides what looks like a secret."""
+    global _known_secrets
+    worth = {secret for secret in secrets if len(secret) >= _SHORTEST_KNOWN_SECRET}
+    # The longest first: one secret may contain another.
+    _known_secrets = tuple(sorted(worth, key=len, reverse=True))
+
+
+def redact(text: str) -> str:
+    """``text`` with whatever is or looks like a secret masked."""
+    for secret in _known_secrets:
+        if secret in text:
+            text = text.replace(secret, MASK)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact_value(value: Any, *, name: str = "") -> Any:
+    """``value`` for a structured log: texts redacted at any depth, those with a secret's name gone.
+
+    Anything JSON does not know becomes its redacted ``str``.
+    """
+    if name and _NAMED.fullmatch(name) and value not in (None, ""):
+        return MASK
+    if isinstance(value, str):
+        return redact(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): redact_value(inner, name=str(key)) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [redact_value(inner) for inner in value]
+    return redact(str(value))
