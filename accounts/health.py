@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Q
 
 from accounts.models import AccountStatus, AppPause, TwitterAccount
+from accounts.signals import SYSTEM, announce
 from autores.x.errors import (
     CreditsDepletedError,
     RateLimitedError,
@@ -43,6 +44,7 @@ def record_success(account: TwitterAccount, *, now: datetime) -> None:
     is_open = Q(blocked_until=None) | Q(blocked_until__lte=now)
     if rows.filter(is_open, status__in=_RECOVERABLE).update(**recovered):
         logger.info("Account %s is active again", account.pk)
+        _announce_status(account, "account.recovered", before=account.status, changed=recovered)
         _apply(account, recovered)
     if account.last_error_code:
         cleared = {"last_error_code": "", "updated_at": now}
@@ -85,15 +87,21 @@ def pause_app(code: str, reason: str, *, seconds: float | None, now: datetime) -
     if current is not None and (current.code == OPERATOR_PAUSE or current.until is None):
         return
     AppPause(pk=AppPause.KEY, code=code, reason=reason, paused_at=now, until=until).save()
+    announce("app.paused", account_id="", after={"code": code}, note=reason)
     logger.error("All calls to X are paused: %s", code)
 
 
-def resume_app() -> bool:
+def resume_app(*, actor: str = SYSTEM) -> bool:
     """Let calls to X go out again; False if nothing was paused."""
-    return bool(AppPause.objects.filter(pk=AppPause.KEY).delete()[0])
+    is_resumed = bool(AppPause.objects.filter(pk=AppPause.KEY).delete()[0])
+    if is_resumed:
+        announce("app.resumed", account_id="", actor=actor)
+    return is_resumed
 
 
-def pause_account(account: TwitterAccount, *, reason: str, now: datetime) -> bool:
+def pause_account(
+    account: TwitterAccount, *, reason: str, now: datetime, actor: str = SYSTEM
+) -> bool:
     """Stop work on the account until a person resumes it; False if it was paused already."""
     changed = {
         "status": AccountStatus.PAUSED,
@@ -102,10 +110,14 @@ def pause_account(account: TwitterAccount, *, reason: str, now: datetime) -> boo
         "updated_at": now,
     }
     rows = TwitterAccount.objects.filter(pk=account.pk).exclude(status=AccountStatus.PAUSED)
-    return _done(account, changed) if rows.update(**changed) else False
+    if not rows.update(**changed):
+        return False
+    _announce_status(account, "account.paused", before=account.status, changed=changed, actor=actor)
+    _apply(account, changed)
+    return True
 
 
-def resume_account(account: TwitterAccount, *, now: datetime) -> bool:
+def resume_account(account: TwitterAccount, *, now: datetime, actor: str = SYSTEM) -> bool:
     """Let a paused or failed account work again; False if it is in neither state.
 
     What X's limits and tokens say is found again by the next call.
@@ -119,7 +131,13 @@ def resume_account(account: TwitterAccount, *, now: datetime) -> bool:
     rows = TwitterAccount.objects.filter(
         pk=account.pk, status__in=(AccountStatus.PAUSED, AccountStatus.ERROR)
     )
-    return _done(account, changed) if rows.update(**changed) else False
+    if not rows.update(**changed):
+        return False
+    _announce_status(
+        account, "account.resumed", before=account.status, changed=changed, actor=actor
+    )
+    _apply(account, changed)
+    return True
 
 
 def _change_status(
@@ -140,13 +158,28 @@ def _change_status(
     fixed_by_people = (AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED)
     rows = TwitterAccount.objects.filter(pk=account.pk).exclude(status__in=fixed_by_people)
     if rows.update(**changed):
+        if account.status != status:
+            _announce_status(account, f"account.{status}", before=account.status, changed=changed)
         _apply(account, changed)
         logger.warning("Account %s is now %s", account.pk, status.value)
 
 
-def _done(account: TwitterAccount, changed: dict[str, Any]) -> bool:
-    _apply(account, changed)
-    return True
+def _announce_status(
+    account: TwitterAccount,
+    action: str,
+    *,
+    before: str,
+    changed: dict[str, Any],
+    actor: str = SYSTEM,
+) -> None:
+    announce(
+        action,
+        account_id=account.pk,
+        actor=actor,
+        before={"status": str(before)},
+        after={"status": str(changed["status"])},
+        note=changed["status_reason"],
+    )
 
 
 def _apply(account: TwitterAccount, changed: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from accounts.clients import oauth_client, x_client
 from accounts.errors import LinkRefusedError
 from accounts.models import Membership, OAuthState, Role, TwitterAccount, User
+from accounts.signals import announce
 from accounts.tokens import grant_fields, store_grant, token_cipher
 from autores.x.errors import XError
 from autores.x.types import TokenGrant
@@ -208,6 +209,12 @@ def _accept_grant(
         )
     except IntegrityError:
         logger.debug("Somebody made this membership at the same moment")
+    announce(
+        "account.connected" if is_new else "account.reconnected",
+        account_id=account.pk,
+        actor=person.pk,
+        after={"username": account.twitter_username, "scopes": " ".join(sorted(grant.scopes))},
+    )
     logger.info("Account %s connected for person %s", account.pk, person.pk)
     return LinkedAccount(account=account, person=person, is_new=is_new, return_to=return_to)
 

@@ -24,6 +24,7 @@ from pymongo.errors import PyMongoError
 
 from accounts.errors import ReconnectNeededError, RefreshBusyError, TokenUnreadableError
 from accounts.models import AccountStatus, TwitterAccount
+from accounts.signals import announce
 from accounts.wire import oauth_client
 from autores.crypto import CipherError, TokenCipher, cipher_for
 from autores.x.errors import InvalidGrantError, XError
@@ -114,7 +115,7 @@ def require_reconnect(
     """Mark the account token_expired, if ``pair`` (refresh token ciphertext) is still stored."""
     matching = TwitterAccount.objects.filter(pk=account_id, refresh_token=pair)
     # An operator's pause outlives it: the next call after resuming finds the same again.
-    return bool(
+    is_marked = bool(
         matching.exclude(status=AccountStatus.PAUSED).update(
             status=AccountStatus.TOKEN_EXPIRED,
             status_reason=sentence,
@@ -125,6 +126,14 @@ def require_reconnect(
             updated_at=now,
         )
     )
+    if is_marked:
+        announce(
+            "account.token_expired",
+            account_id=account_id,
+            after={"status": str(AccountStatus.TOKEN_EXPIRED), "code": code},
+            note=sentence,
+        )
+    return is_marked
 
 
 def take_lease(account_id: str) -> str | None:

@@ -118,7 +118,7 @@ class AppPauseAdmin(TransactionalAdminMixin, ModelAdmin):
 
     @admin.action(description="Resume all calls to X", permissions=["delete"])
     def resume_calls(self, request: HttpRequest, chosen: QuerySet[AppPause]) -> None:
-        if resume_app():
+        if resume_app(actor=request.user.pk):
             self.message_user(request, "Calls to X go out again.")
         else:
             self.message_user(request, "Nothing was paused.", messages.WARNING)

@@ -114,14 +114,17 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         reason = f"Paused by {request.user.get_username()}."
         now = timezone.now()
         accounts = self._managed(request, chosen)
-        done = sum(pause_account(account, reason=reason, now=now) for account in accounts)
+        done = sum(
+            pause_account(account, reason=reason, now=now, actor=request.user.pk)
+            for account in accounts
+        )
         self.message_user(request, f"{done} of {len(accounts)} paused.")
 
     @admin.action(description="Resume", permissions=["change"])
     def resume_accounts(self, request: HttpRequest, chosen: QuerySet[TwitterAccount]) -> None:
         now = timezone.now()
         accounts = self._managed(request, chosen)
-        done = sum(resume_account(account, now=now) for account in accounts)
+        done = sum(resume_account(account, now=now, actor=request.user.pk) for account in accounts)
         self.message_user(request, f"{done} of {len(accounts)} resumed.")
         if any(account.status == AccountStatus.TOKEN_EXPIRED for account in accounts):
             self.message_user(

@@ -74,9 +74,14 @@ class AccountView(APIView):
         now = timezone.now()
         wanted = changes.pop("status", None)
         if wanted == AccountStatus.PAUSED:
-            pause_account(account, reason=f"Paused by {request.user.get_username()}.", now=now)
+            pause_account(
+                account,
+                reason=f"Paused by {request.user.get_username()}.",
+                now=now,
+                actor=request.user.pk,
+            )
         elif wanted == AccountStatus.ACTIVE:
-            _resume(account)
+            _resume(account, actor=request.user.pk)
         if changes:
             TwitterAccount.objects.filter(pk=account.pk).update(**changes, updated_at=now)
         account.refresh_from_db()
@@ -87,8 +92,8 @@ class AccountView(APIView):
         return Response(AccountSerializer(account, context=context).data)
 
 
-def _resume(account: TwitterAccount) -> None:
-    if resume_account(account, now=timezone.now()):
+def _resume(account: TwitterAccount, *, actor: str) -> None:
+    if resume_account(account, now=timezone.now(), actor=actor):
         return
     account.refresh_from_db()
     if account.status == AccountStatus.ACTIVE:

@@ -18,7 +18,7 @@ from unfold.decorators import display
 from accounts.models import Role
 from autores.llm.errors import LlmError
 from mentions.admin.scope import AccountFilter, AccountScopedAdmin, account_names
-from mentions.drafting.generate import generate_draft
+from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import (
     OPEN_DRAFT_STATES,
@@ -46,7 +46,7 @@ from mentions.review import (
 )
 from mentions.tasks import nudge_delivery
 
-_REFUSALS = (ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError)
+_REFUSALS = (ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError, MessageGoneError)
 _THREAD_LENGTH = 20
 
 

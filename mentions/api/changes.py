@@ -11,11 +11,14 @@ from mentions.models import (
     UNSETTLED_STATES,
     Draft,
     Message,
+    MessageStatus,
     Reply,
     Tombstone,
     record_audit,
     tombstone_key,
 )
+
+_UNCLAIMED: Mapping[str, Any] = {"claimed_by": "", "claimed_at": None}
 
 
 def _load(message_id: str, expected_version: int | None) -> Message:
@@ -46,8 +49,12 @@ def update_message(
         differing = {name: value for name, value in changes.items() if before[name] != value}
         if not differing:
             return
+        derived: Mapping[str, Any] = {}
+        if "status" in differing:
+            is_claimed = differing["status"] == MessageStatus.PROCESSING
+            derived = {"claimed_by": actor, "claimed_at": now} if is_claimed else _UNCLAIMED
         if not Message.objects.filter(pk=message_id, version=message.version).update(
-            **differing, version=message.version + 1, updated_at=now
+            **differing, **derived, version=message.version + 1, updated_at=now
         ):
             # Not reached within a snapshot; the filter is what makes the change safe without one.
             raise changed_meanwhile(None)

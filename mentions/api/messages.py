@@ -19,7 +19,7 @@ from mentions.api.changes import delete_message, update_message
 from mentions.api.etags import etag_of, is_unchanged, require_match
 from mentions.api.fetching import fetch_all, fetch_one
 from mentions.api.filters import MessageFilterForm
-from mentions.drafting.generate import generate_draft
+from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, Reply, ReplyKind
 from mentions.outbox.preflight import check_reply
@@ -250,6 +250,10 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
             )
         except LlmError as error:
             raise refusals.problem_of_model(error) from error
+        except MessageGoneError as error:
+            raise ApiProblem(
+                "message_not_found", "The message was deleted meanwhile.", status_code=404
+            ) from error
         except PromptInputError as error:
             raise ApiProblem("prompt_unusable", str(error), status_code=422) from error
         return Response(

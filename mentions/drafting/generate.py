@@ -21,6 +21,10 @@ from mentions.models import OPEN_DRAFT_STATES, Draft, DraftState, Message, recor
 logger = logging.getLogger(__name__)
 
 
+class MessageGoneError(Exception):
+    """The mention was deleted while the model was writing; the draft is not kept."""
+
+
 @functools.lru_cache(maxsize=2)
 def _model(api_key: str, base_url: str, name: str, timeout: float) -> DraftingModel:
     """One client per process: it pools connections and is safe to share between threads."""
@@ -47,7 +51,8 @@ def generate_draft(
     The draft's ``violations`` say what the gate found in the text: it is kept, so that a person
     sees it, and cannot be approved unedited.
 
-    Raises LlmError; PromptInputError when the custom prompt or the account's voice is too long.
+    Raises LlmError, MessageGoneError, and PromptInputError when the custom prompt or the
+    account's voice is too long.
     """
     account = message.account
     voice = account.voice if account else ""
@@ -118,6 +123,15 @@ def _store(
     now: datetime,
 ) -> Draft:
     actor = requested_by.pk if requested_by else "system:drafting"
+    is_there = Message.objects.filter(pk=message.pk).update(
+        draft_state="done",
+        draft_not_before=None,
+        credits_used=(message.credits_used or 0) + 1,
+        version=F("version") + 1,
+        updated_at=now,
+    )
+    if not is_there:
+        raise MessageGoneError
     for earlier in Draft.objects.filter(open_key=message.pk):
         Draft.objects.filter(pk=earlier.pk, state__in=OPEN_DRAFT_STATES).update(
             state=DraftState.SUPERSEDED,
@@ -145,13 +159,6 @@ def _store(
         violations=violations,
         created_by=requested_by,
         created_at=now,
-        updated_at=now,
-    )
-    Message.objects.filter(pk=message.pk).update(
-        draft_state="done",
-        draft_not_before=None,
-        credits_used=(message.credits_used or 0) + 1,
-        version=F("version") + 1,
         updated_at=now,
     )
     record_audit(

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import F
 
 from autores.llm.errors import LlmError
-from mentions.drafting.generate import generate_draft
+from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, MessageStatus
 
@@ -45,6 +45,8 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         return None
     try:
         return generate_draft(message, now=now)
+    except MessageGoneError:
+        logger.info("%s was deleted while it was drafted", message_id)
     except PromptInputError as error:
         logger.warning("no draft for %s: %s", message_id, error)
         _release(message_id, "failed", None)

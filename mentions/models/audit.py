@@ -68,3 +68,27 @@ def record_audit(
         after=after or {},
         note=note,
     )
+
+
+def record_account_change(
+    sender: Any,
+    *,
+    account_id: str,
+    action: str,
+    actor: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    note: str,
+    **kwargs: Any,
+) -> None:
+    """Receiver of ``accounts.signals.account_changed``: keeps an account's history."""
+    record_audit(
+        action,
+        actor=actor,
+        object_type="account" if account_id else "app",
+        object_id=account_id or "x",
+        account_id=account_id,
+        before=before,
+        after=after,
+        note=note,
+    )

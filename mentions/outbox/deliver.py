@@ -64,7 +64,17 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
     reply = claim_reply(reply_id, now=now)
     if reply is None:
         return None
-    message = Message.objects.get(pk=reply.message_id)
+    message = Message.objects.filter(pk=reply.message_id).first()
+    if message is None:
+        mark_failed(
+            reply,
+            code="message_deleted",
+            sentence="The mention was deleted before the reply could be sent.",
+            now=now,
+            from_state=ReplyState.SENDING,
+            lease=reply.lease,
+        )
+        return reply
     # Half of the lease is for settling; past it, recovery may already hold the row as unknown.
     latest_start = begun + lease_seconds() / 2
 
