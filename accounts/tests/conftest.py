@@ -15,11 +15,6 @@ from accounts.models import Membership, Role, TwitterAccount, User
 PASSWORD = "correct-horse-battery"
 
 
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 def make_person(username: str, **values: Any) -> User:
     return User.objects.create_user(username, password=PASSWORD, **values)
 

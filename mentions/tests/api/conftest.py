@@ -19,12 +19,6 @@ Client = Callable[[User], APIClient]
 FIRST_POST_AT = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    """Hashing a person's password properly takes longer than most of these tests."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def client_of(db: None) -> Client:
     """An API client with the person's own access token."""
