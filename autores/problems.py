@@ -14,6 +14,7 @@ from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from pymongo.errors import ConnectionFailure
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
@@ -119,7 +120,7 @@ def _describe(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | 
             "whether it was made."
         )
         return 503, {"code": "database_unavailable", "detail": detail}, {"Retry-After": "5"}
-    if isinstance(error, RedisConnectionError):
+    if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
         detail = "The cache cannot be reached. Try again shortly."
         return 503, {"code": "cache_unavailable", "detail": detail}, {"Retry-After": "5"}
     if not isinstance(error, exceptions.APIException):

@@ -57,13 +57,31 @@ def test_secret_is_gone_when_its_shape_is_known(secret: str, around: str) -> Non
 
 @given(
     name=st.sampled_from(
-        ["access_token", "refresh_token", "client_secret", "code_verifier", "api_key", "password"]
-        + ["TWITTER_CLIENT_SECRET", "OPENAI_API_KEY", "SECRET_KEY", "csrfmiddlewaretoken"]
+        [
+            "access_token",
+            "refresh_token",
+            "client_secret",
+            "code_verifier",
+            "api_key",
+            "password",
+            "TWITTER_CLIENT_SECRET",
+            "OPENAI_API_KEY",
+            "SECRET_KEY",
+            "csrfmiddlewaretoken",
+        ]
     ),
     secret=mixed(least=8, most=60),
     form=st.sampled_from(
-        ["{}={}", "?x=1&{}={}&y=2", '{{"{}": "{}"}}', "{{'{}': '{}'}}", '"{}":"{}"', "{}: {}"]
-        + ["{}='{}'", '{{\\"{}\\": \\"{}\\"}}']
+        [
+            "{}={}",
+            "?x=1&{}={}&y=2",
+            '{{"{}": "{}"}}',
+            "{{'{}': '{}'}}",
+            '"{}":"{}"',
+            "{}: {}",
+            "{}='{}'",
+            '{{\\"{}\\": \\"{}\\"}}',
+        ]
     ),
 )
 def test_secret_is_gone_when_it_stands_behind_its_name(name: str, secret: str, form: str) -> None:
