@@ -80,7 +80,8 @@ class RunningAutores:
         for child in self._children.values():
             child.send_stop()
         while self._children:
-            self._children.popitem()[1].stop()
+            # Nothing of it is kept, so none gets the time it would have to end well.
+            self._children.popitem()[1].stop(seconds=2)
         self._port.release()
 
     def run_task(self, name: str, *arguments: str) -> None:
