@@ -70,6 +70,8 @@ def reconcile_reply(reply_id: str, *, now: datetime) -> Reply | None:
             sentence="X does not have the earlier attempt; it is sent again.",
             now=now,
             delay=timedelta(0),
+            # This attempt's: a look held up past a later attempt says nothing about that one.
+            lease=reply.lease,
             from_state=ReplyState.UNKNOWN,
             proof={**proof, "found": None},
         )
