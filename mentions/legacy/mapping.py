@@ -6,8 +6,8 @@ of a row is collected before it is refused.
 """
 
 import hashlib
-import json
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,10 @@ _STATE_LENGTH = 255
 # A document holds 16 MB; the legacy TEXT columns hold 64 KB each.
 _TEXT_BYTES = 2_000_000
 _INT32 = range(-(2**31), 2**31)
+_INT32_LE = struct.Struct("<i")
+_INT64_LE = struct.Struct("<q")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _POST_ID = re.compile(r"[1-9][0-9]{0,18}")
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _DATETIME = re.compile(
@@ -52,11 +56,20 @@ class MappedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedRow:
-    """A row that cannot be taken over, with every reason. ``row`` has its secrets masked."""
+    """A row that cannot be taken over, with every reason. ``row`` has its secrets masked.
+
+    ``rules`` are the keys of ``HINTS`` that were broken, one for each reason.
+    """
 
     key: str
     reasons: tuple[str, ...]
     row: dict[str, str | None]
+    rules: tuple[str, ...] = ()
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What a person can do about it, each remedy once."""
+        return tuple(dict.fromkeys(HINTS[rule] for rule in self.rules))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +81,19 @@ class SkippedRow:
 
 
 Outcome = MappedRow | RejectedRow | SkippedRow
+
+HINTS = {
+    "null": "Give the column a value in MySQL, or delete the row there.",
+    "empty": "Give the column a value in MySQL, or delete the row there.",
+    "too_long": "Shorten the value in MySQL: a document could not hold it.",
+    "not_utf8": "Write the text anew in MySQL (UPDATE … SET column = CONVERT(…)): its bytes are "
+    "no UTF-8, and guessing at them would alter it.",
+    "zero_date": "Set a real date in MySQL, or NULL where the column allows it.",
+    "not_a_date": "Set a real date in MySQL.",
+    "not_a_number": "Set a whole number in MySQL.",
+    "out_of_range": "Set a number from -2147483648 to 2147483647 in MySQL.",
+    "duplicate": "Keep one of the rows in MySQL; the other belongs to the same X account or post.",
+}
 
 USER_COMPARED = ("twitter_id", "access_token", "refresh_token", "token_expires_at")
 MESSAGE_COMPARED = (
@@ -87,15 +113,39 @@ OAUTH_STATE_COMPARED = ("code_verifier", "created_at")
 
 
 def digest_values(values: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of the values, the same for equal values in any order."""
-    plain = {
-        name: value.astimezone(UTC).isoformat(timespec="milliseconds")
-        if isinstance(value, datetime)
-        else value
-        for name, value in values.items()
-    }
-    text = json.dumps(plain, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Digest (BLAKE2b, 32 hex digits) of the values, the same for equal values in any order.
+
+    It covers what ``encode_values`` gives, so that the fast path of the import can digest the
+    very bytes it stores.
+    """
+    return hashlib.blake2b(encode_values(values), digest_size=16).hexdigest()
+
+
+def encode_values(values: Mapping[str, Any]) -> bytes:
+    """The values as BSON elements in the order of their names: str, int, bool, datetime or None.
+
+    Integers are 32 bits wide, or 64 where they must; datetimes are cut to milliseconds.
+    """
+    return b"".join(encode_value(name, values[name]) for name in sorted(values))
+
+
+def encode_value(name: str, value: Any) -> bytes:
+    """One BSON element. Raises TypeError for a type no legacy column maps to."""
+    label = name.encode() + b"\0"
+    if value is None:
+        return b"\x0a" + label
+    if isinstance(value, str):
+        text = value.encode()
+        return b"\x02" + label + _INT32_LE.pack(len(text) + 1) + text + b"\0"
+    if isinstance(value, bool):
+        return b"\x08" + label + (b"\x01" if value else b"\0")
+    if isinstance(value, int):
+        if value in _INT32:
+            return b"\x10" + label + _INT32_LE.pack(value)
+        return b"\x12" + label + _INT64_LE.pack(value)
+    if isinstance(value, datetime):
+        return b"\x09" + label + _INT64_LE.pack((value - _EPOCH) // _MILLISECOND)
+    raise TypeError(f"{name} is a {type(value).__name__}")
 
 
 def map_user(row: RawRow, *, now: datetime) -> Outcome:
@@ -109,7 +159,7 @@ def map_user(row: RawRow, *, now: datetime) -> Outcome:
     created_at = reader.read_optional("created_at", reader.read_moment)
     updated_at = reader.read_optional("updated_at", reader.read_moment)
     if twitter_id is not None and not twitter_id.strip():
-        reader.problems.append("twitter_id is empty: the account cannot be told apart")
+        reader.refuse("empty", "twitter_id is empty: the account cannot be told apart")
     if reader.problems or expires_at is None:
         return reader.reject("id")
     # An expired access token is renewed with the refresh token before the first call.
@@ -236,22 +286,28 @@ class _Reader:
 
     def __init__(self, row: RawRow) -> None:
         self._row = row
+        self._rules: list[str] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
+
+    def refuse(self, rule: str, reason: str) -> None:
+        self._rules.append(rule)
+        self.problems.append(reason)
 
     def reject(self, key_column: str) -> RejectedRow:
         return RejectedRow(
             key=show_key(self._row[key_column]),
             reasons=tuple(self.problems),
             row=mask_row(self._row),
+            rules=tuple(self._rules),
         )
 
     def read_key(self, name: str, *, longest: int) -> str:
         value = self.read_text(name)
         if value is not None and not value:
-            self.problems.append(f"{name} is empty")
+            self.refuse("empty", f"{name} is empty")
         if value is not None and len(value) > longest:
-            self.problems.append(f"{name} has {len(value)} characters; at most {longest} fit")
+            self.refuse("too_long", f"{name} has {len(value)} characters; at most {longest} fit")
         return value or ""
 
     def read_optional(self, name: str, read: Callable[[str], Any]) -> Any:
@@ -260,15 +316,15 @@ class _Reader:
     def read_text(self, name: str) -> str | None:
         value = self._row[name]
         if value is None:
-            self.problems.append(f"{name} is NULL")
+            self.refuse("null", f"{name} is NULL")
             return None
         if len(value) > _TEXT_BYTES:
-            self.problems.append(f"{name} has {len(value)} bytes; at most {_TEXT_BYTES} fit")
+            self.refuse("too_long", f"{name} has {len(value)} bytes; at most {_TEXT_BYTES} fit")
             return None
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError as error:
-            self.problems.append(f"{name} is not UTF-8 text at byte {error.start}")
+            self.refuse("not_utf8", f"{name} is not UTF-8 text at byte {error.start}")
             return None
 
     def read_moment(self, name: str) -> datetime | None:
@@ -277,18 +333,18 @@ class _Reader:
             return None
         found = _DATETIME.fullmatch(text)
         if found is None:
-            self.problems.append(f"{name} is no date and time: {text[:40]!r}")
+            self.refuse("not_a_date", f"{name} is no date and time: {text[:40]!r}")
             return None
         year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
         if not (year and month and day):
-            self.problems.append(f"{name} is a zero date: {text!r}")
+            self.refuse("zero_date", f"{name} is a zero date: {text!r}")
             return None
         # MongoDB keeps milliseconds.
         milliseconds = int((found[7] or "").ljust(6, "0")) // 1000
         try:
             return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=UTC)
         except ValueError:
-            self.problems.append(f"{name} is no date and time: {text!r}")
+            self.refuse("not_a_date", f"{name} is no date and time: {text!r}")
             return None
 
     def read_integer(self, name: str) -> int | None:
@@ -296,11 +352,11 @@ class _Reader:
         if text is None:
             return None
         if not _INTEGER.fullmatch(text):
-            self.problems.append(f"{name} is no whole number: {text[:40]!r}")
+            self.refuse("not_a_number", f"{name} is no whole number: {text[:40]!r}")
             return None
         number = int(text)
         if number not in _INT32:
-            self.problems.append(f"{name} is too large: {text}")
+            self.refuse("out_of_range", f"{name} is too large: {text}")
             return None
         return number
 

@@ -1,29 +1,33 @@
 """Reads the legacy MySQL or MariaDB: one consistent snapshot, pages in the order of the key.
 
-Values come back as the server's own bytes, in UTF-8: a text the driver could not decode would
-otherwise end a page in its middle.
+Values come back as the server's own bytes, in UTF-8.
 """
 
-import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import pymysql
-from pymysql import converters
 from pymysql.constants import CR, ER
-from pymysql.cursors import SSCursor
 
 from mentions.legacy.contract import TABLES, Column, Difference, Table, compare_columns
+from mentions.legacy.driver import DriverError, Row, Session, open_session
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 300
-# Python types are still written as SQL; what comes back stays bytes.
-_ENCODERS_ONLY: dict[Any, Any] = {
-    key: value for key, value in converters.conversions.items() if type(key) is type
-}
+# A page of large texts is handed on in parts of about this size.
+_PART_BYTES = 4 * 1024 * 1024
+_SESSION = (
+    # Zero dates and backslashes are read alike, whatever the server's default.
+    "SET SESSION sql_mode = ''",
+    "SET SESSION time_zone = '+00:00'",
+    # A page may wait while MongoDB is slow.
+    "SET SESSION net_write_timeout = 3600",
+    "SET SESSION wait_timeout = 86400",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+)
 _INTEGER_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 _IGNORED_PARAMETERS = {"charset", "use_unicode", "binary_prefix", "autocommit"}
 _URL_FORM = "mysql+pymysql://user:password@host:3306/database"
@@ -103,6 +107,14 @@ def parse_source_url(url: str) -> SourceUrl:
     )
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Rows in the order of the table's columns, following the key ``after`` (None: the first)."""
+
+    after: bytes | None
+    rows: list[Row]
+
+
 class Source:
     """An open snapshot of the legacy database. Use as a context manager.
 
@@ -111,49 +123,36 @@ class Source:
 
     def __init__(self, url: SourceUrl) -> None:
         self.url = url
-        self._connection: Any = None
+        self._session: Session | None = None
         self._key_types: dict[str, str] = {}
 
     def __enter__(self) -> "Source":
         url = self.url
         try:
-            self._connection = pymysql.connect(
+            self._session = open_session(
                 host=url.host,
                 port=url.port,
                 user=url.user,
-                # The driver would encode a text as Latin-1.
-                password=url.password.encode(),
+                password=url.password,
                 database=url.database,
                 unix_socket=url.unix_socket,
                 ssl_ca=url.ssl_ca,
-                ssl_verify_cert=True if url.ssl_ca else None,
-                charset="utf8mb4",
-                use_unicode=False,
-                conv=_ENCODERS_ONLY,
-                cursorclass=SSCursor,
-                connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS,
-                autocommit=True,
-                # Zero dates and backslashes are read alike, whatever the server's default.
-                sql_mode="",
+                connect_seconds=_CONNECT_SECONDS,
+                read_seconds=_READ_SECONDS,
             )
-            for statement in (
-                "SET SESSION time_zone = '+00:00'",
-                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-                "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-            ):
+            for statement in _SESSION:
                 self._fetch(statement)
         except OSError as error:
             # A CA file that is missing, a socket that may not be opened.
-            raise SourceError(f"Connecting to {url.label} failed: {error.strerror}.") from None
-        except pymysql.err.MySQLError as error:
+            said = error.strerror or type(error).__name__
+            raise SourceError(f"Connecting to {url.label} failed: {said}.") from None
+        except DriverError as error:
             raise self._explain(error) from None
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(pymysql.err.MySQLError):
-                self._connection.close()
+        if self._session is not None:
+            self._session.close()
 
     def check_schema(self) -> list[Difference]:
         """Compare every table with the contract; what differs but does no harm is returned.
@@ -187,10 +186,10 @@ class Source:
 
     def count_rows(self, table: Table) -> int:
         rows = self._fetch(f"SELECT COUNT(*) FROM {_quote(table.name)}")  # noqa: S608
-        return int(rows[0][0])
+        return int(rows[0][0] or 0)
 
-    def read_pages(self, table: Table, *, size: int) -> Iterator[list[dict[str, bytes | None]]]:
-        """Pages of up to ``size`` rows, ordered by the key.
+    def read_chunks(self, table: Table, *, size: int) -> Iterator["Chunk"]:
+        """Up to ``size`` rows at a time, fewer where the rows are large, ordered by the key.
 
         The next page begins after the last key, compared as the column itself compares: its
         unique index lets no two keys be equal there, so nothing is skipped, and serves both the
@@ -198,50 +197,81 @@ class Source:
         """
         names = [column.name for column in table.columns]
         listed = ", ".join(_quote(name) for name in names)
-        for rows in self._read_keyset(
+        yield from self._read_keyset(
             table, listed=listed, position=names.index(table.key), size=size
-        ):
-            yield [dict(zip(names, row, strict=True)) for row in rows]
+        )
+
+    def read_pages(self, table: Table, *, size: int) -> Iterator[list[dict[str, bytes | None]]]:
+        """What ``read_chunks`` gives, each row by the names of its columns."""
+        names = [column.name for column in table.columns]
+        for chunk in self.read_chunks(table, size=size):
+            yield [dict(zip(names, row, strict=True)) for row in chunk.rows]
 
     def read_keys(self, table: Table, *, size: int) -> Iterator[list[bytes | None]]:
         """The keys alone, in pages."""
-        for rows in self._read_keyset(table, listed=_quote(table.key), position=0, size=size):
-            yield [row[0] for row in rows]
+        for chunk in self._read_keyset(table, listed=_quote(table.key), position=0, size=size):
+            yield [row[0] for row in chunk.rows]
 
     def read_accounts(self) -> list[tuple[bytes, bytes]]:
         """Key and X user id of each legacy account."""
-        return list(self._fetch("SELECT `id`, `twitter_id` FROM `users` ORDER BY `id`"))
+        return [
+            (key or b"", x_id or b"")
+            for key, x_id in self._fetch("SELECT `id`, `twitter_id` FROM `users` ORDER BY `id`")
+        ]
 
     def _read_keyset(
         self, table: Table, *, listed: str, position: int, size: int
-    ) -> Iterator[list[tuple[bytes | None, ...]]]:
+    ) -> Iterator["Chunk"]:
         key = _quote(table.key)
-        after = ""
+        after: bytes | None = None
         left = self.count_rows(table)
         while True:
-            rows = self._fetch(
-                f"SELECT {listed} FROM {_quote(table.name)} {after} ORDER BY {key} LIMIT {size:d}"  # noqa: S608
-            )
-            left -= len(rows)
-            if left < 0:
-                raise SourceError(
-                    f"Reading {table.name} gave more rows than it has: its key is not read in "
-                    "order. Run CHECK TABLE on it; nothing was lost."
-                )
-            if rows:
-                yield rows
-            if len(rows) < size:
+            condition = f"WHERE {key} > {self._write_key(table, after)}" if after is not None else ""
+            read = 0
+            for rows in self._stream(
+                f"SELECT {listed} FROM {_quote(table.name)} {condition} "  # noqa: S608
+                f"ORDER BY {key} LIMIT {size:d}"
+            ):
+                read += len(rows)
+                left -= len(rows)
+                if left < 0:
+                    raise SourceError(
+                        f"Reading {table.name} gave more rows than it has: its key is not read "
+                        "in order. Run CHECK TABLE on it; nothing was lost."
+                    )
+                last = rows[-1][position]
+                if last is None:
+                    raise SourceError(
+                        f"{table.name}.{table.key} holds NULL, so pages cannot follow it."
+                    )
+                yield Chunk(after, rows)
+                after = last
+            if read < size:
                 break
-            after = f"WHERE {key} > {self._write_key(table, rows[-1][position])}"
         if left:
             raise SourceError(
                 f"Reading {table.name} stopped {left} rows before its end: its key is not read "
                 "in order. Run CHECK TABLE on it, then run the import again."
             )
 
-    def _write_key(self, table: Table, key: bytes | None) -> str:
-        if key is None:
-            raise SourceError(f"{table.name}.{table.key} holds NULL, so pages cannot follow it.")
+    def _stream(self, sql: str) -> Iterator[list[Row]]:
+        """The rows of one page; in parts where they are large, so that memory stays flat."""
+        assert self._session is not None
+        held: list[Row] = []
+        weight = 0
+        try:
+            for rows in self._session.stream(sql):
+                held += rows
+                weight += sum(len(value) for row in rows for value in row if value is not None)
+                if weight >= _PART_BYTES:
+                    yield held
+                    held, weight = [], 0
+        except DriverError as error:
+            raise self._explain(error) from None
+        if held:
+            yield held
+
+    def _write_key(self, table: Table, key: bytes) -> str:
         kind = self._key_types.get(table.name, "")
         if kind in _INTEGER_TYPES:
             # Compared with a text, long integers would go through a floating-point number.
@@ -300,14 +330,14 @@ class Source:
         ]
 
     def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        assert self._session is not None
         try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(sql)
-                return list(cursor.fetchall()) if cursor.description else []
-        except pymysql.err.MySQLError as error:
+            return self._session.fetch(sql)
+        except DriverError as error:
             raise self._explain(error) from None
 
-    def _explain(self, error: pymysql.err.MySQLError) -> SourceError:
+    def _explain(self, error: Exception) -> SourceError:
+        """For errors of any driver: their arguments are a code and a sentence."""
         code = error.args[0] if error.args else 0
         detail = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
         if self.url.password:
