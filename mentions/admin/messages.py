@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
@@ -59,11 +60,11 @@ class MessageAdmin(AccountScopedAdmin):
     list_display = (
         "shown_author",
         "shown_text",
-        "shown_account",
         "shown_status",
+        "shown_account",
+        "timestamp",
         "shown_kind",
         "shown_answer",
-        "timestamp",
     )
     list_display_links = ("shown_author", "shown_text")
     list_filter = (
@@ -72,7 +73,6 @@ class MessageAdmin(AccountScopedAdmin):
         ("kind", ChoicesDropdownFilter),
         "is_replyable",
     )
-    list_filter_submit = False
     search_fields = ("text", "author_username", "=post_id")
     search_help_text = "Text, @name or post id"
     ordering = ("-timestamp", "-id")
@@ -109,7 +109,14 @@ class MessageAdmin(AccountScopedAdmin):
 
     @display(description="Mention")
     def shown_text(self, message: Message) -> str:
-        return message.text if len(message.text) <= 110 else f"{message.text[:109]}…"
+        text = message.text if len(message.text) <= 110 else f"{message.text[:109]}…"
+        # Bounded on all sides, or one long word pushes the status out of the window.
+        return format_html(
+            '<span dir="auto" style="display: -webkit-box; -webkit-box-orient: vertical; '
+            "-webkit-line-clamp: 2; overflow: hidden; overflow-wrap: anywhere; "
+            'min-width: 14rem; max-width: 26rem">{}</span>',
+            text,
+        )
 
     @display(description="Account")
     def shown_account(self, message: Message) -> str:
@@ -132,7 +139,7 @@ class MessageAdmin(AccountScopedAdmin):
     def shown_kind(self, message: Message) -> str:
         return message.kind
 
-    @display(description="Can be answered", boolean=True)
+    @display(description="Answerable", boolean=True)
     def shown_answer(self, message: Message) -> bool:
         return message.is_replyable
 

@@ -51,7 +51,7 @@ class AccountScopedAdmin(ModelAdmin):
     """A read-only list of rows that carry ``account_id``; subclasses add what may be done.
 
     Staff see the rows of accounts they are members of; superusers see all, also those without
-    an account. Counting is left out: it would read the whole collection on each page.
+    an account. Counting is left out: it would read the whole collection.
     """
 
     show_full_result_count = False
@@ -59,6 +59,9 @@ class AccountScopedAdmin(ModelAdmin):
     list_per_page = 50
     list_disable_select_all = True
     list_fullwidth = True
+    # Without its form a dropdown filter does nothing.
+    list_filter_submit = True
+    show_facets = admin.ShowFacets.NEVER
     compressed_fields = True
     account_field: ClassVar[str] = "account_id"
 
