@@ -35,6 +35,9 @@ README = (ROOT / "README.md").read_text()
 VARIABLES = {variable.name: variable for variable in env.VARIABLES}
 
 
+celery_app.loader.import_default_modules()
+
+
 def read_rows(text: str) -> list[list[str]]:
     """The cells of every row of every table."""
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -212,7 +215,6 @@ def test_runbook_names_codes_that_exist() -> None:
 
 
 def test_tasks_are_all_documented() -> None:
-    celery_app.loader.import_default_modules()
     tasks = {name for name in celery_app.tasks if name.startswith(("mentions.", "accounts."))}
     rows = read_rows(read_section(ARCHITECTURE, "Tasks"))[2:]
 
