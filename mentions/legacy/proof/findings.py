@@ -1,0 +1,278 @@
+"""Looks once more at each row that differs, and says which of them are nobody's fault.
+
+A difference is explained by what the application recorded (a rejected row, a tombstone, a change
+by a person), never by the import's own word that all is well.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection
+
+from accounts.models import TwitterAccount
+from autores.crypto import CipherError, TokenCipher
+from mentions.legacy.load import TARGETS, digest_document
+from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
+from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
+from mentions.legacy.proof.streams import MySqlReader, write_lookup
+from mentions.legacy.source import SourceUrl
+from mentions.legacy.state import read_state
+from mentions.models import AuditEntry, ImportReject, ImportRun, Message, Tombstone, tombstone_key
+
+# What may become of a row that is not the same on both sides. The first four need a person.
+FAULTS = ("missing", "extra", "differing", "conflicts")
+EXPLAINED = ("rejected", "skipped", "deleted_here", "changed_here", "settled")
+MEANINGS = {
+    "missing": "in MySQL, and neither in MongoDB nor refused",
+    "extra": "written by an import, and no longer in MySQL",
+    "differing": "the values differ, and nobody here is known to have changed them",
+    "conflicts": "here already when the import came, and different",
+    "rejected": "cannot be taken over: see the rejected rows",
+    "skipped": "left behind on purpose",
+    "deleted_here": "deleted here since the import",
+    "changed_here": "changed here since the import: a person's work, or a refreshed token",
+    "settled": "differed for a moment, while one of the sides was being written",
+}
+_LISTED = 100
+# Beyond this many, rows are counted as they were found: that is no handful of late writes.
+_LOOKED_AT_AGAIN = 20_000
+_OAUTH_LIFETIME = timedelta(minutes=10)
+_PROBES = 50
+
+
+@dataclass
+class TableFindings:
+    """Counts by what became of the rows, and the first hundred of each kind."""
+
+    table: str
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAULTS + EXPLAINED, 0))
+    listed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> int:
+        return sum(self.counts[name] for name in FAULTS)
+
+    def add(self, outcome: str, item: dict[str, Any]) -> None:
+        self.counts[outcome] += 1
+        listed = self.listed.setdefault(outcome, [])
+        if len(listed) < _LISTED:
+            listed.append(item)
+
+
+class FindingJudge:
+    """Judges the findings of one table. ``on_item`` hears of each, for a file that has all."""
+
+    def __init__(
+        self,
+        rule: TableRule,
+        *,
+        source: SourceUrl,
+        cipher: TokenCipher,
+        now: datetime,
+        on_item: Callable[[dict[str, Any]], None] = lambda item: None,
+    ) -> None:
+        self.found = TableFindings(rule.table)
+        self._rule = rule
+        self._source = source
+        self._cipher = cipher
+        self._now = now
+        self._on_item = on_item
+        self._target = next(item for item in TARGETS if item.table.name == rule.table)
+        self._documents = connection.get_collection(rule.collection)
+        self._reader = RowReader(rule, decrypt=self._decrypt)
+        self._looked_at = 0
+        self._are_digests_good: bool | None = None
+        self._run_began: dict[str, datetime | None] = {}
+
+    def take(self, findings: Sequence[Finding]) -> None:
+        """Look again at the rows, and count what still differs."""
+        if self._looked_at >= _LOOKED_AT_AGAIN:
+            for finding in findings:
+                self._count(_name_fault(finding.kind), finding.key, finding.differences, "")
+            return
+        self._looked_at += len(findings)
+        readable = [finding.key for finding in findings if finding.is_readable]
+        rows, documents = self.look_up(readable)
+        rejects = self._find_rejects(finding.key for finding in findings)
+        for finding in findings:
+            if not finding.is_readable:
+                outcome = "rejected" if finding.key in rejects else "missing"
+                self._count(outcome, finding.key, finding.differences, rejects.get(finding.key, ""))
+                continue
+            key = finding.key
+            self._judge(key, rows.get(key), documents.get(key), reject=rejects.get(key))
+
+    def examine(self, keys: Sequence[str]) -> tuple[int, int]:
+        """Compare these rows alone; how many there are in MySQL, and how many are equal."""
+        rows, documents = self.look_up(keys)
+        rejects = self._find_rejects(keys)
+        before = sum(self.found.counts.values())
+        for key in rows:
+            self._judge(key, rows[key], documents.get(key), reject=rejects.get(key), is_first=True)
+        return len(rows), len(rows) - (sum(self.found.counts.values()) - before)
+
+    def look_up(self, keys: Sequence[str]) -> tuple[dict[str, RawRow], dict[str, dict[str, Any]]]:
+        """Both sides of these keys as they are now."""
+        if not keys:
+            return {}, {}
+        position = self._rule.columns.index(self._rule.key)
+        wanted = set(keys)
+        rows = {}
+        with MySqlReader(self._source) as reader:
+            for row in reader.fetch(write_lookup(self._rule, list(keys))):
+                try:
+                    key = (row[position] or b"").decode()
+                except UnicodeDecodeError:
+                    continue
+                if key in wanted:
+                    rows[key] = row
+        return rows, {found["_id"]: found for found in self._documents.find({"_id": {"$in": keys}})}
+
+    def _judge(
+        self,
+        key: str,
+        row: RawRow | None,
+        document: dict[str, Any] | None,
+        *,
+        reject: str | None,
+        is_first: bool = False,
+    ) -> None:
+        differences: Sequence[FieldDifference] = ()
+        if row is None:
+            if document is None or self._rule.is_born_here(document):
+                self._count("settled", key, (), "")
+            else:
+                self._count("extra", key, (), "")
+            return
+        expected = None
+        try:
+            expected = self._reader.read_row(row)
+        except ValueError:
+            differences = self._reader.explain_unreadable(row)
+        if document is None:
+            outcome, why = self._explain_missing(key, expected, reject=reject)
+            self._count(outcome, key, differences, why)
+            return
+        if expected is not None:
+            differences = self._reader.compare(expected, document)
+            if not differences:
+                if not is_first:
+                    self._count("settled", key, (), "")
+                return
+        if reject is not None:
+            self._count("rejected", key, differences, reject)
+            return
+        outcome, why = self._explain_difference(document)
+        self._count(outcome, key, differences, why)
+
+    def _explain_missing(
+        self, key: str, expected: tuple[Any, ...] | None, *, reject: str | None
+    ) -> tuple[str, str]:
+        if reject is not None:
+            return "rejected", reject
+        if self._rule.table == "oauth_states":
+            created_at = expected[2] if expected else None
+            if created_at and created_at.replace(tzinfo=UTC) <= self._now - _OAUTH_LIFETIME:
+                return "skipped", "older than ten minutes"
+        elif self._rule.table == "users":
+            x_id = expected[1] if expected else None
+            same = TwitterAccount.objects.filter(twitter_id=x_id).first() if x_id else None
+            if same is not None and read_state(self._raw(same.pk)) is None:
+                return "skipped", f"connected here already as {same.pk!r}"
+        else:
+            stone = Tombstone.objects.filter(message_id=key).first()
+            if stone is None:
+                accounts = [None, *TwitterAccount.objects.values_list("pk", flat=True)]
+                stones = [tombstone_key(account_id=item, post_id=key) for item in accounts]
+                stone = Tombstone.objects.filter(pk__in=stones).first()
+            if stone is not None:
+                return "deleted_here", f"deleted {stone.deleted_at:%Y-%m-%d %H:%M} UTC"
+            holder = Message.objects.filter(post_id=key).first()
+            if holder is not None:
+                return "conflicts", f"is here already as {holder.pk!r}"
+        return "missing", ""
+
+    def _explain_difference(self, document: Mapping[str, Any]) -> tuple[str, str]:
+        state = read_state(document)
+        if state is None:
+            return "conflicts", "was not written by an import"
+        if digest_document(self._target, document, cipher=self._cipher) == state.digest:
+            return "differing", "is what the import wrote"
+        trace = self._find_trace(document, run_id=state.run_id)
+        if trace and self._check_digests():
+            return "changed_here", trace
+        return "differing", "is not what the import wrote, and no change was recorded here"
+
+    def _find_trace(self, document: Mapping[str, Any], *, run_id: str) -> str:
+        """What the application recorded of a change; the digest alone proves nothing."""
+        key = document["_id"]
+        if self._rule.table == "messages":
+            entry = AuditEntry.objects.filter(message_id=key).order_by("-at").first()
+            if entry is not None:
+                return f"{entry.action} by {entry.actor}, {entry.at:%Y-%m-%d %H:%M} UTC"
+            version = document.get("version") or 0
+            return f"version {version}" if version > 1 else ""
+        if self._rule.table == "users":
+            changed_at = document.get("updated_at")
+            began = self._find_start(run_id)
+            if isinstance(changed_at, datetime) and began is not None:
+                moment = changed_at.replace(tzinfo=UTC)
+                if moment > began:
+                    return f"changed {moment:%Y-%m-%d %H:%M} UTC"
+        return ""
+
+    def _find_start(self, run_id: str) -> datetime | None:
+        if run_id not in self._run_began:
+            run = ImportRun.objects.filter(pk=run_id).first()
+            self._run_began[run_id] = run.started_at if run else None
+        return self._run_began[run_id]
+
+    def _check_digests(self) -> bool:
+        """Whether digests fit any document at all: else they tell nothing about changes."""
+        if self._are_digests_good is None:
+            probes = list(self._documents.find({"imported": {"$exists": True}}).limit(_PROBES))
+            fitting = sum(
+                digest_document(self._target, probe, cipher=self._cipher) == state.digest
+                for probe in probes
+                if (state := read_state(probe)) is not None
+            )
+            self._are_digests_good = bool(fitting) or len(probes) < 5
+        return self._are_digests_good
+
+    def _find_rejects(self, keys: Iterable[str]) -> dict[str, str]:
+        names = {}
+        for key in keys:
+            shown = key
+            if self._rule.table == "oauth_states":
+                shown = hashlib.sha256(key.encode()).hexdigest()
+            names[f"{self._rule.table}:{shown}"] = key
+        found = ImportReject.objects.filter(pk__in=list(names))
+        return {names[reject.pk]: "; ".join(reject.reasons) for reject in found}
+
+    def _raw(self, key: str) -> dict[str, Any]:
+        return self._documents.find_one({"_id": key}) or {}
+
+    def _decrypt(self, ciphertext: str) -> str:
+        try:
+            return self._cipher.decrypt(ciphertext)
+        except CipherError as error:
+            raise ValueError(str(error)) from None
+
+    def _count(
+        self, outcome: str, key: str, differences: Sequence[FieldDifference], why: str
+    ) -> None:
+        item = {
+            "id": show_key(self._rule, key),
+            "why": why,
+            "fields": [asdict(difference) for difference in differences],
+        }
+        self.found.add(outcome, item)
+        if outcome != "settled":
+            self._on_item({"table": self._rule.table, "outcome": outcome, **item})
+
+
+def _name_fault(kind: str) -> str:
+    return {MISSING: "missing", EXTRA: "extra", DIFFERS: "differing"}[kind]
