@@ -11,7 +11,7 @@ from autores.observability.redaction import MASK, redact, redact_value
 __all__ = ["MASK", "ContextFilter", "JsonFormatter", "TextFormatter", "redact"]
 
 # A line break or an escape sequence in a message could forge a line, or a terminal's colours.
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if code != ord("\t")}
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != ord("\t")}
 _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
