@@ -67,6 +67,18 @@ class RefreshBusyError(TokenUnavailableError):
     default_retryable = True
 
 
+class RefreshFencedError(TokenUnavailableError):
+    """The former system may still refresh this account's token; only one of the two may."""
+
+    default_code = "refresh_fenced"
+    default_sentence = (
+        "The former system may still be using this account: a refresh here would end its sign-in, "
+        "or ours. Stop its poller, run the import once more, then declare it stopped with "
+        "`manage.py migrate_from_mysql --declare-old-poller-stopped`."
+    )
+    default_retryable = True
+
+
 class TokenUnreadableError(TokenUnavailableError):
     """A stored token fits none of TOKEN_ENCRYPTION_KEYS."""
 

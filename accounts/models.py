@@ -100,6 +100,10 @@ class TwitterAccount(StringKeyModel):
     refresh_lease = models.CharField(max_length=64, blank=True, default="", editable=False)
     refresh_lease_until = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # Taken over from a system that may still refresh the same single-use token: until that one
+    # is declared stopped, this one must not. A consent given here ends it for the account.
+    fenced_since = models.DateTimeField(null=True, blank=True, editable=False)
+
     voice = models.TextField(
         "voice and facts",
         blank=True,
@@ -127,6 +131,10 @@ class TwitterAccount(StringKeyModel):
     @property
     def is_active(self) -> bool:
         return self.status == AccountStatus.ACTIVE
+
+    @property
+    def is_fenced(self) -> bool:
+        return self.fenced_since is not None
 
     def is_blocked(self, *, now: datetime) -> bool:
         return self.blocked_until is not None and self.blocked_until > now

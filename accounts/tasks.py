@@ -22,7 +22,7 @@ def refresh_expiring_tokens() -> None:
     """Refresh the tokens about to expire, so that no call has to wait for it.
 
     One account's failure is logged and leaves the others alone. Paused and disconnected accounts
-    are passed over.
+    are passed over, and those that a former system may still refresh.
     """
     now = timezone.now()
     if AppPause.current(now=now) is not None:
@@ -30,6 +30,7 @@ def refresh_expiring_tokens() -> None:
     due = TwitterAccount.objects.filter(
         status__in=(AccountStatus.ACTIVE, AccountStatus.RATE_LIMITED, AccountStatus.ERROR),
         token_expires_at__lte=now + _AHEAD,
+        fenced_since=None,
     ).exclude(refresh_token="")
     for account in list(due):
         try:

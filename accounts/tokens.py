@@ -22,7 +22,12 @@ from django.db.models import Q
 from django.utils import timezone
 from pymongo.errors import PyMongoError
 
-from accounts.errors import ReconnectNeededError, RefreshBusyError, TokenUnreadableError
+from accounts.errors import (
+    ReconnectNeededError,
+    RefreshBusyError,
+    RefreshFencedError,
+    TokenUnreadableError,
+)
 from accounts.models import AccountStatus, TwitterAccount
 from accounts.signals import announce
 from accounts.wire import oauth_client
@@ -37,6 +42,7 @@ REFRESH_AHEAD = timedelta(minutes=5)
 SHORTEST_LIFE = timedelta(seconds=30)
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.5
+_FENCED_SECONDS = 60.0
 _NOT_REFRESHABLE = (
     "X gave no refresh token for this account (offline.access was not granted), and its access "
     "token has expired. Connect the account again."
@@ -76,8 +82,8 @@ def access_token_for(
     rejected_token  the same, for this very token, which X refused
 
     ``account`` gets the stored token, expiry, scopes and status written into it.
-    Raises TokenUnavailableError (ReconnectNeededError, RefreshBusyError, TokenUnreadableError)
-    and XError for what X or the network did to the refresh.
+    Raises TokenUnavailableError (ReconnectNeededError, RefreshBusyError, RefreshFencedError,
+    TokenUnreadableError) and XError for what X or the network did to the refresh.
     """
     if must_refresh and rejected_token is None:
         rejected_token = _decrypt(account.access_token)
@@ -93,7 +99,8 @@ def store_grant(account_id: str, grant: TokenGrant, *, now: datetime) -> None:
     stays paused: a person paused it.
     """
     accounts = TwitterAccount.objects.filter(pk=account_id)
-    accounts.update(**grant_fields(grant, now=now))
+    # The pair is our own from here on, whoever used the one before.
+    accounts.update(**grant_fields(grant, now=now), fenced_since=None)
     accounts.exclude(status=AccountStatus.PAUSED).update(**_RECOVERED, status_changed_at=now)
 
 
@@ -107,6 +114,15 @@ def grant_fields(grant: TokenGrant, *, now: datetime) -> dict[str, object]:
         "scopes": sorted(grant.scopes),
         "updated_at": now,
     }
+
+
+def lift_fences() -> int:
+    """The former poller is stopped: accounts taken over may be refreshed here; how many there are.
+
+    An access token that died meanwhile is found out, and refreshed, by the next call.
+    """
+    fenced = TwitterAccount.objects.filter(fenced_since__isnull=False)
+    return fenced.update(fenced_since=None)
 
 
 def require_reconnect(
@@ -226,6 +242,11 @@ def _refresh_under_lease(request: _Request) -> str:
     token = request.find_token()
     if token is not None:
         return token
+    if request.row.is_fenced:
+        old = request.find_old_token()
+        if old is not None:
+            return old
+        raise RefreshFencedError(retry_after=_FENCED_SECONDS)
     used = request.row.refresh_token
     account_id, now = request.account.pk, request.now
     if not used:

@@ -12,7 +12,7 @@ from unfold.decorators import action, display
 
 from accounts.admin.access import is_signed_in_staff
 from accounts.browser import choose_cookie, set_cookie
-from accounts.errors import AccountError
+from accounts.errors import AccountError, RefreshFencedError
 from accounts.health import pause_account, resume_account
 from accounts.linking import REQUIRED_SCOPES, begin_link, hash_browser
 from accounts.models import AccountStatus, Role, TwitterAccount
@@ -60,6 +60,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         "last_error_code",
         "last_error_at",
         "token_expires_at",
+        "show_fence",
         "show_scopes",
         "show_missing_scopes",
         "created_at",
@@ -87,6 +88,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
             {
                 "fields": (
                     "token_expires_at",
+                    "show_fence",
                     "show_scopes",
                     "show_missing_scopes",
                     "created_at",
@@ -99,6 +101,10 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
     @display(description="status", ordering="status", label=_STATUS_LABELS)
     def show_status(self, account: TwitterAccount) -> tuple[str, str]:
         return account.status, AccountStatus(account.status).label
+
+    @admin.display(description="former system")
+    def show_fence(self, account: TwitterAccount) -> str:
+        return RefreshFencedError.default_sentence if account.is_fenced else "not in the way"
 
     @admin.display(description="granted permissions")
     def show_scopes(self, account: TwitterAccount) -> str:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django.utils import timezone
 from rest_framework import serializers
 
+from accounts.errors import RefreshFencedError
 from accounts.linking import REQUIRED_SCOPES
 from accounts.models import AccountStatus, PersonalToken, Role, TwitterAccount, User
 
@@ -66,6 +67,9 @@ class AccountSerializer(serializers.ModelSerializer[TwitterAccount]):
     missing_scopes = serializers.SerializerMethodField(
         help_text="Permissions the account cannot be worked without, and did not grant."
     )
+    token_fence = serializers.SerializerMethodField(
+        help_text="Why the account's token is not refreshed for now; empty when it is."
+    )
     role = serializers.SerializerMethodField(help_text="The caller's role on the account.")
     scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
 
@@ -87,6 +91,7 @@ class AccountSerializer(serializers.ModelSerializer[TwitterAccount]):
             "token_expires_at",
             "scopes",
             "missing_scopes",
+            "token_fence",
             "role",
             "voice",
             "drafts_automatically",
@@ -97,6 +102,9 @@ class AccountSerializer(serializers.ModelSerializer[TwitterAccount]):
 
     def get_missing_scopes(self, account: TwitterAccount) -> list[str]:
         return sorted(REQUIRED_SCOPES - set(account.scopes)) if account.scopes else []
+
+    def get_token_fence(self, account: TwitterAccount) -> str:
+        return RefreshFencedError.default_sentence if account.is_fenced else ""
 
     def get_role(self, account: TwitterAccount) -> str:
         roles: dict[str, str] | None = self.context.get("roles")

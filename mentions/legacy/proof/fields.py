@@ -5,7 +5,7 @@ reads the server's bytes by itself, and shares only the cipher with the import. 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
