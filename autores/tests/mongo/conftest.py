@@ -25,11 +25,10 @@ def _mongo_app_installed(django_db_setup: None, django_db_blocker) -> Iterator[N
     from django.db import connection
     from django.test.utils import modify_settings
 
-    from autores.tests.mongo.app.models import Line, Order, Shop
-
     # Unfold puts a new, empty admin site in place whenever the apps become ready again; the URLs
     # of the site that the admin modules registered with must survive that.
     import autores.urls  # noqa: F401
+    from autores.tests.mongo.app.models import Line, Order, Shop
 
     known = admin.site
     with (
