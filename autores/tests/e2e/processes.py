@@ -81,7 +81,7 @@ class RunningAutores:
             child.send_stop()
         while self._children:
             # Nothing of it is kept, so none gets the time it would have to end well.
-            self._children.popitem()[1].stop(seconds=2)
+            self._children.popitem()[1].stop(seconds=0.5)
         self._port.release()
 
     def run_task(self, name: str, *arguments: str) -> None:
