@@ -1,0 +1,489 @@
+"""Writes what was created or changed here since the import back into the legacy schema.
+
+Only rows that are not in MySQL are inserted, and only those that nobody changed there since the
+import are updated. What the legacy schema cannot hold is listed, never cut to fit.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pymysql
+from django.db import connection
+from django.utils import timezone
+from pymongo import UpdateOne
+from pymysql.constants import ER
+
+from accounts.models import TwitterAccount
+from accounts.tokens import token_cipher
+from autores.crypto import CipherError
+from mentions.legacy.contract import MESSAGES, USERS, Table
+from mentions.legacy.load import TARGETS, Target, digest_document
+from mentions.legacy.mapping import MappedRow, map_message, map_user
+from mentions.legacy.proof.fields import TableRule, rule_of, show_key
+from mentions.legacy.source import SourceError, SourceUrl
+from mentions.legacy.state import RowState, read_state
+from mentions.models import Tombstone
+
+# Beside the models' fields, as the import's own mark is.
+EXPORT_FIELD = "exported"
+_BATCH = 500
+_LISTED = 100
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 300
+# Unique here beside the key: the same post may be the work of two accounts, but not there.
+_TABLES = (USERS, MESSAGES)
+
+
+@dataclass
+class TableExport:
+    """One table's counts; ``conflicts`` and ``refused`` are rows that MySQL does not have now."""
+
+    table: str
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    conflicts: int = 0
+    refused: int = 0
+    cut_times: int = 0
+    listed: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add_conflict(self, key: str, reason: str) -> None:
+        self.conflicts += 1
+        self._list(key, "conflict", reason)
+
+    def refuse(self, key: str, reason: str) -> None:
+        self.refused += 1
+        self._list(key, "refused", reason)
+
+    def _list(self, key: str, kind: str, reason: str) -> None:
+        if len(self.listed) < _LISTED:
+            self.listed.append((key, kind, reason))
+
+
+@dataclass
+class ExportReport:
+    """What went back. ``deleted_here`` are rows of MySQL whose mention was deleted here."""
+
+    target: str
+    is_dry_run: bool
+    tables: list[TableExport] = field(default_factory=list)
+    deleted_here: list[str] = field(default_factory=list)
+    deleted_count: int = 0
+    fenced: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return not any(table.conflicts or table.refused for table in self.tables)
+
+    @property
+    def changes(self) -> int:
+        return sum(table.inserted + table.updated for table in self.tables)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "is_dry_run": self.is_dry_run,
+            "is_complete": self.is_complete,
+            "changes": self.changes,
+            "tables": {
+                table.table: {
+                    "inserted": table.inserted,
+                    "updated": table.updated,
+                    "unchanged": table.unchanged,
+                    "conflicts": table.conflicts,
+                    "refused": table.refused,
+                    "cut_times": table.cut_times,
+                    "listed": [
+                        {"id": key, "kind": kind, "reason": reason}
+                        for key, kind, reason in table.listed
+                    ],
+                }
+                for table in self.tables
+            },
+            "deleted_here": {"count": self.deleted_count, "listed": self.deleted_here},
+            "fenced_accounts": self.fenced,
+        }
+
+    def render(self) -> str:
+        would = "would be " if self.is_dry_run else ""
+        lines = [f"{'Dry run: nothing was written. ' if self.is_dry_run else ''}To {self.target}:"]
+        for table in self.tables:
+            lines.append(
+                f"  {table.table}: {table.inserted} {would}inserted, {table.updated} {would}"
+                f"updated, {table.unchanged} as they are, {table.conflicts} conflicts, "
+                f"{table.refused} refused"
+            )
+            if table.cut_times:
+                lines.append(f"    {table.cut_times} with times cut to the column's precision")
+            lines += [f"    {key}: {kind}: {reason}" for key, kind, reason in table.listed]
+        if self.deleted_count:
+            lines.append(
+                f"  {self.deleted_count} messages were deleted here and are still in MySQL: "
+                + ", ".join(self.deleted_here[:10])
+                + ("…" if self.deleted_count > 10 else "")
+            )
+        if self.fenced:
+            lines.append(
+                f"  {self.fenced} accounts are fenced: this system refreshes their tokens no more."
+            )
+        return "\n".join(lines)
+
+
+def export_to_mysql(
+    target: SourceUrl,
+    *,
+    is_dry_run: bool = False,
+    on_progress: Callable[[str, int], None] = lambda table, done: None,
+) -> ExportReport:
+    """Write back; may be interrupted and repeated, and changes nothing the second time.
+
+    The accounts are fenced before their tokens are read: from then on they are the former
+    system's to refresh. Raises SourceError.
+    """
+    report = ExportReport(target=target.label, is_dry_run=is_dry_run)
+    if not is_dry_run:
+        report.fenced = TwitterAccount.objects.filter(fenced_since=None).update(
+            fenced_since=timezone.now()
+        )
+    with _Database(target) as database:
+        for table in _TABLES:
+            exporter = _TableExporter(table, database, is_dry_run=is_dry_run)
+            report.tables.append(exporter.run(on_progress))
+        _list_deleted(database, report)
+    return report
+
+
+def _list_deleted(database: "_Database", report: ExportReport) -> None:
+    rule = rule_of("messages")
+    keys = [key for key in Tombstone.objects.values_list("message_id", flat=True) if key]
+    for start in range(0, len(keys), _BATCH):
+        for key in database.look_up(rule, keys[start : start + _BATCH]):
+            report.deleted_count += 1
+            if len(report.deleted_here) < _LISTED:
+                report.deleted_here.append(key)
+
+
+class _TableExporter:
+    def __init__(self, table: Table, database: "_Database", *, is_dry_run: bool) -> None:
+        self._table = table
+        self._rule = rule_of(table.name)
+        self._database = database
+        self._is_dry_run = is_dry_run
+        self._target: Target = next(item for item in TARGETS if item.table is table)
+        self._cipher = token_cipher()
+        self._report = TableExport(table.name)
+        self._precision = database.read_precision(table.name)
+        self._collection = connection.get_collection(self._target.model._meta.db_table)
+        self._marks: list[UpdateOne] = []
+
+    def run(self, on_progress: Callable[[str, int], None]) -> TableExport:
+        done = 0
+        for batch in self._read_batches():
+            changed = [document for document in batch if self._is_changed(document)]
+            self._report.unchanged += len(batch) - len(changed)
+            self._write(changed)
+            done += len(batch)
+            on_progress(self._table.name, done)
+        return self._report
+
+    def _read_batches(self) -> Iterator[list[dict[str, Any]]]:
+        batch: list[dict[str, Any]] = []
+        for document in self._collection.find({}, {"raw": 0}, sort=[("_id", 1)], batch_size=_BATCH):
+            batch.append(document)
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _is_changed(self, document: Mapping[str, Any]) -> bool:
+        state = read_state(document)
+        if state is None:
+            return True
+        return digest_document(self._target, document, self._cipher) != state.digest
+
+    def _write(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        if not documents:
+            return
+        present = self._database.look_up(self._rule, [found["_id"] for found in documents])
+        for document in documents:
+            key = document["_id"]
+            values = self._make_row(document)
+            if values is None:
+                continue
+            row = present.get(key)
+            if row is None:
+                self._insert(key, values, document=document)
+            else:
+                self._update(key, values, row=row, document=document)
+        if not self._is_dry_run:
+            self._database.commit()
+            if self._marks:
+                self._collection.bulk_write(self._marks, ordered=False)
+        self._marks = []
+
+    def _insert(self, key: str, values: dict[str, Any], *, document: Mapping[str, Any]) -> None:
+        if read_state(document) is not None or EXPORT_FIELD in document:
+            self._report.add_conflict(
+                show_key(self._rule, key), "changed here, and deleted in MySQL since"
+            )
+            return
+        if self._is_dry_run or self._try(key, lambda: self._database.insert(self._rule, values)):
+            self._report.inserted += 1
+            self._mark(document, {name: _spell(value) for name, value in values.items()})
+
+    def _update(
+        self,
+        key: str,
+        values: dict[str, Any],
+        *,
+        row: dict[str, bytes | None],
+        document: Mapping[str, Any],
+    ) -> None:
+        changed = {
+            name: value
+            for name, value in values.items()
+            if _spell(value) != row[name] and not self._is_equivalent(name, value, row[name])
+        }
+        if not changed:
+            self._report.unchanged += 1
+            return
+        state = read_state(document)
+        if not self._is_as_written(row, document, state=state):
+            self._report.add_conflict(
+                show_key(self._rule, key),
+                "changed here, and in MySQL since"
+                if state
+                else "made on both sides: differs in " + ", ".join(sorted(changed)),
+            )
+            return
+
+        def write() -> bool:
+            return self._database.update(self._rule, changed, row=row)
+
+        if self._is_dry_run or self._try(key, write):
+            self._report.updated += 1
+            spelled = {name: _spell(value) for name, value in changed.items()}
+            self._mark(document, {**row, **spelled})
+
+    def _is_equivalent(self, name: str, value: Any, found: bytes | None) -> bool:
+        """Whether the import made this value of what is there, and would again."""
+        rule = next(item for item in self._rule.fields if item.column == name)
+        if found is None:
+            return rule.has_own_default
+        return rule.types == {bool} and value is not None and (int(found) != 0) == bool(value)
+
+    def _try(self, key: str, write: Callable[[], bool]) -> bool:
+        shown = show_key(self._rule, key)
+        try:
+            if write():
+                return True
+        except pymysql.err.MySQLError as error:
+            code = error.args[0] if error.args else 0
+            # A column of this row; anything else ends the export.
+            if code == ER.DUP_ENTRY:
+                reason = "MySQL calls a unique value of it equal to another row's"
+            elif code in _ROW_CODES or isinstance(error, pymysql.err.DataError):
+                reason = f"MySQL refuses it ({code}): {error.args[1]}"
+            else:
+                raise
+            self._report.refuse(shown, reason)
+            return False
+        self._report.add_conflict(shown, "changed in MySQL in this moment")
+        return False
+
+    def _is_as_written(
+        self,
+        row: dict[str, bytes | None],
+        document: Mapping[str, Any],
+        *,
+        state: RowState | None,
+    ) -> bool:
+        """Whether MySQL's row still is what the import read, or an earlier export wrote."""
+        known = {state.digest} if state else set()
+        known.add((document.get(EXPORT_FIELD) or {}).get("digest", ""))
+        return self._digest_row(row, document) in known
+
+    def _digest_row(self, row: dict[str, bytes | None], document: Mapping[str, Any]) -> str | None:
+        if self._table is MESSAGES:
+            mapped = map_message(row, account_id=document.get("account_id"))
+        else:
+            mapped = map_user(row, now=timezone.now())
+        return mapped.digest if isinstance(mapped, MappedRow) else None
+
+    def _mark(self, document: Mapping[str, Any], row: dict[str, bytes | None]) -> None:
+        """Remember what MySQL has now, so that a later export knows its own writing again."""
+        digest = self._digest_row(row, document)
+        self._marks.append(
+            UpdateOne({"_id": document["_id"]}, {"$set": {EXPORT_FIELD: {"digest": digest}}})
+        )
+
+    def _make_row(self, document: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The legacy row of a document; None when it cannot be one."""
+        key = document["_id"]
+        shown = show_key(self._rule, key)
+        if len(key) > 36:
+            reason = f"its id has {len(key)} characters; the legacy column holds 36"
+            if self._table is MESSAGES and document.get("post_id") != key:
+                reason = "the post is another account's too; the legacy table has one row a post"
+            self._report.refuse(shown, reason)
+            return None
+        values: dict[str, Any] = {}
+        is_cut = False
+        for rule in self._rule.fields:
+            if rule.name == "post_id":
+                continue
+            value = document.get(rule.name)
+            if rule.is_secret:
+                try:
+                    value = self._cipher.decrypt(value or "")
+                except CipherError:
+                    self._report.refuse(shown, f"{rule.column} cannot be decrypted")
+                    return None
+            if isinstance(value, datetime):
+                cut = _cut(value, digits=self._precision.get(rule.column, 0))
+                is_cut = is_cut or cut != value
+                value = cut
+            if isinstance(value, bool):
+                value = int(value)
+            values[rule.column] = value
+        missing = [
+            column.name
+            for column in self._table.columns
+            if not column.is_nullable and values[column.name] is None
+        ]
+        if missing:
+            self._report.refuse(shown, f"{', '.join(missing)} may not be NULL in MySQL")
+            return None
+        self._report.cut_times += is_cut
+        return values
+
+
+# Incorrect value, data too long, out of range, NULL, incorrect string, check violated.
+_ROW_CODES = {1048, 1264, 1265, 1292, 1364, 1366, 1406, 3819, 4025}
+
+
+class _Database:
+    """MySQL, open for writing, in strict mode: nothing is cut to fit."""
+
+    def __init__(self, target: SourceUrl) -> None:
+        self._target = target
+        self._connection: Any = None
+
+    def __enter__(self) -> "_Database":
+        target = self._target
+        try:
+            self._connection = pymysql.connect(
+                host=target.host,
+                port=target.port,
+                user=target.user,
+                password=target.password.encode(),
+                database=target.database,
+                unix_socket=target.unix_socket,
+                ssl_ca=target.ssl_ca,
+                ssl_verify_cert=True if target.ssl_ca else None,
+                charset="utf8mb4",
+                connect_timeout=_CONNECT_SECONDS,
+                read_timeout=_READ_SECONDS,
+                autocommit=False,
+                sql_mode="STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
+                init_command="SET SESSION time_zone = '+00:00'",
+            )
+        except pymysql.err.MySQLError as error:
+            raise self._explain(error) from None
+        except OSError as error:
+            raise SourceError(f"Connecting to {target.label} failed: {error.strerror}.") from None
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if self._connection is not None:
+            # What is not committed is written by the next export.
+            self._connection.close()
+        if isinstance(error, pymysql.err.MySQLError):
+            raise self._explain(error) from None
+
+    def commit(self) -> None:
+        self._connection.commit()
+
+    def look_up(self, rule: TableRule, keys: Sequence[str]) -> dict[str, dict[str, bytes | None]]:
+        """Rows by key, as the server spells them; only those whose key is the same byte by byte."""
+        if not keys:
+            return {}
+        names = list(dict.fromkeys(rule.columns))
+        listed = ", ".join(
+            f"CAST(CONVERT(`{name}` USING utf8mb4) AS BINARY) AS `{name}`" for name in names
+        )
+        marks = ", ".join(["%s"] * len(keys))
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {listed} FROM `{rule.table}` WHERE `{rule.key}` IN ({marks})",  # noqa: S608
+                list(keys),
+            )
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        wanted = {key.encode(): key for key in keys}
+        return {wanted[row[rule.key]]: row for row in rows if row[rule.key] in wanted}
+
+    def insert(self, rule: TableRule, values: Mapping[str, Any]) -> bool:
+        names = ", ".join(f"`{name}`" for name in values)
+        marks = ", ".join(["%s"] * len(values))
+        return self._execute(
+            f"INSERT INTO `{rule.table}` ({names}) VALUES ({marks})",  # noqa: S608
+            list(values.values()),
+        )
+
+    def update(
+        self, rule: TableRule, changed: Mapping[str, Any], *, row: Mapping[str, bytes | None]
+    ) -> bool:
+        """Change the row if it still is what was read."""
+        sets = ", ".join(f"`{name}` = %s" for name in changed)
+        same = " AND ".join(
+            f"CAST(CONVERT(`{name}` USING utf8mb4) AS BINARY) <=> %s" for name in row
+        )
+        return self._execute(
+            f"UPDATE `{rule.table}` SET {sets} WHERE `{rule.key}` = %s AND {same}",  # noqa: S608
+            [*changed.values(), (row[rule.key] or b"").decode(), *row.values()],
+        )
+
+    def read_precision(self, table: str) -> dict[str, int]:
+        """Digits of a second each DATETIME of the table keeps."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT column_name, datetime_precision FROM information_schema.columns "
+                "WHERE table_schema = DATABASE() AND table_name = %s "
+                "AND datetime_precision IS NOT NULL",
+                [table],
+            )
+            return {str(name): int(digits) for name, digits in cursor.fetchall()}
+
+    def _execute(self, sql: str, arguments: list[Any]) -> bool:
+        with self._connection.cursor() as cursor:
+            return bool(cursor.execute(sql, arguments))
+
+    def _explain(self, error: pymysql.err.MySQLError) -> SourceError:
+        code = error.args[0] if error.args else 0
+        detail = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
+        if self._target.password:
+            detail = detail.replace(self._target.password, "[redacted]")
+        if code in (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR):
+            return SourceError(
+                f"User {self._target.user!r} may not write to {self._target.label}: an export "
+                "needs SELECT, INSERT and UPDATE on users and messages."
+            )
+        return SourceError(f"Writing to {self._target.label} failed ({code}): {detail}.")
+
+
+def _cut(moment: datetime, *, digits: int) -> datetime:
+    unit = 10 ** (6 - min(digits, 6))
+    naive = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return naive.replace(microsecond=naive.microsecond // unit * unit)
+
+
+def _spell(value: Any) -> bytes | None:
+    """A value as the server spells it in the columns of the contract."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ").encode()
+    return str(value).encode()
