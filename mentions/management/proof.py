@@ -1,0 +1,335 @@
+"""The options of ``migrate_from_mysql`` that prove an import, undo it, or hand accounts over."""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from accounts.models import TwitterAccount
+from accounts.tokens import lift_fences
+from mentions.legacy.export import export_to_mysql
+from mentions.legacy.handover import render_handover, report_handover
+from mentions.legacy.progress import ProgressView
+from mentions.legacy.proof.page import render_html, render_text
+from mentions.legacy.proof.runs import add_to_run, check_seal, keep_report
+from mentions.legacy.proof.seal import SealError
+from mentions.legacy.proof.verify import MAX_SAMPLE, Verification, Verifier, VerifyOptions
+from mentions.legacy.rollback import roll_back
+from mentions.legacy.source import SourceUrl, parse_source_url
+from mentions.models import ImportRun
+
+EXIT_DIFFERS = 2
+STATE_VERIFIED, STATE_DIFFERS, STATE_EXPORTED = "verified", "differs", "exported"
+STATE_UNDONE = "undo"
+_MODES = (
+    "verify_only",
+    "rollback",
+    "export_to_mysql",
+    "check_seal",
+    "handover",
+    "declare_old_poller_stopped",
+)
+
+
+def add_arguments(parser: CommandParser) -> None:
+    group = parser.add_argument_group("proof")
+    group.add_argument(
+        "--verify-only",
+        action="store_true",
+        help="Compare every field of every row on both sides, and write nothing but the report.",
+    )
+    group.add_argument(
+        "--sample",
+        type=_sample_size,
+        metavar="N",
+        help="With the comparison: only N rows of each table, at random. Proves nothing else.",
+    )
+    group.add_argument(
+        "--processes",
+        type=int,
+        choices=range(1, 17),
+        default=min(4, os.cpu_count() or 1),
+        metavar="N",
+        help="Processes that compare, 1 to 16.",
+    )
+    group.add_argument("--report", metavar="PATH", help="Write the sealed report there, as JSON.")
+    group.add_argument("--html", metavar="PATH", help="Write it there as a page to read.")
+    group.add_argument(
+        "--differences-file",
+        metavar="PATH",
+        help="Write every row that is not equal there, one JSON object a line.",
+    )
+    group.add_argument(
+        "--check-seal",
+        metavar="RUN|PATH",
+        help="Tell whether a report is what was sealed: of a run, or in a JSON or HTML file.",
+    )
+    undo = parser.add_argument_group("undo")
+    undo.add_argument(
+        "--rollback",
+        metavar="RUN",
+        help="Remove what that run wrote and nobody changed since; list the rest.",
+    )
+    undo.add_argument(
+        "--export-to-mysql",
+        action="store_true",
+        help="Write what was made or changed here back into the legacy tables.",
+    )
+    accounts = parser.add_argument_group("hand-over of the accounts")
+    accounts.add_argument(
+        "--handover",
+        action="store_true",
+        help="Tell which accounts survive, lack dm.read, or expire inside the window.",
+    )
+    accounts.add_argument(
+        "--window",
+        type=_hours,
+        default=timedelta(hours=2),
+        metavar="HOURS",
+        help="How long the cut-over may take; 2 unless told.",
+    )
+    accounts.add_argument(
+        "--declare-old-poller-stopped",
+        action="store_true",
+        help="From now on this system refreshes the tokens of the accounts it took over.",
+    )
+
+
+def has_mode(options: Mapping[str, Any]) -> bool:
+    """Whether one of these options replaces the import. Raises CommandError for two of them."""
+    chosen = [name for name in _MODES if options.get(name)]
+    if len(chosen) > 1:
+        shown = " and ".join("--" + name.replace("_", "-") for name in chosen)
+        raise CommandError(f"{shown} cannot be given together: run one after the other.")
+    return bool(chosen)
+
+
+def run_mode(command: BaseCommand, options: Mapping[str, Any], progress: ProgressView) -> None:
+    """What the option asks for. Raises LegacyImportError and CommandError."""
+    if options["check_seal"]:
+        _check_seal(command, options["check_seal"])
+    elif options["rollback"]:
+        _roll_back(command, options)
+    elif options["handover"]:
+        report = report_handover(window=options["window"])
+        _print(command, options, report, render_handover(report))
+    elif options["declare_old_poller_stopped"]:
+        _declare_stopped(command, options)
+    elif options["export_to_mysql"]:
+        _export(command, options, _read_source(options), progress)
+    else:
+        _verify_only(command, options, _read_source(options), progress)
+
+
+def prove_load(
+    run_id: str,
+    source: SourceUrl,
+    options: Mapping[str, Any],
+    progress: ProgressView,
+    *,
+    is_load_complete: bool,
+) -> dict[str, Any]:
+    """Compare after a load, and seal the run's report with what was found; the whole report."""
+    proof = _verify(source, options, progress)
+    handover = report_handover(window=options["window"])
+    is_done = is_load_complete and proof.is_proven
+    run = add_to_run(
+        run_id,
+        {"verification": proof.to_json(), "handover": handover},
+        state="done" if is_done else "incomplete",
+    )
+    _write_files(run, options)
+    return run.report
+
+
+def render_proof(report: Mapping[str, Any]) -> str:
+    """The comparison and the hand-over for a terminal."""
+    text = render_text(report)
+    if report.get("handover", {}).get("accounts"):
+        text += "\n\n" + render_handover(report["handover"])
+    return text
+
+
+def _verify(source: SourceUrl, options: Mapping[str, Any], progress: ProgressView) -> Verification:
+    with ExitStack() as stack:
+        differences = _DifferencesFile(options["differences_file"])
+        stack.callback(differences.close)
+        shown: list[Any] = ["", 0]
+
+        def show(table: str, done: int, total: int) -> None:
+            if shown[0] != table:
+                progress.begin(f"comparing {table}", total)
+                shown[:] = [table, 0]
+                differences.mark()
+            progress.advance(done - shown[1])
+            shown[1] = done
+
+        return Verifier(
+            source,
+            options=VerifyOptions(processes=options["processes"], sample=options["sample"]),
+            on_rows=show,
+            on_item=differences.write,
+            on_restart=lambda table: differences.drop(table),
+        ).run()
+
+
+def _verify_only(
+    command: BaseCommand,
+    options: Mapping[str, Any],
+    source: SourceUrl,
+    progress: ProgressView,
+) -> None:
+    proof = _verify(source, options, progress)
+    run = keep_report(
+        {"verification": proof.to_json(), "handover": report_handover(window=options["window"])},
+        source=source.label,
+        state=STATE_VERIFIED if proof.is_proven else STATE_DIFFERS,
+        started_at=proof.started_at,
+    )
+    _write_files(run, options)
+    _print(command, options, {"run": run.pk, **run.report}, render_proof(run.report))
+    if not proof.is_proven:
+        raise CommandError(proof.verdict, returncode=EXIT_DIFFERS)
+
+
+def _roll_back(command: BaseCommand, options: Mapping[str, Any]) -> None:
+    began = timezone.now()
+    report = roll_back(options["rollback"], is_dry_run=options["dry_run"])
+    shown = {"rollback": report.to_json()}
+    if not options["dry_run"]:
+        source = ImportRun.objects.get(pk=options["rollback"]).source
+        run = keep_report(shown, source=source, state=STATE_UNDONE, started_at=began)
+        _write_files(run, options)
+        shown = run.report
+    _print(command, options, shown, report.render())
+    if report.kept:
+        raise CommandError(
+            f"{report.kept} documents were left: somebody changed them, or they are in use.",
+            returncode=EXIT_DIFFERS,
+        )
+
+
+def _export(
+    command: BaseCommand, options: Mapping[str, Any], target: SourceUrl, progress: ProgressView
+) -> None:
+    began = timezone.now()
+    report = export_to_mysql(target, is_dry_run=options["dry_run"])
+    shown = {"export": report.to_json()}
+    if not options["dry_run"]:
+        run = keep_report(shown, source=target.label, state=STATE_EXPORTED, started_at=began)
+        _write_files(run, options)
+        shown = run.report
+    _print(command, options, shown, report.render())
+    if not report.is_complete:
+        raise CommandError("Some rows could not go back; they are listed.", returncode=EXIT_DIFFERS)
+
+
+def _declare_stopped(command: BaseCommand, options: Mapping[str, Any]) -> None:
+    if options["dry_run"]:
+        count = TwitterAccount.objects.filter(fenced_since__isnull=False).count()
+        command.stdout.write(f"{count} accounts are fenced.")
+        return
+    count = lift_fences()
+    command.stdout.write(
+        f"The old poller is declared stopped: the tokens of {count} accounts are refreshed here "
+        "from now on. Do not start it again."
+        if count
+        else "No account was fenced."
+    )
+
+
+def _check_seal(command: BaseCommand, name: str) -> None:
+    try:
+        check = check_seal(name)
+    except SealError as error:
+        raise CommandError(str(error)) from None
+    command.stdout.write(str(check))
+    if not check.is_good:
+        raise CommandError(
+            "This report is not what was sealed." if check.digest else "There is no seal.",
+            returncode=EXIT_DIFFERS,
+        )
+
+
+def _write_files(run: ImportRun, options: Mapping[str, Any]) -> None:
+    if options["report"]:
+        text = json.dumps(run.report, indent=2, ensure_ascii=False) + "\n"
+        _write_private(options["report"], text)
+    if options["html"]:
+        _write_private(options["html"], render_html(run.report, run_id=run.pk))
+
+
+def _write_private(path: str, text: str) -> None:
+    """Reports hold what people wrote: for their owner only."""
+    target = Path(path)
+    target.touch(mode=0o600)
+    target.chmod(0o600)
+    target.write_text(text, encoding="utf-8")
+
+
+def _print(
+    command: BaseCommand, options: Mapping[str, Any], report: Mapping[str, Any], text: str
+) -> None:
+    if options["json"]:
+        text = json.dumps(report, indent=2, ensure_ascii=False)
+    command.stdout.write(text)
+
+
+def _read_source(options: Mapping[str, Any]) -> SourceUrl:
+    return parse_source_url(options["source"] or settings.MYSQL_DATABASE_URL)
+
+
+def _sample_size(value: str) -> int:
+    number = int(value)
+    if not 1 <= number <= MAX_SAMPLE:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MAX_SAMPLE}")
+    return number
+
+
+def _hours(value: str) -> timedelta:
+    hours = float(value)
+    if not 0 < hours <= 24 * 30:
+        raise argparse.ArgumentTypeError("must be more than 0 and at most 720")
+    return timedelta(hours=hours)
+
+
+class _DifferencesFile:
+    """Every row that is not equal, one JSON object a line; readable for its owner only."""
+
+    def __init__(self, path: str | None) -> None:
+        self._file: Any = None
+        self._table_begins = 0
+        if path:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.fchmod(descriptor, 0o600)
+            self._file = os.fdopen(descriptor, "w+", encoding="utf-8")
+
+    def write(self, item: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(item, ensure_ascii=False) + "\n")
+
+    def drop(self, table: str) -> None:
+        """Forget what was said of the table: it is read again."""
+        if self._file is None:
+            return
+        self._file.seek(0)
+        lines = [line for line in self._file if json.loads(line)["table"] != table]
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.writelines(lines)
+
+    def mark(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
