@@ -1,7 +1,8 @@
 """One import, from the check of the schema to the comparison of the counts."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,46 +11,56 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.crypto import TokenCipher
-from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
-from mentions.legacy.load import TARGETS, Loader, RejectWriter, Target
-from mentions.legacy.mapping import (
-    MappedRow,
-    Outcome,
-    RawRow,
-    RejectedRow,
-    SkippedRow,
-    map_message,
-    map_oauth_state,
-    map_user,
-    show_key,
-)
+from mentions.legacy.checkpoint import Checkpoints
+from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
+from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
+from mentions.legacy.deferral import defer_indexes, restore_indexes
+from mentions.legacy.driver import Row
+from mentions.legacy.load import TARGETS, WRITE_CONCERN, RejectWriter, Target
+from mentions.legacy.mapping import RejectedRow, show_key
+from mentions.legacy.progress import LineProgress, ProgressView
 from mentions.legacy.report import ImportReport, TableReport
 from mentions.legacy.source import LegacyImportError, Source, SourceUrl
-from mentions.models import ImportRun
+from mentions.legacy.workers import Inline, Workers, choose_worker_count
+from mentions.models import ImportReject, ImportRun
 
 RUN_DONE, RUN_INCOMPLETE, RUN_FAILED = "done", "incomplete", "failed"
-_PROGRESS_ROWS = 50_000
+# Starting workers takes a second or two: not for small databases.
+_WORKER_ROWS = 20_000
 
 
 class AttributionError(LegacyImportError):
     """It is not clear which account the messages belong to."""
 
 
+class TooManyRejectsError(LegacyImportError):
+    """More rows were refused than the operator allowed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """``account`` is the id, or the X user id, of the account the messages belong to."""
+    """``account`` is the id, or the X user id, of the account the messages belong to.
 
-    chunk_size: int = 1000
+    ``worker_count`` None: none for a small database, else by the number of processors.
+    ``max_rejects`` None: as many as there are. ``is_retry``: only rows refused earlier.
+    ``has_key_check``: ask MongoDB in the end which of MySQL's keys it has.
+    """
+
+    chunk_size: int = 2000
     is_dry_run: bool = False
     account: str | None = None
     is_unattributed: bool = False
+    worker_count: int | None = None
+    max_rejects: int | None = None
+    is_retry: bool = False
+    has_key_check: bool = True
 
 
 class Importer:
-    """Runs one import. ``on_reject`` hears of every refused row, ``on_progress`` of the course.
+    """Runs one import. ``on_reject`` hears of every refused row, ``progress`` of the course.
 
-    Raises LegacyImportError (SourceError, SchemaError, AttributionError); what was written by
-    then stays, and the next run goes on from it.
+    Raises LegacyImportError (SourceError, SchemaError, AttributionError, TooManyRejectsError,
+    WorkerError); what was written by then stays, and the next run goes on from it.
     """
 
     def __init__(
@@ -60,38 +71,111 @@ class Importer:
         cipher: TokenCipher,
         on_reject: Callable[[str, RejectedRow], None] = lambda table, row: None,
         on_progress: Callable[[str], None] = lambda text: None,
+        progress: ProgressView | None = None,
     ) -> None:
         self._url = source
         self._options = options
         self._cipher = cipher
         self._on_reject = on_reject
-        self._on_progress = on_progress
+        self._progress = progress or LineProgress(on_progress)
         self._account_id: str | None = None
         self._x_id_of: dict[str, str] = {}
+        self._pool: Inline | Workers = Inline()
+        self._rejected = 0
+
+    @property
+    def account_id(self) -> str | None:
+        """Whose the messages became; known once ``run`` is over."""
+        return self._account_id
 
     def run(self) -> ImportReport:
         options = self._options
         now = timezone.now()
         began = time.monotonic()
         report = ImportReport(source=self._url.label, is_dry_run=options.is_dry_run)
-        with Source(self._url) as source:
+        report.write_concern = str(WRITE_CONCERN.document["w"])
+        with ExitStack() as stack:
+            source = stack.enter_context(Source(self._url))
             report.differences = [str(difference) for difference in source.check_schema()]
             self._choose_account(source, report)
+            unfinished = _find_unfinished_runs()
             run = ImportRun(started_at=now, source=self._url.label)
             if not options.is_dry_run:
                 run.save(force_insert=True)
+                report.run_id = run.pk
             try:
-                for target in TARGETS:
-                    self._load_table(source, target, report, run_id=run.pk, now=now)
-                if not options.is_dry_run:
-                    for target, table in zip(TARGETS, report.tables, strict=True):
-                        self._compare_table(source, target, table)
+                self._load(source, report, run_id=run.pk, now=now, unfinished=unfinished)
             except BaseException:
                 self._finish(run, report, state=RUN_FAILED, began=began)
                 raise
         state = RUN_DONE if report.is_complete else RUN_INCOMPLETE
         self._finish(run, report, state=state, began=began)
         return report
+
+    def _load(
+        self,
+        source: Source,
+        report: ImportReport,
+        *,
+        run_id: str,
+        now: datetime,
+        unfinished: frozenset[str],
+    ) -> None:
+        counts = {target.table.name: source.count_rows(target.table) for target in TARGETS}
+        self._pool = self._make_pool(sum(counts.values()))
+        try:
+            for target in TARGETS:
+                table = TableReport(
+                    target.table.name,
+                    in_mysql=counts[target.table.name],
+                    has_secret_keys=target.table is OAUTH_STATES,
+                )
+                report.tables.append(table)
+                plan = self._plan_table(target, run_id=run_id, now=now, unfinished=unfinished)
+                if self._options.is_retry:
+                    self._retry_table(source, target, plan, table)
+                    continue
+                is_deferred = plan.is_first and defer_indexes(
+                    target.model, row_count=table.in_mysql
+                )
+                try:
+                    self._load_table(source, target, plan, table)
+                finally:
+                    if not self._options.is_dry_run:
+                        if is_deferred:
+                            self._progress.say(f"Building the indexes of {target.table.name}.")
+                        restore_indexes(target.model)
+                if target.table is USERS:
+                    self._check_account(table, report)
+        finally:
+            self._pool.close()
+        if not self._options.is_dry_run and not self._options.is_retry:
+            for target, table in zip(TARGETS, report.tables, strict=True):
+                if self._options.has_key_check:
+                    self._compare_table(source, target, table)
+
+    def _make_pool(self, row_count: int) -> Inline | Workers:
+        count = self._options.worker_count
+        if count is None:
+            is_small = row_count < _WORKER_ROWS or self._options.is_retry
+            count = 0 if is_small else choose_worker_count()
+        return Workers(count) if count else Inline()
+
+    def _plan_table(
+        self, target: Target, *, run_id: str, now: datetime, unfinished: frozenset[str]
+    ) -> LoadPlan:
+        is_dry_run = self._options.is_dry_run
+        return LoadPlan(
+            table=target.table.name,
+            run_id=run_id,
+            now=now,
+            is_dry_run=is_dry_run,
+            is_first=not is_dry_run
+            and not self._options.is_retry
+            and not Checkpoints(target.table).has_any(),
+            account_id=self._account_id,
+            unfinished_runs=unfinished,
+        )
 
     def _finish(self, run: ImportRun, report: ImportReport, *, state: str, began: float) -> None:
         report.seconds = time.monotonic() - began
@@ -142,56 +226,68 @@ class Importer:
         return str(stored.pk)
 
     def _load_table(
-        self, source: Source, target: Target, report: ImportReport, *, run_id: str, now: datetime
+        self, source: Source, target: Target, plan: LoadPlan, counts: TableReport
     ) -> None:
         table = target.table
-        counts = TableReport(
-            table.name,
-            in_mysql=source.count_rows(table),
-            has_secret_keys=table is OAUTH_STATES,
-        )
-        report.tables.append(counts)
-        rejects: list[RejectedRow] = []
-
-        def refuse(row: RejectedRow) -> None:
-            counts.add_reject(row.key, row.reasons)
-            rejects.append(row)
-            self._on_reject(table.name, row)
-
-        loader = Loader(
-            target,
-            cipher=self._cipher,
-            run_id=run_id,
-            now=now,
-            is_dry_run=self._options.is_dry_run,
-            report=counts,
-            refuse=refuse,
-        )
-        reject_writer = RejectWriter(table, run_id=run_id, now=now)
-        done = 0
-        for page in source.read_pages(table, size=self._options.chunk_size):
-            mapped: list[MappedRow] = []
-            for raw in page:
-                outcome = self._map(table, raw, now=now)
-                if isinstance(outcome, MappedRow):
-                    mapped.append(outcome)
-                    counts.notes.update(outcome.notes)
-                elif isinstance(outcome, SkippedRow):
-                    counts.count("skipped", outcome.key)
-                    counts.notes[f"{table.name} row skipped: {outcome.reason}"] += 1
-                else:
-                    refuse(outcome)
-            loader.load_page(mapped)
-            if not self._options.is_dry_run:
-                reject_writer.write(rejects)
-            rejects.clear()
-            if done // _PROGRESS_ROWS != (done + len(page)) // _PROGRESS_ROWS:
-                self._on_progress(f"{table.name}: {done + len(page)} of {counts.in_mysql} rows")
-            done += len(page)
+        self._progress.begin(table.name, counts.in_mysql)
+        self._pool.begin(plan)
+        seen = _Distinct() if table is USERS else None
+        chunks = source.read_chunks(table, size=self._options.chunk_size)
+        for number, chunk in enumerate(chunks):
+            refusals = seen.find_repeated(chunk.rows) if seen else {}
+            task = Task.make(number, chunk.after, chunk.rows, refusals)
+            self._collect(self._pool.submit(task), counts)
+        self._collect(self._pool.drain(), counts)
         if not self._options.is_dry_run:
-            reject_writer.forget_earlier()
-        if table is USERS:
-            self._check_account(counts, report)
+            RejectWriter(table, run_id=plan.run_id, now=plan.now).forget_earlier()
+
+    def _collect(self, results: Iterator[Result], counts: TableReport) -> None:
+        limit = self._options.max_rejects
+        for result in results:
+            counts.merge(result.report)
+            if not self._options.is_dry_run:
+                counts.in_mongodb = (counts.in_mongodb or 0) + result.present
+            self._progress.advance(result.row_count)
+            self._rejected += len(result.rejects)
+            for row in result.rejects:
+                self._on_reject(counts.table, row)
+            if limit is not None and self._rejected > limit:
+                raise TooManyRejectsError(
+                    f"Stopped: {self._rejected} rows were refused, and --max-rejects allows "
+                    f"{limit}. They are in the collection import_rejects. Mend them in MySQL and "
+                    "run the import again; it goes on from what is stored."
+                )
+
+    def _retry_table(
+        self, source: Source, target: Target, plan: LoadPlan, counts: TableReport
+    ) -> None:
+        """Load the rows that were refused earlier, read anew; drop the rejects that are settled."""
+        table = target.table
+        collection = connection.get_collection(ImportReject._meta.db_table)
+        known = {
+            found["_id"]: found["legacy_id"] for found in collection.find({"table": table.name})
+        }
+        loader = ChunkLoader(plan)
+        # Keys that are not stored as they are (secret, unreadable) need a run over the whole table.
+        keys = [] if table is OAUTH_STATES else [key for key in known.values() if "\\" not in key]
+        counts.in_mysql = len(known)
+        self._progress.begin(table.name, len(keys))
+        found_keys: set[str] = set()
+        seen = _Distinct() if table is USERS else None
+        if seen:
+            for chunk in source.read_chunks(table, size=self._options.chunk_size):
+                seen.find_repeated(chunk.rows)
+        for number, rows in enumerate(source.read_by_keys(table, keys)):
+            refusals = seen.find_repeated(rows) if seen else {}
+            result = loader.load(Task.make(number, None, rows, refusals), is_chunk=False)
+            found_keys.update(show_key(row[0]) for row in rows)
+            self._collect(iter((result,)), counts)
+        counts.counts["rejected"] += len(known) - len(keys)
+        if not self._options.is_dry_run:
+            # Refused again, they carry this run's id by now.
+            settled = [_id for _id, key in known.items() if key in keys]
+            collection.delete_many({"_id": {"$in": settled}, "run_id": {"$ne": plan.run_id}})
+        counts.in_mysql -= len(set(keys) - found_keys)
 
     def _check_account(self, users: TableReport, report: ImportReport) -> None:
         """Messages must not point at an account that is not here."""
@@ -212,13 +308,6 @@ class Importer:
             "now. Once it is, run the import again: it gives them to the account."
         )
 
-    def _map(self, table: Table, raw: RawRow, *, now: datetime) -> Outcome:
-        if table is USERS:
-            return map_user(raw, now=now)
-        if table is MESSAGES:
-            return map_message(raw, account_id=self._account_id)
-        return map_oauth_state(raw, now=now)
-
     def _compare_table(self, source: Source, target: Target, counts: TableReport) -> None:
         """Ask MongoDB itself which of MySQL's keys it has."""
         collection = connection.get_collection(target.model._meta.db_table)
@@ -230,3 +319,41 @@ class Importer:
             for key in keys:
                 if key not in found:
                     counts.add_missing(key)
+
+
+class _Distinct:
+    """Finds X user ids that an earlier row of ``users`` has, as MySQL's collation compares blanks.
+
+    Two rows with one X account would refresh each other's single-use tokens away.
+    """
+
+    def __init__(self) -> None:
+        self._holders: dict[bytes, bytes] = {}
+        names = [column.name for column in USERS.columns]
+        self._id_at = names.index(USERS.key)
+        self._x_id_at = names.index("twitter_id")
+
+    def find_repeated(self, rows: list[Row]) -> dict[int, str]:
+        """Index -> reason of the rows that come too late."""
+        refusals = {}
+        for index, row in enumerate(rows):
+            key, x_id = row[self._id_at], row[self._x_id_at]
+            if key is None or not x_id:
+                continue
+            holder = self._holders.setdefault(x_id.rstrip(b" "), key)
+            if holder != key:
+                refusals[index] = (
+                    f"twitter_id {show_key(x_id)!r} already belongs to {show_key(holder)!r}"
+                )
+        return refusals
+
+
+def _find_unfinished_runs() -> frozenset[str]:
+    """Runs since the last one that came to its end: what they finished need not be read again."""
+    unfinished = set()
+    newest_first = ImportRun.objects.order_by("-started_at").values_list("pk", "state")
+    for key, state in newest_first[:100]:
+        if state in (RUN_DONE, RUN_INCOMPLETE):
+            break
+        unfinished.add(key)
+    return frozenset(unfinished)

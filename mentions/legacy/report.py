@@ -1,7 +1,7 @@
 """What an import did, for a person and as JSON. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,9 @@ class TableReport:
     counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     conflicts: list[tuple[str, str]] = field(default_factory=list)
+    # (legacy value, value here) by field, of conflicts and of documents that were kept.
+    differing: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
     rejects: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
     unexplained_count: int = 0
@@ -52,12 +55,43 @@ class TableReport:
         if outcome in {"deleted_here", "rejected", "skipped"}:
             self.absent.add(key)
 
-    def add_conflict(self, key: str, reason: str, *, is_absent: bool = False) -> None:
+    def add_conflict(
+        self,
+        key: str,
+        reason: str,
+        *,
+        is_absent: bool = False,
+        values: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
         self.count("conflicts", key)
         if is_absent:
             self.absent.add(key)
         if len(self.conflicts) < _LISTED:
             self.conflicts.append((self._show(key), reason))
+            self.differing[self._show(key)] = dict(values or {})
+
+    def add_kept(self, key: str, values: Mapping[str, tuple[str, str]]) -> None:
+        """Changed here since the import, and not there."""
+        self.count("kept", key)
+        if len(self.kept) < _LISTED:
+            self.kept.append(self._show(key))
+            self.differing[self._show(key)] = dict(values)
+
+    def merge(self, other: "TableReport") -> None:
+        """Add what was counted elsewhere, for another part of the table."""
+        self.counts.update(other.counts)
+        self.notes.update(other.notes)
+        self.absent |= other.absent
+        for mine, theirs in (
+            (self.conflicts, other.conflicts),
+            (self.kept, other.kept),
+            (self.rejects, other.rejects),
+        ):
+            mine.extend(theirs[: max(0, _LISTED - len(mine))])  # type: ignore[attr-defined]
+        listed = {*self.kept, *(key for key, _ in self.conflicts)}
+        self.differing.update(
+            {key: values for key, values in other.differing.items() if key in listed}
+        )
 
     def add_reject(self, key: str, reasons: tuple[str, ...]) -> None:
         self.count("rejected", key)
@@ -73,6 +107,12 @@ class TableReport:
 
     def _show(self, key: str) -> str:
         return f"{key[:8]}…" if self.has_secret_keys else key
+
+    def _show_values(self, key: str) -> dict[str, dict[str, str]]:
+        return {
+            name: {"legacy": there, "here": here}
+            for name, (there, here) in self.differing.get(key, {}).items()
+        }
 
     @property
     def changes(self) -> int:
@@ -93,7 +133,11 @@ class TableReport:
             "in_mongodb": self.in_mongodb,
             **{name: self.counts[name] for name in OUTCOMES},
             "notes": dict(self.notes),
-            "conflict_list": [{"id": key, "reason": reason} for key, reason in self.conflicts],
+            "conflict_list": [
+                {"id": key, "reason": reason, "values": self._show_values(key)}
+                for key, reason in self.conflicts
+            ],
+            "kept_list": [{"id": key, "values": self._show_values(key)} for key in self.kept],
             "reject_list": [{"id": key, "reasons": list(why)} for key, why in self.rejects],
             "missing": self.unexplained_count,
             "missing_list": self.unexplained,
@@ -111,6 +155,9 @@ class ImportReport:
     attribution: str = ""
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    write_concern: str = ""
+    # The ImportRun's; empty in a dry run.
+    run_id: str = ""
 
     @property
     def changes(self) -> int:
@@ -120,6 +167,11 @@ class ImportReport:
     def is_complete(self) -> bool:
         """True when every legacy row is accounted for without a person's help."""
         return all(table.is_complete for table in self.tables)
+
+    @property
+    def is_provable(self) -> bool:
+        """Whether there is something in MongoDB to compare with the source."""
+        return not self.is_dry_run
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -131,6 +183,8 @@ class ImportReport:
             "differences": self.differences,
             "warnings": self.warnings,
             "seconds": round(self.seconds, 1),
+            "write_concern": self.write_concern,
+            "run": self.run_id,
             "tables": {table.table: table.to_json() for table in self.tables},
         }
 
@@ -178,8 +232,16 @@ class ImportReport:
             lines += _more(table.counts["rejected"], len(table.rejects))
         if table.conflicts:
             lines += ["", f"Conflicts in {table.table}:"]
-            lines += [f"  {key!r}: {reason}" for key, reason in table.conflicts]
+            for key, reason in table.conflicts:
+                lines.append(f"  {key!r}: {reason}")
+                lines += _render_values(table.differing.get(key, {}))
             lines += _more(table.counts["conflicts"], len(table.conflicts))
+        if table.kept:
+            lines += ["", f"Changed here since the import, in {table.table}:"]
+            for key in table.kept:
+                lines.append(f"  {key!r}")
+                lines += _render_values(table.differing.get(key, {}))
+            lines += _more(table.counts["kept"], len(table.kept))
         if table.unexplained:
             lines += ["", f"In MySQL's {table.table}, but neither in MongoDB nor refused:"]
             lines += [f"  {key!r}" for key in table.unexplained]
@@ -204,6 +266,10 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def _render_values(values: Mapping[str, tuple[str, str]]) -> list[str]:
+    return [f"    {name}: {there!r} there, {here!r} here" for name, (there, here) in values.items()]
 
 
 def _more(total: int, listed: int) -> list[str]:

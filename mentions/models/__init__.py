@@ -3,7 +3,8 @@
 from mentions.models.audit import AuditEntry, record_audit
 from mentions.models.cursor import Cursor
 from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
-from mentions.models.importrun import ImportRecord, ImportReject, ImportRun
+from mentions.models.importchunk import ImportChunk
+from mentions.models.importrun import ImportReject, ImportRun
 from mentions.models.message import MentionKind, Message, MessageStatus, message_id_for
 from mentions.models.reply import UNSETTLED_STATES, Reply, ReplyKind, ReplyState
 from mentions.models.tombstone import Tombstone, tombstone_key
@@ -15,7 +16,7 @@ __all__ = [
     "Cursor",
     "Draft",
     "DraftState",
-    "ImportRecord",
+    "ImportChunk",
     "ImportReject",
     "ImportRun",
     "MentionKind",

@@ -1,4 +1,4 @@
-"""Runs of the MySQL import, what they wrote, and what they had to leave behind."""
+"""Runs of the MySQL import, and what they had to leave behind."""
 
 from typing import ClassVar
 
@@ -31,25 +31,6 @@ class ImportRun(StringKeyModel):
         return f"{self.started_at:%Y-%m-%d %H:%M} {self.state}"
 
 
-class ImportRecord(models.Model):
-    """What the import last wrote for one legacy row, keyed ``<table>:<legacy id>``.
-
-    ``digest`` covers the values written: a document that no longer gives it was changed here
-    since, and a record without its document means that somebody deleted it here.
-    """
-
-    id = models.CharField(primary_key=True, max_length=330, db_column="_id", editable=False)
-    digest = models.CharField(max_length=64, editable=False)
-    run_id = models.CharField(max_length=64, editable=False)
-    imported_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        db_table = "import_records"
-
-    def __str__(self) -> str:
-        return self.id
-
-
 class ImportReject(models.Model):
     """A legacy row that cannot be taken over, keyed ``<table>:<legacy id>``; secrets are masked.
 
@@ -61,6 +42,8 @@ class ImportReject(models.Model):
     table = models.CharField(max_length=32, editable=False)
     legacy_id = models.TextField(blank=True, default="", editable=False)
     reasons = models.JSONField(default=list, editable=False)
+    rules = models.JSONField(default=list, editable=False)
+    hints = models.JSONField(default=list, editable=False)
     row = models.JSONField(default=dict, editable=False)
     rejected_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,7 +16,9 @@ from pymongo.errors import PyMongoError
 from autores.crypto import CipherError, cipher_for
 from mentions.legacy.importer import Importer, ImportOptions
 from mentions.legacy.mapping import RejectedRow
+from mentions.legacy.progress import choose_progress
 from mentions.legacy.source import LegacyImportError, parse_source_url
+from mentions.management import catch_up, proof
 
 EXIT_INCOMPLETE = 2
 
@@ -46,7 +49,26 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="Read and check everything, write nothing."
         )
         parser.add_argument(
-            "--chunk-size", type=positive_integer, default=1000, metavar="N", help="Rows a page."
+            "--chunk-size", type=positive_integer, default=2000, metavar="N", help="Rows a page."
+        )
+        parser.add_argument(
+            "--workers",
+            type=int,
+            choices=range(9),
+            metavar="N",
+            help="Processes that convert and write, 0 to 8 (0: none beside this one). Unless "
+            "told: none for a small database, else one for each processor, 2 to 4.",
+        )
+        parser.add_argument(
+            "--max-rejects", type=int, metavar="N", help="Stop when more than N rows were refused."
+        )
+        parser.add_argument(
+            "--retry-rejects",
+            action="store_true",
+            help="Read only the rows that earlier runs refused.",
+        )
+        parser.add_argument(
+            "--quiet", action="store_true", help="No progress: the report and errors alone."
         )
         whose = parser.add_mutually_exclusive_group()
         whose.add_argument(
@@ -63,11 +85,24 @@ class Command(BaseCommand):
             "--rejects-file", metavar="PATH", help="Write refused rows there, one JSON a line."
         )
         parser.add_argument("--json", action="store_true", help="Print the report as JSON.")
+        catch_up.add_arguments(parser)
+        proof.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         with ExitStack() as stack:
             rejects_file = None
+            progress = choose_progress(
+                sys.stderr,
+                is_quiet=options["quiet"],
+                write=lambda line: self.stderr.write(line, style_func=str),
+            )
+            stack.callback(progress.close)
             try:
+                catch_up.check_options(options)
+                if proof.has_mode(options):
+                    self._check_migrations()
+                    proof.run_mode(self, options, progress)
+                    return
                 source = parse_source_url(options["source"] or settings.MYSQL_DATABASE_URL)
                 cipher = cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS))
                 self._check_migrations()
@@ -79,23 +114,44 @@ class Command(BaseCommand):
                         line = {
                             "table": table,
                             "id": row.row.get("state") if table == "oauth_states" else row.key,
+                            "rules": row.rules,
                             "reasons": row.reasons,
+                            "hints": row.hints,
                             "row": row.row,
                         }
                         rejects_file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-                report = Importer(
+                importer = Importer(
                     source,
                     options=ImportOptions(
                         chunk_size=options["chunk_size"],
                         is_dry_run=options["dry_run"],
                         account=options["account"],
                         is_unattributed=options["unattributed"],
+                        worker_count=options["workers"],
+                        max_rejects=options["max_rejects"],
+                        is_retry=options["retry_rejects"],
                     ),
                     cipher=cipher,
                     on_reject=keep_reject,
-                    on_progress=self.stderr.write,
-                ).run()
+                    progress=progress,
+                )
+                report = catch_up.run(
+                    importer,
+                    source,
+                    options=options,
+                    cipher=cipher,
+                    on_reject=keep_reject,
+                    progress=progress,
+                )
+                shown, text = report.to_json(), report.render()
+                is_complete = report.is_complete
+                if report.is_provable:
+                    shown = proof.prove_load(
+                        report.run_id, source, options, progress, is_load_complete=is_complete
+                    )
+                    text += "\n\n" + proof.render_proof(shown)
+                    is_complete = is_complete and shown["verification"]["is_proven"]
             except (LegacyImportError, CipherError) as error:
                 raise CommandError(str(error)) from None
             except (PyMongoError, DatabaseError) as error:
@@ -105,13 +161,13 @@ class Command(BaseCommand):
                 ) from error
             except OSError as error:
                 raise CommandError(
-                    f"{options['rejects_file']} cannot be written: {error.strerror}."
+                    f"{error.filename or 'A file'} cannot be written: {error.strerror}."
                 ) from None
         if options["json"]:
-            self.stdout.write(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+            self.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False))
         else:
-            self.stdout.write(report.render())
-        if not report.is_complete:
+            self.stdout.write(text)
+        if not is_complete:
             raise CommandError(
                 "Some rows need a person: they are listed in the report"
                 + (

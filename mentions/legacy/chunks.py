@@ -1,0 +1,303 @@
+"""Takes over one chunk of rows: converts, compares, writes, and notes that it is done.
+
+Runs in the process of the import or in its workers; a chunk and its result travel between them.
+"""
+
+import hashlib
+import marshal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bson.raw_bson import RawBSONDocument
+from django.conf import settings
+from django.db import connection
+
+from autores.crypto import cipher_for
+from mentions.legacy.checkpoint import Checkpoints, DoneChunk
+from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
+from mentions.legacy.driver import Row
+from mentions.legacy.encode import MessageEncoder, probe_row, read_key
+from mentions.legacy.load import TARGETS, WRITE_CONCERN, Loader, RejectWriter, insert_new
+from mentions.legacy.mapping import (
+    MappedRow,
+    Outcome,
+    RejectedRow,
+    SkippedRow,
+    map_message,
+    map_oauth_state,
+    map_user,
+    mask_row,
+    show_key,
+)
+from mentions.legacy.report import TableReport
+from mentions.legacy.state import STATE_FIELD, build_state
+from mentions.models import Tombstone
+
+_STATE_MARK = b"\x03" + STATE_FIELD.encode() + b"\0"
+# Raise it when the same legacy row would give another document: finished chunks are read again.
+_CONVERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadPlan:
+    """What holds for all chunks of one table. ``unfinished_runs`` are those that this one resumes.
+
+    ``is_first``: nothing of the table was taken over yet, so that inserting comes before looking.
+    """
+
+    table: str
+    run_id: str
+    now: datetime
+    is_dry_run: bool
+    is_first: bool
+    account_id: str | None
+    unfinished_runs: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A chunk on its way: ``payload`` is the marshalled rows.
+
+    ``refusals`` names rows that cannot stand beside an earlier one: index -> reason.
+    """
+
+    number: int
+    after: bytes | None
+    payload: bytes
+    refusals: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls, number: int, after: bytes | None, rows: list[Row], refusals: Mapping[int, str]
+    ) -> "Task":
+        # Version 2 has no references: equal rows give equal bytes.
+        return cls(number, after, marshal.dumps(rows, 2), refusals)
+
+
+@dataclass
+class Result:
+    """What became of a chunk. ``present`` counts its rows that have a document now."""
+
+    number: int
+    row_count: int
+    report: TableReport
+    rejects: list[RejectedRow]
+    present: int
+    is_resumed: bool = False
+
+
+class ChunkLoader:
+    """Takes over the chunks of one table, in any order. Raises what PyMongo raises."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        self._plan = plan
+        self._target = next(target for target in TARGETS if target.table.name == plan.table)
+        self._names = [column.name for column in self._target.table.columns]
+        self._key_at = self._names.index(self._target.table.key)
+        self._checkpoints = Checkpoints(self._target.table)
+        self._rejects = RejectWriter(self._target.table, run_id=plan.run_id, now=plan.now)
+        self._documents = connection.get_collection(self._target.model._meta.db_table).with_options(
+            write_concern=WRITE_CONCERN
+        )
+        self._tombstones = connection.get_collection(Tombstone._meta.db_table)
+        self._encoder = self._make_encoder() if self._target.table is MESSAGES else None
+
+    def load(self, task: Task, *, is_chunk: bool = True) -> Result:
+        """``is_chunk``: the rows are all there are from ``task.after`` to the last of them."""
+        plan = self._plan
+        checksum = self._digest(task)
+        if is_chunk and not plan.is_first and plan.unfinished_runs and not plan.is_dry_run:
+            done = self._checkpoints.find(task.after)
+            if done is not None and self._is_done(done, checksum):
+                return self._report_done(task, done)
+        rows: list[Row] = marshal.loads(task.payload)  # noqa: S302 - made by ``Task.make``
+        report = TableReport(plan.table, has_secret_keys=self._target.table is OAUTH_STATES)
+        rejects: list[RejectedRow] = []
+
+        def refuse(row: RejectedRow) -> None:
+            report.add_reject(row.key, row.reasons)
+            rejects.append(row)
+
+        loader = self._make_loader(report, refuse)
+        slow: list[Row] = []
+        for index, reason in task.refusals.items():
+            raw = dict(zip(self._names, rows[index], strict=True))
+            refuse(
+                RejectedRow(
+                    key=show_key(rows[index][self._key_at]),
+                    reasons=(reason,),
+                    row=mask_row(raw),
+                    rules=("duplicate",),
+                )
+            )
+        if task.refusals:
+            rows = [row for index, row in enumerate(rows) if index not in task.refusals]
+        keys: list[str] = []
+        if self._encoder is None:
+            slow = rows
+        else:
+            slow = self._load_fast(self._encoder, rows, report, keys)
+        keys += self._load_slowly(loader, slow, report, refuse)
+        if not plan.is_dry_run:
+            self._rejects.write(rejects)
+        if is_chunk and not plan.is_dry_run:
+            absent = report.absent - loader.deleted
+            counts = report.counts
+            self._checkpoints.save(
+                task.after,
+                run_id=plan.run_id,
+                checksum=checksum,
+                row_count=len(rows),
+                is_clean=counts["created"] + counts["unchanged"] + counts["updated"] == len(rows)
+                and not rejects,
+                notes=report.notes,
+                keys=[key for key in keys if key not in absent],
+                now=plan.now,
+            )
+        total = sum(report.counts.values())
+        return Result(task.number, total, report, rejects, present=total - len(report.absent))
+
+    def _load_fast(
+        self, encoder: MessageEncoder, rows: list[Row], report: TableReport, keys: list[str]
+    ) -> list[Row]:
+        """Load what needs no thought; the rows left are returned, keys go to ``keys``."""
+        left: list[Row] = []
+        encoded: list[tuple[Row, str, bytes, bytes]] = []
+        for row in rows:
+            found = encoder.encode_row(row)
+            key = row[0]
+            if found is None or key is None:
+                left.append(row)
+            else:
+                encoded.append((row, key.decode(), *found))
+        new = encoded
+        if not self._plan.is_first:
+            new = self._pass_unchanged(encoded, report, keys, left)
+        elif self._tombstones.find_one({}, {"_id": 1}) is not None:
+            left += [row for row, *_ in encoded]
+            return left
+        late: set[int] = set()
+        if new and not self._plan.is_dry_run:
+            documents = [
+                RawBSONDocument(encoder.finish(key.encode(), start, compared))
+                for _, key, start, compared in new
+            ]
+            late = insert_new(self._documents, documents)
+        for index, (row, key, _, _) in enumerate(new):
+            if index in late:
+                left.append(row)
+            else:
+                keys.append(key)
+        report.counts["created"] += len(new) - len(late)
+        return left
+
+    def _pass_unchanged(
+        self,
+        encoded: list[tuple[Row, str, bytes, bytes]],
+        report: TableReport,
+        keys: list[str],
+        left: list[Row],
+    ) -> list[tuple[Row, str, bytes, bytes]]:
+        """Count the documents that are the same to the byte; those without any are returned."""
+        stored: dict[str, bytes] = {}
+        wanted = {"_id": {"$in": [key for _, key, _, _ in encoded]}}
+        for batch in self._documents.find_raw_batches(wanted):
+            at = 0
+            while at < len(batch):
+                size = int.from_bytes(batch[at : at + 4], "little")
+                document = batch[at : at + size]
+                stored[read_key(document)] = document
+                at += size
+        absent = []
+        unchanged = 0
+        for item in encoded:
+            row, key, start, _ = item
+            document = stored.get(key, b"")
+            if not document:
+                absent.append(item)
+            elif document.startswith(start, 4) and _STATE_MARK in document:
+                unchanged += 1
+                keys.append(key)
+            else:
+                left.append(row)
+        report.counts["unchanged"] += unchanged
+        if not absent:
+            return absent
+        gone = self._checkpoints.find_taken_over([key for _, key, _, _ in absent])
+        has_tombstones = self._tombstones.find_one({}, {"_id": 1}) is not None
+        new = []
+        for item in absent:
+            if has_tombstones or item[1] in gone:
+                left.append(item[0])
+            else:
+                new.append(item)
+        return new
+
+    def _load_slowly(
+        self,
+        loader: Loader,
+        rows: list[Row],
+        report: TableReport,
+        refuse: Callable[[RejectedRow], None],
+    ) -> list[str]:
+        mapped: list[MappedRow] = []
+        for values in rows:
+            outcome = self._map(dict(zip(self._names, values, strict=True)))
+            if isinstance(outcome, MappedRow):
+                mapped.append(outcome)
+                report.notes.update(outcome.notes)
+            elif isinstance(outcome, SkippedRow):
+                report.count("skipped", outcome.key)
+                report.notes[f"{self._plan.table} row skipped: {outcome.reason}"] += 1
+            else:
+                refuse(outcome)
+        if mapped:
+            loader.load_page(mapped)
+        return [row.key for row in mapped]
+
+    def _map(self, raw: Mapping[str, bytes | None]) -> Outcome:
+        if self._target.table is USERS:
+            return map_user(raw, now=self._plan.now)
+        if self._target.table is MESSAGES:
+            return map_message(raw, account_id=self._plan.account_id)
+        return map_oauth_state(raw, now=self._plan.now)
+
+    def _make_loader(self, report: TableReport, refuse: Callable[[RejectedRow], None]) -> Loader:
+        return Loader(
+            self._target,
+            cipher=cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS)),
+            run_id=self._plan.run_id,
+            now=self._plan.now,
+            is_dry_run=self._plan.is_dry_run,
+            report=report,
+            refuse=refuse,
+        )
+
+    def _make_encoder(self) -> MessageEncoder:
+        account_id = self._plan.account_id
+        loader = self._make_loader(TableReport(self._plan.table), lambda row: None)
+        row = probe_row(account_id)
+        document = loader.writer.build(row.values)
+        document[STATE_FIELD] = build_state(self._plan.run_id, row.digest)
+        return MessageEncoder(document, account_id=account_id)
+
+    def _digest(self, task: Task) -> str:
+        """Of the rows, and of everything else that decides what they become."""
+        salt = f"{_CONVERSION}:{self._plan.account_id}:".encode()
+        return hashlib.blake2b(salt + task.payload, digest_size=16).hexdigest()
+
+    def _is_done(self, done: DoneChunk, checksum: str) -> bool:
+        # A consent flow grows old between two runs.
+        return (
+            done.is_clean
+            and done.checksum == checksum
+            and done.run_id in self._plan.unfinished_runs
+            and self._target.table is not OAUTH_STATES
+        )
+
+    def _report_done(self, task: Task, done: DoneChunk) -> Result:
+        report = TableReport(self._plan.table)
+        report.counts["unchanged"] = done.row_count
+        report.notes.update(done.notes)
+        return Result(task.number, done.row_count, report, [], done.row_count, is_resumed=True)
