@@ -5,6 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from kombu import Queue
+
 from autores import env
 from autores.crypto import key_from_passphrase
 
@@ -257,6 +259,16 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A burst of mentions must not hold up what people decided to send: Redis serves queues in turn.
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_QUEUES = [Queue(name) for name in ("default", "ingest", "drafting", "outbox")]
+CELERY_TASK_ROUTES = {
+    "mentions.poll_*": {"queue": "ingest"},
+    "mentions.sweep_*": {"queue": "ingest"},
+    "mentions.draft_*": {"queue": "drafting"},
+    "mentions.deliver_*": {"queue": "outbox"},
+    "mentions.reconcile_*": {"queue": "outbox"},
+}
 # A worker that died keeps its unacknowledged tasks this long; the rows lose nothing meanwhile.
 # A request that nudges a worker must not hang while the broker is away.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300, "connect_retries_timeout": 1}
@@ -344,6 +356,7 @@ LOGGING: dict[str, Any] = {
         "django.server": {"handlers": ["console"], "propagate": False},
         "openai": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         "celery": {"level": "INFO"},
     },
 }

@@ -1,7 +1,10 @@
 """Every address of the web process."""
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
+from django.urls import include, path, re_path, reverse
 from django.views.generic import RedirectView
 from drf_spectacular.views import (
     SpectacularJSONAPIView,
@@ -13,12 +16,31 @@ from autores.api_root import ApiRootView
 from autores.observability import health
 from autores.routes import both_slashes
 
+
+def show_admin_home(request: HttpRequest) -> HttpResponse:
+    """The day's work for who may see it; Django's own index for everybody else."""
+    mentions = reverse("admin:mentions_message_changelist")
+    if any(
+        model._meta.label_lower == "mentions.message" and model_admin.has_module_permission(request)
+        for model, model_admin in admin.site._registry.items()
+    ):
+        return redirect(mentions)
+    return admin.site.admin_view(admin.site.index)(request)
+
+
+def show_icon(request: HttpRequest) -> HttpResponse:
+    """What browsers ask for unasked."""
+    return redirect(static("autores/icon.svg"))
+
+
 admin.site.site_title = admin.site.site_header = "Autores"
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:mentions_message_changelist"), name="home"),
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("favicon.ico", show_icon),
     path("healthz", health.live),
     path("readyz", health.ready),
+    path("admin/", show_admin_home),
     path("admin/", admin.site.urls),
     re_path(r"^admin$", RedirectView.as_view(pattern_name="admin:index")),
     *both_slashes("api/v1", ApiRootView.as_view(), name="api-root"),

@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class MentionsConfig(AppConfig):
     name = "mentions"
-    verbose_name = "Mentions"
+    verbose_name = "Moderation"
 
     def ready(self) -> None:
         from accounts.signals import account_changed

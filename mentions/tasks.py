@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from accounts.errors import AccountError
 from accounts.models import AccountStatus, AppPause, TwitterAccount
+from autores.mongo.errors import TransactionConflictError
 from autores.x.errors import XError
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest import poll
@@ -71,8 +72,9 @@ def _read_account(account_id: str, read: Callable[..., poll.PollResult]) -> None
         # Recorded on the account already; the next poll reads the same pages again.
         logger.warning("account %s not read: %s", account_id, error.code)
         return
-    for message_id in result.new_message_ids:
-        draft_message.apply_async((message_id,), expires=600)
+    # Beat finds wanted drafts by itself; this only spares the first of them the wait.
+    for message_id in find_wanted(now=timezone.now(), limit=20) if result.new else ():
+        draft_message.apply_async((message_id,), expires=60)
 
 
 @shared_task(name="mentions.deliver_due_replies")
@@ -88,7 +90,12 @@ def deliver_due_replies() -> int:
 
 @shared_task(name="mentions.deliver_reply")
 def deliver_reply(reply_id: str) -> None:
-    deliver(reply_id, now=timezone.now())
+    try:
+        deliver(reply_id, now=timezone.now())
+    except TransactionConflictError as error:
+        # A worker died inside a transaction: MongoDB frees its rows within a minute, and the
+        # row, queued or sending, is found again by beat.
+        logger.warning("reply %s is blocked for now: %s", reply_id, error)
 
 
 @shared_task(name="mentions.reconcile_unknown_replies")

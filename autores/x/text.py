@@ -35,6 +35,11 @@ def weighted_length(text: str) -> int:
     return sum(_weigh_piece(piece) for piece in _GAP.split(text) if piece)
 
 
+def unescape_text(text: str) -> str:
+    """What the author typed: X hands out ``&``, ``<`` and ``>`` of a text as HTML escapes."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def normalise_for_match(text: str, urls: Iterable[UrlEntity] = ()) -> str:
     """A form in which a text we sent and the same text as X returns it are equal.
 

@@ -12,13 +12,20 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from accounts.models import Role
 from autores.llm.errors import LlmError
-from mentions.admin.scope import AccountFilter, AccountScopedAdmin, account_names
+from mentions.admin.scope import (
+    AccountFilter,
+    AccountScopedAdmin,
+    account_name,
+    account_names,
+    name_actors,
+)
 from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import (
@@ -49,6 +56,12 @@ from mentions.tasks import nudge_delivery
 
 _REFUSALS = (ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError, MessageGoneError)
 _THREAD_LENGTH = 20
+_STATUS_VARIANTS = {
+    MessageStatus.PENDING: "warning",
+    MessageStatus.PROCESSING: "info",
+    MessageStatus.REPLIED: "success",
+    MessageStatus.ERROR: "danger",
+}
 
 
 def _sentence(error: Exception) -> str:
@@ -98,10 +111,6 @@ class MessageAdmin(AccountScopedAdmin):
 
     # -- columns ------------------------------------------------------------------------------
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        self._names = account_names(request)
-        return super().changelist_view(request, extra_context)
-
     @display(description="From", header=True, ordering="author_username")
     def shown_author(self, message: Message) -> list[str]:
         handle = f"@{message.author_username}" if message.author_username else message.user
@@ -120,18 +129,9 @@ class MessageAdmin(AccountScopedAdmin):
 
     @display(description="Account")
     def shown_account(self, message: Message) -> str:
-        return self._names.get(message.account_id or "", "—")
+        return account_name(message.account_id)
 
-    @display(
-        description="Status",
-        ordering="status",
-        label={
-            MessageStatus.PENDING: "warning",
-            MessageStatus.PROCESSING: "info",
-            MessageStatus.REPLIED: "success",
-            MessageStatus.ERROR: "danger",
-        },
-    )
+    @display(description="Status", ordering="status", label=_STATUS_VARIANTS)
     def shown_status(self, message: Message) -> tuple[str, str]:
         return message.status, message.get_status_display()
 
@@ -142,6 +142,13 @@ class MessageAdmin(AccountScopedAdmin):
     @display(description="Answerable", boolean=True)
     def shown_answer(self, message: Message) -> bool:
         return message.is_replyable
+
+    @display(description="Posted (UTC)", ordering="timestamp")
+    def shown_time(self, message: Message) -> str:
+        return format_html(
+            '<span class="whitespace-nowrap">{}</span>',
+            date_format(message.timestamp, "DATETIME_FORMAT"),
+        )
 
     # -- permissions --------------------------------------------------------------------------
 
@@ -254,7 +261,8 @@ class MessageAdmin(AccountScopedAdmin):
             "draft": draft,
             "thread": thread,
             "replies": list(Reply.objects.filter(message_id=message.pk)[:10]),
-            "audit": list(AuditEntry.objects.filter(message_id=message.pk)[:15]),
+            "audit": name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15]),
+            "status_variant": _STATUS_VARIANTS.get(message.status, ""),
             "public_preflight": check_reply(message, kind=ReplyKind.PUBLIC, now=now),
             "dm_preflight": check_reply(message, kind=ReplyKind.DM, now=now),
             "may_respond": self.may(request, message, Role.RESPONDER),

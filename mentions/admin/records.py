@@ -3,17 +3,26 @@
 from django.contrib import admin
 from unfold.decorators import display
 
-from mentions.admin.scope import AccountFilter, AccountScopedAdmin, SuperuserOnlyAdmin
+from mentions.admin.scope import (
+    AccountFilter,
+    AccountScopedAdmin,
+    SuperuserOnlyAdmin,
+    person_name,
+)
 from mentions.models import AuditEntry, Cursor, ImportReject, ImportRun, Tombstone
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(AccountScopedAdmin):
-    list_display = ("at", "action", "actor", "object_type", "object_id")
+    list_display = ("at", "action", "shown_actor", "object_type", "object_id")
     list_filter = (AccountFilter,)
     search_fields = ("=message_id", "=object_id", "=actor")
     search_help_text = "A message's id, an object's id or a person's id"
     ordering = ("-at",)
+
+    @display(description="Who")
+    def shown_actor(self, entry: AuditEntry) -> str:
+        return person_name(entry.actor)
 
 
 @admin.register(Cursor)

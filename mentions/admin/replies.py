@@ -1,5 +1,7 @@
 """The outbox: what is under way, what failed and why, what a person must decide."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,9 +12,9 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from accounts.models import Role
-from mentions.admin.scope import AccountFilter, AccountScopedAdmin, account_names
+from mentions.admin.scope import AccountFilter, AccountScopedAdmin, account_name
 from mentions.models import Reply, ReplyState
-from mentions.outbox.settle import mark_failed
+from mentions.outbox.settle import mark_failed, mark_queued_again, mark_sent
 from mentions.tasks import nudge_delivery
 
 
@@ -34,7 +36,7 @@ class ReplyAdmin(AccountScopedAdmin):
     )
     search_fields = ("text", "=message_id", "=x_post_id")
     ordering = ("-created_at",)
-    actions = ("cancel_selected", "send_now")
+    actions = ("cancel_selected", "send_now", "settle_as_sent", "settle_as_absent")
     fields = (
         ("kind", "state", "attempts"),
         "text",
@@ -44,10 +46,6 @@ class ReplyAdmin(AccountScopedAdmin):
         ("created_at", "updated_at"),
         "proof",
     )
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        self._names = account_names(request)
-        return super().changelist_view(request, extra_context)
 
     @display(description="Text")
     def shown_text(self, reply: Reply) -> str:
@@ -72,7 +70,7 @@ class ReplyAdmin(AccountScopedAdmin):
 
     @display(description="Account")
     def shown_account(self, reply: Reply) -> str:
-        return self._names.get(reply.account_id, "—")
+        return account_name(reply.account_id)
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_module_permission(request)
@@ -112,3 +110,54 @@ class ReplyAdmin(AccountScopedAdmin):
         for reply in Reply.objects.filter(pk__in=ids):
             nudge_delivery(reply)
         self.message_user(request, f"{len(ids)} will be tried now.", messages.SUCCESS)
+
+    @admin.action(description="Unknown: I saw it on X, it was sent", permissions=["act"])
+    def settle_as_sent(self, request: HttpRequest, queryset: QuerySet) -> None:
+        def settle(reply: Reply) -> bool:
+            return mark_sent(
+                reply,
+                x_post_id=reply.x_post_id,
+                now=timezone.now(),
+                proof={**reply.proof, "settled_by": request.user.pk, "found": "by a person"},
+                actor=request.user.pk,
+            )
+
+        self._settle(request, queryset, settle, done="settled as sent")
+
+    @admin.action(description="Unknown: it is not on X, send it again", permissions=["act"])
+    def settle_as_absent(self, request: HttpRequest, queryset: QuerySet) -> None:
+        def settle(reply: Reply) -> bool:
+            return mark_queued_again(
+                reply,
+                code="proved_absent",
+                sentence="A person looked on X and did not find it; it is sent again.",
+                now=timezone.now(),
+                delay=timedelta(0),
+                from_state=ReplyState.UNKNOWN,
+                proof={**reply.proof, "settled_by": request.user.pk, "found": None},
+                actor=request.user.pk,
+            )
+
+        self._settle(request, queryset, settle, done="queued again")
+
+    def _settle(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet,
+        settle: Callable[[Reply], bool],
+        *,
+        done: str,
+    ) -> None:
+        """Only an unknown outcome is a person's to decide; X or the sender settle the others."""
+        settled = 0
+        for reply in queryset:
+            if reply.state != ReplyState.UNKNOWN or not self.may(request, reply, Role.APPROVER):
+                self.message_user(
+                    request,
+                    f"{reply}: left as it is. It must be unknown, and you an approver.",
+                    messages.WARNING,
+                )
+                continue
+            settled += settle(reply)
+        if settled:
+            self.message_user(request, f"{settled} {done}.", messages.SUCCESS)

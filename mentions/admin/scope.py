@@ -1,17 +1,19 @@
 """What each person sees and may do in the admin: by membership, as in the API."""
 
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.paginator import InfinitePaginator
 
-from accounts.models import Role, TwitterAccount
+from accounts.models import Role, TwitterAccount, User
 from accounts.permissions import account_ids_visible_to, has_role
+from mentions.models import AuditEntry
 
 
 def visible_account_ids(request: HttpRequest) -> list[str] | None:
@@ -30,6 +32,32 @@ def account_names(request: HttpRequest) -> dict[str, str]:
             accounts = accounts.filter(pk__in=ids)
         request._account_names = {account.pk: str(account) for account in accounts}
     return request._account_names
+
+
+def name_actors(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
+    """The entries, each with ``actor_name``: who a person's id stands for."""
+    found = list(entries)
+    names = dict(
+        User.objects.filter(pk__in={entry.actor for entry in found}).values_list("pk", "username")
+    )
+    for entry in found:
+        entry.actor_name = names.get(entry.actor, entry.actor)
+    return found
+
+
+# Columns are made without the request, in a class that all threads share.
+_shown_accounts: ContextVar[dict[str, str]] = ContextVar("shown_accounts", default={})  # noqa: B039
+_shown_people: ContextVar[dict[str, str]] = ContextVar("shown_people", default={})  # noqa: B039
+
+
+def account_name(account_id: str | None) -> str:
+    """@name of an account of the list that is being shown."""
+    return _shown_accounts.get().get(account_id or "", "—")
+
+
+def person_name(person_id: str) -> str:
+    """A person's name on the list that is being shown; other actors as they are."""
+    return _shown_people.get().get(person_id, person_id)
 
 
 class AccountFilter(DropdownFilter):
@@ -69,6 +97,12 @@ class AccountScopedAdmin(ModelAdmin):
         queryset = super().get_queryset(request)
         ids = visible_account_ids(request)
         return queryset if ids is None else queryset.filter(**{f"{self.account_field}__in": ids})
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        # A team and its accounts are few: read once, not once a row.
+        _shown_accounts.set(account_names(request))
+        _shown_people.set(dict(User.objects.values_list("pk", "username")))
+        return super().changelist_view(request, extra_context)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         ids = visible_account_ids(request)

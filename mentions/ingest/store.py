@@ -10,6 +10,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from accounts.models import TwitterAccount
+from autores.x.text import unescape_text
 from autores.x.types import Post
 from mentions.ingest.classify import Classification
 from mentions.models import Message, MessageStatus, Tombstone, message_id_for
@@ -157,7 +158,7 @@ def _edit(account: TwitterAccount, item: Item, now: datetime) -> UpdateOne:
         },
         {
             "$set": {
-                "text": item.post.text,
+                "text": unescape_text(item.post.text),
                 "latest_post_id": item.latest_post_id,
                 "raw": dict(item.post.raw),
                 "updated_at": now,
@@ -183,7 +184,7 @@ def _document(
         "post_id": item.post_id,
         "timestamp": post.created_at,
         "user": post.author_id,
-        "text": post.text,
+        "text": unescape_text(post.text),
         # A repost says nothing that could be answered; it stays out of the queue.
         "status": MessageStatus.IGNORED if verdict.kind == "repost" else MessageStatus.PENDING,
         "public_response": None,

@@ -73,7 +73,7 @@ class Message(models.Model):
     quoted_post_id = models.CharField(max_length=64, blank=True, default="")
     # The newest id of an edited post: replies go to it.
     latest_post_id = models.CharField(max_length=64, blank=True, default="")
-    is_replyable = models.BooleanField(default=False)
+    is_replyable = models.BooleanField("can be answered", default=False)
     replyable_code = models.CharField(max_length=64, blank=True, default="")
     replyable_reason = models.TextField(blank=True, default="")
     # Drafting reads what is "wanted" and writes what came of it; see mentions.drafting.

@@ -66,6 +66,16 @@ def test_stores_what_the_team_needs_when_a_mention_arrives(
     assert abs(message.timestamp - timezone.now()) < timedelta(minutes=1)
 
 
+def test_reads_as_it_was_typed_when_x_escapes_it(
+    baselined: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.create_mention(account="acme", author="dora", text="@acme 1 < 2 && <b>?")
+    poll(baselined)
+    message = Message.objects.get()
+    assert message.text == "@acme 1 < 2 && <b>?"
+    assert "&lt;" in message.raw["text"], "the raw post stays as X gave it"
+
+
 def test_changes_nothing_when_polled_again(
     baselined: TwitterAccount, sandbox: RunningSandbox
 ) -> None:

@@ -1,0 +1,139 @@
+"""The moderation desk as HTTP: who sees what, and what a person may settle."""
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Role, TwitterAccount, User
+from autores.sandbox.server import RunningSandbox
+from autores.tests.cast import create_person, give_role
+from mentions.ingest.poll import poll_account
+from mentions.models import AuditEntry, Message, Reply
+from mentions.outbox.deliver import deliver_reply
+from mentions.outbox.enqueue import enqueue_reply
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
+    sandbox.control.create_mention(account="acme", author="dora", text="@acme <b>where</b> is it?")
+    poll_account(acme, now=timezone.now())
+    return Message.objects.get()
+
+
+@pytest.fixture
+def unknown(mention: Message, ana: User, sandbox: RunningSandbox, settings) -> Reply:
+    settings.X_READ_TIMEOUT_SECONDS = 1
+    sandbox.control.add_fault("create_post", "timeout_before")
+    reply = enqueue_reply(
+        mention, kind="public", text="Soon!", requested_by=ana, now=timezone.now()
+    )
+    deliver_reply(reply.pk, now=timezone.now())
+    reply.refresh_from_db()
+    assert reply.state == "unknown"
+    return reply
+
+
+def act_on_replies(client: Client, action: str, reply: Reply) -> None:
+    answer = client.post(
+        "/admin/mentions/reply/", {"action": action, "_selected_action": [reply.pk]}
+    )
+    assert answer.status_code == 302, answer.content[:500]
+
+
+def test_home_is_the_queue_for_who_has_one_and_an_index_for_others(
+    mention: Message, bruno: User, carla: User, client: Client
+) -> None:
+    assert client.get("/admin/").url.startswith("/admin/login/")
+    client.force_login(bruno)
+    assert client.get("/admin/").url == "/admin/mentions/message/"
+    client.force_login(carla)
+    assert client.get("/admin/").status_code == 200
+
+
+def test_strangers_see_nothing_and_their_address_leads_nowhere(
+    mention: Message, carla: User, client: Client
+) -> None:
+    client.force_login(carla)
+    assert client.get("/admin/mentions/message/").status_code == 403
+    answer = client.post(
+        f"/admin/mentions/message/{mention.pk}/change/", {"act": "send", "text": "Hello"}
+    )
+    assert answer.status_code in {302, 403, 404}
+    assert not Reply.objects.exists()
+
+
+def test_what_strangers_write_is_shown_and_never_run(
+    mention: Message, bruno: User, client: Client
+) -> None:
+    client.force_login(bruno)
+    for path in ("", f"{mention.pk}/change/"):
+        page = client.get(f"/admin/mentions/message/{path}").content.decode()
+        assert "&lt;b&gt;where&lt;/b&gt;" in page
+        assert "<b>where</b>" not in page
+
+
+def test_a_responder_cannot_send_by_any_button(
+    mention: Message, bruno: User, client: Client
+) -> None:
+    client.force_login(bruno)
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    for act in ("send", "send_dm"):
+        answer = client.post(address, {"act": act, "text": "Hi", "dm_text": "Hi"})
+        assert answer.status_code == 403
+    client.post(address, {"act": "save", "text": "A draft"})
+    client.post(
+        "/admin/mentions/message/",
+        {"action": "approve_selected", "_selected_action": [mention.pk]},
+    )
+    assert not Reply.objects.exists()
+
+
+def test_the_typed_text_survives_a_refusal(mention: Message, ana: User, client: Client) -> None:
+    User.objects.filter(pk=ana.pk).update(is_staff=True)
+    client.force_login(User.objects.get(pk=ana.pk))
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    client.post(address, {"act": "send", "text": "x" * 300})
+    page = client.get(address).content.decode()
+    assert "x" * 300 in page
+    assert "of at most 280" in page
+
+
+def test_a_person_settles_an_unknown_outcome_as_sent(
+    unknown: Reply, ana: User, client: Client
+) -> None:
+    client.force_login(ana)
+    act_on_replies(client, "settle_as_sent", unknown)
+    unknown.refresh_from_db()
+    assert unknown.state == "sent"
+    assert Message.objects.get().status == "replied"
+    entry = AuditEntry.objects.get(action="reply.sent.public")
+    assert entry.actor == ana.pk
+
+
+def test_a_person_settles_an_unknown_outcome_as_absent(
+    unknown: Reply, ana: User, client: Client, sandbox: RunningSandbox
+) -> None:
+    client.force_login(ana)
+    act_on_replies(client, "settle_as_absent", unknown)
+    unknown.refresh_from_db()
+    assert unknown.state == "queued"
+    deliver_reply(unknown.pk, now=timezone.now())
+    assert len(sandbox.control.list_posts(in_reply_to=unknown.message_id)) == 1
+
+
+def test_only_an_approver_settles_and_only_what_is_unknown(
+    unknown: Reply, acme: TwitterAccount, ana: User, client: Client
+) -> None:
+    viewer = create_person("vera")
+    give_role(viewer, acme, Role.RESPONDER)
+    client.force_login(viewer)
+    act_on_replies(client, "settle_as_absent", unknown)
+    unknown.refresh_from_db()
+    assert unknown.state == "unknown"
+    client.force_login(ana)
+    act_on_replies(client, "settle_as_sent", unknown)
+    act_on_replies(client, "settle_as_absent", unknown)
+    unknown.refresh_from_db()
+    assert unknown.state == "sent"
