@@ -85,7 +85,9 @@ def test_nothing_is_found_when_production_is_set_up_well(production: Any) -> Non
         ("SECRET_KEY", "short", "E010"),
         ("SECRET_KEY", "ab" * 40, "E010"),
         ("SECRET_KEY", settings.DEVELOPMENT_SECRET_KEY, "E010"),
-        ("SECRET_KEY", f"django-insecure-{RANDOM_KEY}", "E010"),
+        pytest.param(
+            "SECRET_KEY", f"django-insecure-{RANDOM_KEY}", "E010", id="SECRET_KEY-of_startproject"
+        ),
         ("TOKEN_ENCRYPTION_KEYS", ["too-short"], "E011"),
         ("TOKEN_ENCRYPTION_KEYS", [Fernet.generate_key().decode(), "too-short"], "E011"),
         ("TOKEN_ENCRYPTION_KEYS", ["A" * 43 + "="], "E012"),

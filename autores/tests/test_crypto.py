@@ -80,7 +80,11 @@ def test_altered_ciphertext_is_refused(place: int, other: int) -> None:
         cipher.decrypt(base64.urlsafe_b64encode(bytes(raw)).decode())
 
 
-@pytest.mark.parametrize("key", ["short", "é" * 32, OLD[:-2], "A" * 43, ""])
+@pytest.mark.parametrize(
+    "key",
+    ["short", "é" * 32, OLD[:-2], "A" * 43, ""],
+    ids=["short", "not_ascii", "cut", "unpadded", "empty"],
+)
 def test_error_shows_no_key_when_one_is_malformed(key: str) -> None:
     with pytest.raises(CipherError, match="TOKEN_ENCRYPTION_KEYS holds a key") as caught:
         TokenCipher([NEW, key])
