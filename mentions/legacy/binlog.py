@@ -43,7 +43,9 @@ _ER_REPLICATION = 1236
 _CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA", "FLUSH", "ANALYZE"}
 _DEFINES = {"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "OPTIMIZE", "REPAIR", "GRANT"}
 _DEFINES |= {"REVOKE", "SET"}
-_COMMENT = re.compile(r"\A(?:\s+|/\*(?!!|M!).*?\*/|--[^\n]*\n|#[^\n]*\n)*(?:/\*M?!\d*\s*)?", re.DOTALL)
+_COMMENT = re.compile(
+    r"\A(?:\s+|/\*(?!!|M!).*?\*/|--[^\n]*\n|#[^\n]*\n)*(?:/\*M?!\d*\s*)?", re.DOTALL
+)
 
 _START_OVER = (
     "Start over with `manage.py migrate_from_mysql --follow --start-over`: it takes a new "

@@ -1,4 +1,4 @@
-"""Reads the legacy database as it is now, outside any snapshot: rows by key, and the server's state.
+"""The legacy database as it is now, outside any snapshot: rows by key, and the server's state.
 
 Values come back as the server's own bytes in UTF-8, exactly as ``source`` reads them.
 """

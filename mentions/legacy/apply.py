@@ -1,0 +1,323 @@
+"""Brings single rows up to date: each key is read from MySQL as it is now, and stored or deleted here.
+
+Applying the same key twice, or in any order, ends in the same documents. A document goes only if
+the import wrote it, nobody changed it since, and nothing here refers to it.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+from pymongo import DeleteOne, UpdateOne
+
+from autores.crypto import TokenCipher
+from mentions.legacy.checkpoint import forget_keys
+from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
+from mentions.legacy.current import CurrentSource
+from mentions.legacy.load import (
+    TARGETS,
+    WRITE_CONCERN,
+    Loader,
+    RejectWriter,
+    Target,
+    digest_document,
+    record_key,
+)
+from mentions.legacy.mapping import (
+    MappedRow,
+    Outcome,
+    RawRow,
+    RejectedRow,
+    SkippedRow,
+    map_message,
+    map_oauth_state,
+    map_user,
+    show_key,
+)
+from mentions.legacy.report import TableReport
+from mentions.legacy.state import STATE_FIELD, read_state
+from mentions.models import ImportReject
+
+CONFLICTS = "import_follow_conflicts"
+_PAGE = 1000
+
+
+class RowApplier:
+    """Applies changes for one run. ``counts`` adds up what became of the rows, ``deleted`` too.
+
+    What it cannot settle goes to the collections of rejects and conflicts, and leaves them when a
+    later change settles it. Raises SourceError and pymongo's errors.
+    """
+
+    def __init__(
+        self,
+        current: CurrentSource,
+        *,
+        cipher: TokenCipher,
+        run_id: str,
+        account_id: str | None,
+        on_reject: Callable[[str, RejectedRow], None] = lambda table, row: None,
+    ) -> None:
+        self.current = current
+        self.counts: dict[str, Counter[str]] = {target.table.name: Counter() for target in TARGETS}
+        self._cipher = cipher
+        self._run_id = run_id
+        self._account_id = account_id
+        self._on_reject = on_reject
+        self._conflicts = connection.get_collection(CONFLICTS)
+        self._rejects = connection.get_collection(ImportReject._meta.db_table)
+
+    def apply(self, keys: Mapping[str, Collection[bytes]]) -> None:
+        """``keys`` by table, in UTF-8."""
+        gone: dict[str, set[bytes]] = {}
+        pages: dict[str, list[RawRow]] = {}
+        for target in TARGETS:
+            name = target.table.name
+            if not keys.get(name):
+                continue
+            rows = [
+                row for page in self.current.read_rows(target.table, keys[name]) for row in page
+            ]
+            pages[name] = rows
+            gone[name] = set(keys[name]) - {row[target.table.key] for row in rows}
+        # Messages before the account they belong to; and what goes before what comes, which may
+        # have the same X user id.
+        for target in reversed(TARGETS):
+            if gone.get(target.table.name):
+                self.delete(target, gone[target.table.name])
+        for target in TARGETS:
+            if pages.get(target.table.name):
+                self._store(target, pages[target.table.name])
+
+    def compare_table(self, target: Target) -> None:
+        """Read the whole table and bring everything of it up to date."""
+        for keys in self.current.read_key_pages(target.table):
+            self.apply({target.table.name: set(keys)})
+        self.delete_missing(target)
+
+    def delete_missing(self, target: Target) -> None:
+        """Delete what the import wrote and MySQL no longer has."""
+        if target.table is OAUTH_STATES:
+            self._delete_missing_states(target)
+            return
+        for keys in self._list_imported(target):
+            raw = {key.encode("utf-8", "surrogatepass") for key in keys}
+            missing = raw - self.current.find_existing(target.table, raw)
+            if missing:
+                self.delete(target, missing)
+
+    def delete(self, target: Target, keys: Collection[bytes]) -> None:
+        """Delete the documents of rows that are gone there; what may not go is a conflict."""
+        shown = {name for key in keys for name in list_document_keys(target.table, key)}
+        self._delete_documents(target, shown)
+
+    def _delete_documents(self, target: Target, keys: Collection[str]) -> None:
+        collection = connection.get_collection(target.model._meta.db_table).with_options(
+            write_concern=WRITE_CONCERN
+        )
+        documents = list(collection.find({"_id": {"$in": sorted(keys)}}))
+        referred = find_references(target, [found["_id"] for found in documents])
+        fields = target.model._meta
+        columns = [fields.get_field(name).column for name in target.compared]
+        if target.table is MESSAGES:
+            columns.append("version")
+        problems: dict[str, str] = {}
+        operations: dict[str, DeleteOne] = {}
+        for document in documents:
+            key = document["_id"]
+            state = read_state(document)
+            if state is None:
+                problems[key] = "deleted there; here it was not written by the import, and stays"
+            elif digest_document(target, document, self._cipher) != state.digest:
+                problems[key] = "deleted there, but changed here since the import"
+            elif key in referred:
+                problems[key] = f"deleted there, but {referred[key]} here refer to it"
+            else:
+                same = {name: document.get(name) for name in columns}
+                operations[key] = DeleteOne(
+                    {"_id": key, f"{STATE_FIELD}.digest": state.digest, **same}
+                )
+        # Before the documents go: after a crash in between, a row that came back there would
+        # otherwise look like one that a person deleted here.
+        forget_keys(target.table, operations)
+        deleted = 0
+        if operations:
+            deleted = collection.bulk_write(list(operations.values()), ordered=False).deleted_count
+        if deleted < len(operations):
+            for found in collection.find({"_id": {"$in": list(operations)}}, {"_id": 1}):
+                problems[found["_id"]] = "deleted there, but changed here meanwhile"
+        counts = self.counts[target.table.name]
+        counts["deleted"] += deleted
+        counts["conflicts"] += len(problems)
+        self._settle(target, keys, conflicts=problems, rejected=())
+
+    def _delete_missing_states(self, target: Target) -> None:
+        """Flows live ten minutes, so few are here; their documents may be keyed by a hash."""
+        here = {key for page in self._list_imported(target) for key in page}
+        for page in self.current.read_key_pages(target.table):
+            for key in page:
+                here.difference_update(list_document_keys(target.table, key))
+        if here:
+            self._delete_documents(target, here)
+
+    def _store(self, target: Target, rows: Iterable[RawRow]) -> None:
+        now = timezone.now()
+        table = target.table
+        report = _KeyedReport(table.name, has_secret_keys=table is OAUTH_STATES)
+        rejects: list[RejectedRow] = []
+
+        def refuse(row: RejectedRow) -> None:
+            report.count("rejected", row.key)
+            rejects.append(row)
+            self._on_reject(table.name, row)
+
+        mapped: list[MappedRow] = []
+        seen: set[str] = set()
+        for raw in rows:
+            seen.add(show_key(raw[table.key]))
+            outcome = self._map(table, raw, now=now)
+            if isinstance(outcome, MappedRow):
+                mapped.append(outcome)
+            elif isinstance(outcome, SkippedRow):
+                report.count("skipped", outcome.key)
+            else:
+                refuse(outcome)
+        Loader(
+            target,
+            cipher=self._cipher,
+            run_id=self._run_id,
+            now=now,
+            is_dry_run=False,
+            report=report,
+            refuse=refuse,
+        ).load_page(mapped)
+        RejectWriter(table, run_id=self._run_id, now=now).write(rejects)
+        self._settle(
+            target,
+            seen,
+            conflicts=report.reasons,
+            rejected=[row.key for row in rejects],
+        )
+        self.counts[table.name].update(report.counts)
+
+    def _map(self, table: Table, raw: RawRow, *, now: datetime) -> Outcome:
+        if table is USERS:
+            return map_user(raw, now=now)
+        if table is MESSAGES:
+            return map_message(raw, account_id=self._account_id)
+        return map_oauth_state(raw, now=now)
+
+    def _settle(
+        self,
+        target: Target,
+        keys: Collection[str],
+        *,
+        conflicts: Mapping[str, str],
+        rejected: Collection[str],
+    ) -> None:
+        """Keep what is open about the keys, and forget what was."""
+        table = target.table
+        settled = [record_key(table, key) for key in set(keys) - set(conflicts)]
+        if settled:
+            self._conflicts.delete_many({"_id": {"$in": settled}})
+        if conflicts:
+            self._conflicts.bulk_write(
+                [
+                    UpdateOne(
+                        {"_id": record_key(table, key)},
+                        {
+                            "$set": {
+                                "table": table.name,
+                                "legacy_id": f"{key[:8]}…" if table is OAUTH_STATES else key,
+                                "reason": reason,
+                                "run_id": self._run_id,
+                            }
+                        },
+                        upsert=True,
+                    )
+                    for key, reason in conflicts.items()
+                ],
+                ordered=False,
+            )
+        accepted = [record_key(table, key) for key in set(keys) - set(rejected)]
+        if accepted:
+            self._rejects.delete_many({"_id": {"$in": accepted}})
+
+    def _list_imported(self, target: Target) -> Iterator[list[str]]:
+        collection = connection.get_collection(target.model._meta.db_table)
+        after = ""
+        while True:
+            found = [
+                item["_id"]
+                for item in collection.find(
+                    {"_id": {"$gt": after}, f"{STATE_FIELD}.digest": {"$exists": True}}, {"_id": 1}
+                )
+                .sort("_id", 1)
+                .limit(_PAGE)
+            ]
+            if found:
+                yield found
+            if len(found) < _PAGE:
+                return
+            after = found[-1]
+
+
+class _KeyedReport(TableReport):
+    """A page's report that keeps every conflict with its whole key."""
+
+    def __init__(self, table: str, *, has_secret_keys: bool) -> None:
+        super().__init__(table, has_secret_keys=has_secret_keys)
+        self.reasons: dict[str, str] = {}
+
+    def add_conflict(self, key: str, reason: str, **details: Any) -> None:
+        super().add_conflict(key, reason, **details)
+        self.reasons[key] = reason
+
+
+def list_document_keys(table: Table, key: bytes) -> set[str]:
+    """The ids a row's document may have: a consent flow is found by its state, or by its hash."""
+    shown = show_key(key)
+    if table is OAUTH_STATES:
+        return {shown, hashlib.sha256(key).hexdigest()}
+    return {shown}
+
+
+def find_references(target: Target, keys: Collection[str]) -> dict[str, str]:
+    """Which of the documents others here refer to, with the plural name of what does."""
+    referred: dict[str, str] = {}
+    if not keys:
+        return referred
+    for relation in target.model._meta.related_objects:
+        column = relation.field.column
+        model = relation.related_model
+        for found in connection.get_collection(model._meta.db_table).aggregate(
+            [
+                {"$match": {column: {"$in": list(keys)}}},
+                {"$group": {"_id": f"${column}"}},
+            ]
+        ):
+            referred[found["_id"]] = str(model._meta.verbose_name_plural)
+    return referred
+
+
+def count_open(run_id: str) -> tuple[int, int]:
+    """Conflicts and rejects that wait for a person, of the whole import."""
+    return (
+        connection.get_collection(CONFLICTS).count_documents({"run_id": run_id}),
+        connection.get_collection(ImportReject._meta.db_table).count_documents({}),
+    )
+
+
+def list_conflicts(run_id: str, *, limit: int = 50) -> list[dict[str, Any]]:
+    """Conflicts that wait for a person: table, id, reason."""
+    found = (
+        connection.get_collection(CONFLICTS).find({"run_id": run_id}).sort("_id", 1).limit(limit)
+    )
+    return [
+        {"table": item["table"], "id": item["legacy_id"], "reason": item["reason"]}
+        for item in found
+    ]

@@ -1,0 +1,139 @@
+"""The options of ``migrate_from_mysql`` that keep up with the former system while it goes on."""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from django.core.management.base import CommandError, CommandParser
+
+from autores.crypto import TokenCipher
+from mentions.legacy.delta import delete_missing_rows
+from mentions.legacy.follow import Follower, FollowOptions
+from mentions.legacy.importer import Importer
+from mentions.legacy.mapping import RejectedRow
+from mentions.legacy.progress import ProgressView
+from mentions.legacy.report import ImportReport
+from mentions.legacy.source import SourceUrl
+
+
+class Report(Protocol):
+    """What an import, a following and a delta have in common."""
+
+    run_id: str
+
+    @property
+    def is_complete(self) -> bool: ...
+
+    @property
+    def is_provable(self) -> bool:
+        """Whether both sides should be equal now, so that comparing them means something."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+    def render(self) -> str: ...
+
+
+def add_arguments(parser: CommandParser) -> None:
+    group = parser.add_argument_group("catching up")
+    group.add_argument(
+        "--follow",
+        action="store_true",
+        help="Read everything once, then follow the binary log while the former system goes on, "
+        "until Ctrl-C. The same command goes on from where it was, even after a kill.",
+    )
+    group.add_argument(
+        "--until-drained",
+        action="store_true",
+        help="With --follow: end once the source is read-only (SET GLOBAL read_only = 1) and "
+        "everything is here; print the downtime, and compare both sides.",
+    )
+    group.add_argument(
+        "--marker",
+        type=_table_name,
+        metavar="TABLE",
+        help="With --follow: end where the log says CREATE TABLE of this name, for a server that "
+        "cannot be made read-only.",
+    )
+    group.add_argument(
+        "--start-over",
+        action="store_true",
+        help="With --follow: forget the position, take a new one and read everything again.",
+    )
+    group.add_argument(
+        "--server-id",
+        type=_server_id,
+        metavar="N",
+        help="With --follow: the id to read the binary log as; no other replica's. Random "
+        "unless given.",
+    )
+    group.add_argument(
+        "--delta",
+        action="store_true",
+        help="Read everything again, and also delete here what was deleted there: catches up "
+        "where the binary log is off.",
+    )
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse combinations that mean nothing. Raises CommandError."""
+    if options["delta"] and options["follow"]:
+        raise CommandError("--follow catches deletions itself: leave --delta away.")
+    if options["follow"] or options["delta"]:
+        name = "--follow" if options["follow"] else "--delta"
+        if options["dry_run"]:
+            raise CommandError(f"{name} writes: rehearse with --dry-run alone.")
+        if options["retry_rejects"]:
+            raise CommandError(f"{name} reads every row: leave --retry-rejects away.")
+    if options["follow"]:
+        return
+    for option in ("until_drained", "marker", "start_over", "server_id"):
+        if options[option]:
+            raise CommandError(f"--{option.replace('_', '-')} belongs to --follow.")
+
+
+def run(
+    importer: Importer,
+    source: SourceUrl,
+    *,
+    options: Mapping[str, Any],
+    cipher: TokenCipher,
+    on_reject: Callable[[str, RejectedRow], None],
+    progress: ProgressView,
+) -> Report:
+    """The import, followed or completed as the options say. Raises LegacyImportError."""
+    if options["follow"]:
+
+        def load() -> tuple[ImportReport, str | None]:
+            return importer.run(), importer.account_id
+
+        return Follower(
+            source,
+            options=FollowOptions(
+                is_until_drained=options["until_drained"],
+                marker=options["marker"],
+                is_start_over=options["start_over"],
+                server_id=options["server_id"],
+            ),
+            cipher=cipher,
+            load=load,
+            on_progress=progress.say,
+            on_reject=on_reject,
+        ).run()
+    report = importer.run()
+    if options["delta"]:
+        return delete_missing_rows(source, imported=report, cipher=cipher)
+    return report
+
+
+def _server_id(value: str) -> int:
+    number = int(value)
+    if not 1 <= number < 2**32:
+        raise argparse.ArgumentTypeError("must be from 1 to 4294967295")
+    return number
+
+
+def _table_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", value):
+        raise argparse.ArgumentTypeError("must be a table's name of letters, digits and _")
+    return value
