@@ -15,6 +15,7 @@ from typing import Any
 from bson import json_util
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
+from pymongo import UpdateMany, UpdateOne
 from pymongo.collection import Collection
 
 _INDEX_STAGES = frozenset(
@@ -252,6 +253,15 @@ class _RecordingCollection:
     def update_many(self, filter: Any, update: Any, *args: Any, **kwargs: Any) -> Any:
         self._record_update(filter, update, is_multi=True)
         return self._collection.update_many(filter, update, *args, **kwargs)
+
+    def bulk_write(self, requests: list[Any], *args: Any, **kwargs: Any) -> Any:
+        for request in requests:
+            # An insert asks for nothing; pymongo names no public way to read the others.
+            if isinstance(request, UpdateOne | UpdateMany):
+                self._record_update(
+                    request._filter, request._doc, is_multi=isinstance(request, UpdateMany)
+                )
+        return self._collection.bulk_write(requests, *args, **kwargs)
 
     def find_one_and_update(self, filter: Any, update: Any, *args: Any, **kwargs: Any) -> Any:
         self._record_update(filter, update, is_multi=False)

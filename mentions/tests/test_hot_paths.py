@@ -55,8 +55,12 @@ def _is_small(plan: Plan) -> bool:
 def test_a_poll_reads_and_writes_by_index(
     acme: TwitterAccount, mentions: list[Message], sandbox: RunningSandbox
 ) -> None:
-    sandbox.control.create_mentions(account="acme", count=20)
+    posts = sandbox.control.create_mentions(account="acme", count=20)
     assert_all_indexed(lambda: poll_account(acme, now=timezone.now()), at_least=3)
+    sandbox.control.edit_post(posts[0]["id"], "@acme said otherwise")
+    plans = assert_all_indexed(lambda: poll_account(acme, now=timezone.now()), at_least=4)
+    (upsert,) = [plan for plan in plans if "$ne" in plan.description]
+    assert upsert.docs_examined == 1
 
 
 def test_queues_are_read_by_index(mentions: list[Message]) -> None:
