@@ -28,7 +28,7 @@ _SYSTEMATIC_ROWS = 3
 
 def offset_of(key: str, timestamp: datetime) -> float | None:
     """Seconds by which ``timestamp`` (naive UTC) is later than the id's time; None without one."""
-    if not (key.isascii() and key.isdigit()) or key[0] == "0" or len(key) > 19:
+    if not (key.isascii() and key.isdigit()) or key.startswith("0") or len(key) > 19:
         return None
     number = int(key)
     if not _FIRST_TIMED_ID <= number <= _MAX_ID:

@@ -94,8 +94,10 @@ def render_fragment(report: Mapping[str, Any], *, run_id: str = "") -> str:
         parts.append(_proof_table(proof))
         parts.append(_clock(proof.get("clock")))
         parts += [_findings(name, table) for name, table in proof["tables"].items()]
-    else:
+    elif report.get("tables"):
         parts.append("<p>This run was not compared row by row.</p>")
+    parts.append(_undo("What was taken back", report.get("rollback"), "kept_list"))
+    parts.append(_undo("What went back to MySQL", report.get("export"), "listed"))
     parts.append(_handover(report.get("handover")))
     parts.append(_remarks(report))
     parts.append("</div>")
@@ -215,6 +217,28 @@ def _findings(table_name: str, table: Mapping[str, Any]) -> str:
             + _table(["id", "field", "in MySQL", "in MongoDB", "why"], body)
             + (f"<p>… and {more} more</p>" if more > 0 else "")
         )
+    return "".join(parts)
+
+
+def _undo(title: str, undo: Mapping[str, Any] | None, listed: str) -> str:
+    if not undo:
+        return ""
+    tables = undo["tables"]
+    columns = [
+        name for name, value in next(iter(tables.values())).items() if isinstance(value, int)
+    ]
+    counts = [[name, *(str(table[column]) for column in columns)] for name, table in tables.items()]
+    body = [
+        [name, item["id"], item["reason"]]
+        for name, table in tables.items()
+        for item in table[listed]
+    ]
+    parts = [f"<h2>{escape(title)}</h2>"]
+    if undo.get("run"):
+        parts.append(f"<p>Run {escape(undo['run'])}</p>")
+    parts.append(_table(["table", *columns], counts))
+    if body:
+        parts.append("<h2>Left as it was</h2>" + _table(["table", "id", "why"], body))
     return "".join(parts)
 
 
