@@ -64,7 +64,7 @@ _MINUTES = {
     for minute in range(60)
 }
 _SECONDS = {b":%02d" % second: second * 1000 for second in range(60)}
-_SMALL = {str(number).encode(): _INT32.pack(number) for number in range(10_000)}
+_SMALL = {str(number).encode(): _INT64.pack(number) for number in range(10_000)}
 _BOOLEANS = {b"0": b"\0", b"1": b"\x01"}
 
 
@@ -131,7 +131,7 @@ class MessageEncoder:
                     else b"\x09created_at\0" + pack(_read_moment(created)),
                     b"\x0acredits_used\0"
                     if credits is None
-                    else b"\x10credits_used\0" + _SMALL[credits],
+                    else b"\x12credits_used\0" + _SMALL[credits],
                     b"\x0adm_response\0"
                     if private is None
                     else _encode_text(b"\x02dm_response\0", private),

@@ -1,4 +1,4 @@
-"""One import, from the check of the schema to the comparison of the counts."""
+"""One import, from the check of the schema to the last chunk."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +43,6 @@ class ImportOptions:
 
     ``worker_count`` None: none for a small database, else by the number of processors.
     ``max_rejects`` None: as many as there are. ``is_retry``: only rows refused earlier.
-    ``has_key_check``: ask MongoDB in the end which of MySQL's keys it has.
     """
 
     chunk_size: int = 2000
@@ -53,7 +52,6 @@ class ImportOptions:
     worker_count: int | None = None
     max_rejects: int | None = None
     is_retry: bool = False
-    has_key_check: bool = True
 
 
 class Importer:
@@ -149,10 +147,6 @@ class Importer:
                     self._check_account(table, report)
         finally:
             self._pool.close()
-        if not self._options.is_dry_run and not self._options.is_retry:
-            for target, table in zip(TARGETS, report.tables, strict=True):
-                if self._options.has_key_check:
-                    self._compare_table(source, target, table)
 
     def _make_pool(self, row_count: int) -> Inline | Workers:
         count = self._options.worker_count
@@ -307,18 +301,6 @@ class Importer:
             f"Account {account_id} was not taken over, so its messages belong to no account for "
             "now. Once it is, run the import again: it gives them to the account."
         )
-
-    def _compare_table(self, source: Source, target: Target, counts: TableReport) -> None:
-        """Ask MongoDB itself which of MySQL's keys it has."""
-        collection = connection.get_collection(target.model._meta.db_table)
-        counts.in_mongodb = 0
-        for page in source.read_keys(target.table, size=self._options.chunk_size):
-            keys = [show_key(key) for key in page]
-            found = {item["_id"] for item in collection.find({"_id": {"$in": keys}}, {"_id": 1})}
-            counts.in_mongodb += len(found)
-            for key in keys:
-                if key not in found:
-                    counts.add_missing(key)
 
 
 class _Distinct:

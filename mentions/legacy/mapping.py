@@ -124,7 +124,7 @@ def digest_values(values: Mapping[str, Any]) -> str:
 def encode_values(values: Mapping[str, Any]) -> bytes:
     """The values as BSON elements in the order of their names: str, int, bool, datetime or None.
 
-    Integers are 32 bits wide, or 64 where they must; datetimes are cut to milliseconds.
+    Integers are 64 bits wide, as Django's fields store them; datetimes are cut to milliseconds.
     """
     return b"".join(encode_value(name, values[name]) for name in sorted(values))
 
