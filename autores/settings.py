@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from kombu import Queue
+from kombu.entity import Queue
 
 from autores import env
 from autores.crypto import key_from_passphrase
