@@ -140,9 +140,6 @@ def encode_value(name: str, value: Any) -> bytes:
     if isinstance(value, bool):
         return b"\x08" + label + (b"\x01" if value else b"\0")
     if isinstance(value, int):
-        # Not "in a range": for a subclass, such as BSON's Int64, that would try every number.
-        if _INT32.start <= value < _INT32.stop:
-            return b"\x10" + label + _INT32_LE.pack(value)
         return b"\x12" + label + _INT64_LE.pack(value)
     if isinstance(value, datetime):
         return b"\x09" + label + _INT64_LE.pack((value - _EPOCH) // _MILLISECOND)

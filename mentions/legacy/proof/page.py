@@ -321,7 +321,7 @@ h1{font-size:1.4rem}
 border-bottom:1px solid rgba(128,128,128,.3);vertical-align:top;overflow-wrap:anywhere}
 .import-report thead th{white-space:nowrap;font-weight:600;overflow-wrap:normal}
 .import-report .facts th{width:12rem;white-space:nowrap;font-weight:500}
-.import-report .verdict{padding:.8rem 1rem;border-radius:.4rem;font-weight:600}
+.import-report .verdict{padding:.8rem 1rem;border-radius:.4rem;font-weight:600;margin-bottom:.8rem}
 .import-report .verdict.good{background:#dcfce7;color:#14532d}
 .import-report .verdict.bad{background:#fee2e2;color:#7f1d1d}
 .import-report td.bad,.import-report p.bad{color:#b91c1c;font-weight:600}

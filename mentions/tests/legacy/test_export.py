@@ -1,0 +1,217 @@
+"""Going back: what was made here, written into a real MariaDB."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import TwitterAccount
+from accounts.tokens import token_cipher
+from mentions.legacy.export import export_to_mysql
+from mentions.legacy.source import SourceError, parse_source_url
+from mentions.models import Message, Tombstone
+from mentions.models.tombstone import tombstone_key
+
+NEW = "1790000000000000777"
+
+
+@pytest.fixture
+def imported(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("1", text="first")
+    legacy.add_message("2", text="second", redirected=2)
+    legacy.add_message("3", text="third")
+    run_import("--quiet")
+    return legacy
+
+
+def export(legacy, **options):
+    report = export_to_mysql(parse_source_url(legacy.url), **options)
+    return report, {table.table: table for table in report.tables}
+
+
+def add_new(key=NEW, **values):
+    return Message.objects.create(
+        **{
+            "id": key,
+            "account_id": "account-1",
+            "post_id": key,
+            "timestamp": datetime(2026, 11, 1, 10, 0, 0, tzinfo=UTC),
+            "user": "77",
+            "text": "Grüße 👩‍🚀 aus Köln",
+            "status": "replied",
+            "public_response": "Danke 🙏",
+            "credits_used": 3,
+            "redirected": True,
+            "created_at": datetime(2026, 11, 1, 10, 0, 1, 234000, tzinfo=UTC),
+            "updated_at": None,
+            **values,
+        }
+    )
+
+
+def row_of(legacy, key):
+    return legacy.execute(
+        "SELECT `timestamp`, `user`, `text`, status, public_response, dm_response, credits_used, "
+        "redirected, created_at, updated_at FROM messages WHERE id = %s",
+        key,
+    )[0]
+
+
+def test_what_was_made_here_is_there_when_exported(imported):
+    add_new()
+
+    report, tables = export(imported)
+
+    assert (tables["messages"].inserted, tables["messages"].unchanged) == (1, 3)
+    assert report.is_complete
+    assert row_of(imported, NEW) == (
+        datetime(2026, 11, 1, 10, 0),
+        "77",
+        "Grüße 👩‍🚀 aus Köln",
+        "replied",
+        "Danke 🙏",
+        None,
+        3,
+        1,
+        datetime(2026, 11, 1, 10, 0, 1),
+        None,
+    )
+    assert tables["messages"].cut_times == 1
+
+
+def test_changes_go_back_when_the_row_is_as_it_was_imported(imported):
+    Message.objects.filter(pk="2").update(status="replied", dm_response="by DM", version=2)
+    TwitterAccount.objects.update(
+        access_token=token_cipher().encrypt("fresh"), refresh_token=token_cipher().encrypt("newer")
+    )
+
+    report, tables = export(imported)
+
+    assert (tables["messages"].updated, tables["users"].updated) == (1, 1)
+    assert row_of(imported, "2")[3:6] == ("replied", None, "by DM")
+    # Not touched: it was true there already, only in another spelling.
+    assert row_of(imported, "2")[7] == 2
+    assert imported.execute("SELECT access_token, refresh_token FROM users") == [("fresh", "newer")]
+    assert report.is_complete
+
+
+def test_nothing_is_written_when_exported_twice_and_later_changes_follow(imported):
+    add_new()
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    export(imported)
+
+    again, _ = export(imported)
+    assert again.changes == 0
+    assert again.is_complete
+
+    Message.objects.filter(pk=NEW).update(status="error")
+    Message.objects.filter(pk="1").update(status="error")
+    third, tables = export(imported)
+    assert tables["messages"].updated == 2
+    assert third.is_complete
+
+
+def test_row_is_a_conflict_when_it_was_changed_on_both_sides(imported):
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    imported.execute("UPDATE messages SET text = 'edited there' WHERE id = '1'")
+    imported.execute("DELETE FROM messages WHERE id = '3'")
+    Message.objects.filter(pk="3").update(status="ignored", version=2)
+
+    report, tables = export(imported)
+
+    assert (tables["messages"].conflicts, tables["messages"].updated) == (2, 0)
+    assert row_of(imported, "1")[2:4] == ("edited there", "pending")
+    assert imported.execute("SELECT COUNT(*) FROM messages WHERE id = '3'") == [(0,)]
+    assert not report.is_complete
+
+
+def test_row_is_refused_when_the_legacy_schema_cannot_hold_it(imported):
+    imported.execute("ALTER TABLE messages MODIFY `text` TEXT CHARACTER SET latin1 NOT NULL")
+    add_new()
+    add_new(f"{NEW}:1234567890123456789", post_id="x", text="short")
+    add_new("5", text="a" * 70_000)
+    add_new("6", text="fits")
+
+    report, tables = export(imported)
+
+    assert (tables["messages"].inserted, tables["messages"].refused) == (1, 3)
+    assert {key for key, kind, _ in tables["messages"].listed if kind == "refused"} == {
+        NEW,
+        f"{NEW}:1234567890123456789",
+        "5",
+    }
+    assert imported.execute("SELECT COUNT(*) FROM messages") == [(4,)]
+    assert not report.is_complete
+
+
+def test_nothing_is_written_when_only_rehearsed(imported):
+    add_new()
+
+    report, tables = export(imported, is_dry_run=True)
+
+    assert tables["messages"].inserted == 1
+    assert imported.execute("SELECT COUNT(*) FROM messages") == [(3,)]
+    assert report.fenced == 0
+
+
+def test_accounts_are_fenced_when_they_go_back(imported):
+    TwitterAccount.objects.update(fenced_since=None)
+
+    report, _ = export(imported)
+
+    assert report.fenced == 1
+    assert TwitterAccount.objects.get().is_fenced
+
+
+def test_deleted_mentions_are_listed_when_mysql_still_has_them(imported):
+    Message.objects.filter(pk="1").delete()
+    Tombstone.objects.create(
+        id=tombstone_key(account_id="account-1", post_id="1"),
+        message_id="1",
+        deleted_by="ana",
+        deleted_at=timezone.now(),
+    )
+
+    report, _ = export(imported)
+
+    assert report.deleted_here == ["1"]
+
+
+def test_round_trip_loses_nothing_when_imported_elsewhere(imported, run_import):
+    add_new()
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    export(imported)
+    before = {
+        found["id"]: found
+        for found in Message.objects.values(
+            "id", "timestamp", "user", "text", "status", "public_response", "credits_used"
+        )
+    }
+    Message.objects.all().delete()
+    TwitterAccount.objects.all().delete()
+    from django.db import connection
+
+    connection.database["import_chunks"].delete_many({})
+
+    report = run_import("--quiet")
+
+    after = {
+        found["id"]: found
+        for found in Message.objects.values(
+            "id", "timestamp", "user", "text", "status", "public_response", "credits_used"
+        )
+    }
+    assert after == before
+    assert report["verification"]["is_proven"]
+
+
+def test_error_names_the_grants_when_mysql_may_not_be_written(imported):
+    add_new()
+    imported.execute("DROP USER IF EXISTS reader@'%%'")
+    imported.execute("CREATE USER reader@'%%' IDENTIFIED BY 'pw'")
+    imported.execute(f"GRANT SELECT ON {imported.name}.* TO reader@'%%'")
+    url = imported.url.replace("root@", "reader:pw@")
+
+    with pytest.raises(SourceError, match="INSERT and UPDATE"):
+        export_to_mysql(parse_source_url(url))

@@ -1,0 +1,66 @@
+"""The hand-over report, and the fence around accounts that were taken over."""
+
+from datetime import timedelta
+
+from django.core.management import call_command
+from django.utils import timezone
+
+from accounts.models import TwitterAccount
+from accounts.tokens import token_cipher
+from mentions.legacy.handover import render_handover, report_handover
+
+
+def add_account(key, **values):
+    encrypt = token_cipher().encrypt
+    return TwitterAccount.objects.create(
+        **{
+            "id": key,
+            "twitter_id": key,
+            "access_token": encrypt("access"),
+            "refresh_token": encrypt("refresh"),
+            "token_expires_at": timezone.now() + timedelta(days=1),
+            "scopes": ["tweet.read", "dm.read"],
+            **values,
+        }
+    )
+
+
+def test_each_account_gets_its_fate_when_reported(transactional_db):
+    now = timezone.now()
+    add_account("1")
+    add_account("2", token_expires_at=now + timedelta(minutes=90), fenced_since=now)
+    add_account("3", token_expires_at=now - timedelta(days=1), refresh_token="")
+    add_account("4", scopes=["tweet.read"])
+    add_account("5", scopes=[])
+    add_account("6", access_token="broken")
+
+    report = report_handover(window=timedelta(hours=2), now=now)
+
+    found = {
+        item["account"]: (item["state"], item["direct_messages"]) for item in report["accounts"]
+    }
+    assert found == {
+        "1": ("survives", "granted"),
+        "2": ("expires_in_window", "granted"),
+        "3": ("lost", "granted"),
+        "4": ("survives", "missing"),
+        "5": ("survives", "unknown"),
+        "6": ("unreadable", "granted"),
+    }
+    assert report["counts"]["fenced"] == 1
+    assert "old poller is declared stopped" in render_handover(report)
+    assert report_handover(window=timedelta(hours=1), now=now)["counts"]["survives"] == 4
+
+
+def test_accounts_are_fenced_until_the_poller_is_declared_stopped(legacy, run_import):
+    legacy.add_user()
+
+    report = run_import("--quiet")
+
+    assert TwitterAccount.objects.get().is_fenced
+    assert report["handover"]["counts"]["fenced"] == 1
+    call_command("migrate_from_mysql", "--declare-old-poller-stopped")
+    assert not TwitterAccount.objects.get().is_fenced
+    legacy.execute("UPDATE users SET access_token = 'newer'")
+    run_import("--quiet")
+    assert not TwitterAccount.objects.get().is_fenced

@@ -1,0 +1,115 @@
+"""Taking an import back, on a real MariaDB and a real MongoDB."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.models import Membership, OAuthState, Role, TwitterAccount, User
+from mentions.legacy.rollback import RollbackError, roll_back
+from mentions.models import Draft, ImportReject, ImportRun, Message
+
+
+@pytest.fixture
+def imported(legacy, run_import):
+    legacy.add_user()
+    for key in ("1", "2", "3", "4", "5"):
+        legacy.add_message(key)
+    legacy.add_message("bad", timestamp="0000-00-00 00:00:00")
+    legacy.add_state("live", created_at=timezone.now().replace(tzinfo=None))
+    report = run_import("--quiet")
+    return report["run"]
+
+
+def test_everything_goes_when_nobody_changed_it(imported):
+    report = roll_back(imported)
+
+    assert (report.removed, report.kept) >= (6, 0)
+    assert report.kept == 0
+    for model in (Message, TwitterAccount, OAuthState, ImportReject):
+        assert not model.objects.exists()
+    assert ImportRun.objects.get(pk=imported).state == "rolled_back"
+
+
+def test_what_people_changed_stays_when_rolled_back(imported):
+    Message.objects.filter(pk="1").update(status="ignored")
+    Message.objects.filter(pk="2").update(version=2)
+    Message.objects.filter(pk="3").update(claimed_by="ana")
+    Draft.objects.create(message_id="4", account_id="account-1", open_key="4", text="hello")
+    Message.objects.create(
+        id="9", account_id="account-1", post_id="9", timestamp=timezone.now(), user="1", text="own"
+    )
+
+    report = roll_back(imported)
+
+    assert set(Message.objects.values_list("pk", flat=True)) == {"1", "2", "3", "4", "9"}
+    tables = {table.table: table for table in report.tables}
+    assert dict(tables["messages"].listed) == {
+        "1": "was changed here since",
+        "2": "was worked on here since",
+        "3": "somebody is working on it",
+        "4": "has drafts",
+    }
+    # What is left must not point at nothing.
+    assert tables["users"].listed == [("account-1", "has messages")]
+    assert TwitterAccount.objects.exists()
+
+
+def test_account_stays_when_it_has_members(imported):
+    person = User.objects.create(username="ana")
+    Membership.objects.create(user=person, account_id="account-1", role=Role.MANAGER)
+
+    report = roll_back(imported)
+
+    assert ("account-1", "has members") in report.tables[-1].listed
+    assert not Message.objects.exists()
+
+
+def test_nothing_goes_when_only_rehearsed(imported):
+    report = roll_back(imported, is_dry_run=True)
+
+    assert report.removed >= 6
+    assert Message.objects.count() == 5
+    assert ImportReject.objects.exists()
+
+
+def test_rows_come_back_when_imported_after_a_rollback(imported, run_import):
+    roll_back(imported)
+
+    report = run_import("--quiet")
+
+    assert report["tables"]["messages"]["created"] == 5
+    assert report["tables"]["messages"]["deleted_here"] == 0
+
+
+def test_only_its_own_documents_go_when_a_later_run_added_more(imported, legacy, run_import):
+    legacy.add_message("6")
+    legacy.execute("UPDATE messages SET status = 'replied' WHERE id = '1'")
+    second = run_import("--quiet")["run"]
+
+    report = roll_back(second)
+
+    tables = {table.table: table for table in report.tables}
+    assert tables["messages"].removed == 1
+    assert tables["messages"].listed == [("1", "was here before the run, which only updated it")]
+    assert set(Message.objects.values_list("pk", flat=True)) == {"1", "2", "3", "4", "5"}
+
+
+def test_second_rollback_changes_nothing_when_repeated(imported):
+    roll_back(imported)
+
+    assert roll_back(imported).removed == 0
+
+
+def test_runs_are_named_when_there_is_no_such_run(imported):
+    with pytest.raises(RollbackError, match=imported):
+        roll_back("no-such-run")
+
+
+def test_exit_code_tells_when_something_was_left(imported):
+    Message.objects.filter(pk="1").update(status="ignored")
+
+    with pytest.raises(CommandError) as caught:
+        call_command("migrate_from_mysql", "--rollback", imported)
+
+    assert caught.value.returncode == 2
+    assert ImportRun.objects.filter(state="undo").count() == 1
