@@ -522,7 +522,8 @@ def test_row_is_a_conflict_when_it_appears_here_between_read_and_write(legacy, r
         id=row.key, post_id=row.key, timestamp=timezone.now(), user="2002", text="polled"
     )
 
-    loader._create([row])
+    assert loader._create([row]) == [row]
+    loader.load_page([row])
 
     assert report.counts["conflicts"] == 1
     assert Message.objects.get().text == "polled"

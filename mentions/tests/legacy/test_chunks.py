@@ -1,0 +1,250 @@
+"""The fast path against the slow one, and runs that end in the middle."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import bson
+import pymysql
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from mentions.legacy.encode import MessageEncoder, probe_row
+from mentions.legacy.load import TARGETS, DocumentWriter
+from mentions.legacy.mapping import MappedRow, digest_values, map_message
+from mentions.legacy.state import STATE_FIELD, build_state
+from mentions.models import ImportReject, Message
+
+NAMES = (
+    "id",
+    "timestamp",
+    "user",
+    "text",
+    "status",
+    "public_response",
+    "dm_response",
+    "credits_used",
+    "redirected",
+    "created_at",
+    "updated_at",
+)
+PLAIN = (
+    b"1790000000000000001",
+    b"2025-03-04 05:06:07",
+    b"2002",
+    "Grüße 👩‍🚀\x00 שלום".encode(),
+    b"replied",
+    b"",
+    None,
+    b"3",
+    b"1",
+    b"1969-12-31 23:59:59",
+    None,
+)
+
+
+def make_encoder(account_id):
+    writer = DocumentWriter(Message, constants={"kind": "legacy", "draft_state": "none"})
+
+    def build(row):
+        document = writer.build(row.values)
+        document[STATE_FIELD] = build_state("run", row.digest)
+        return document
+
+    return MessageEncoder(build(probe_row(account_id)), account_id=account_id), build
+
+
+@pytest.mark.parametrize("account_id", ["account-1", None])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {5: "Danke 🙏".encode(), 6: b"dm", 7: None, 8: None, 9: None},
+        {7: b"0", 8: b"0", 1: b"2024-02-29 00:00:00", 10: b"9999-12-31 23:59:59"},
+    ],
+)
+def test_both_paths_give_the_same_document_when_a_row_is_plain(db, account_id, changes):
+    encoder, build = make_encoder(account_id)
+    row = tuple(changes.get(index, value) for index, value in enumerate(PLAIN))
+    found = encoder.encode_row(row)
+    assert found is not None
+    fast = bson.decode(encoder.finish(row[0], *found))
+    outcome = map_message(dict(zip(NAMES, row, strict=True)), account_id=account_id)
+    slow = bson.decode(bson.encode(build(outcome)))
+    assert fast == slow
+    assert {name: type(value) for name, value in fast.items()} == {
+        name: type(value) for name, value in slow.items()
+    }
+    assert fast[STATE_FIELD]["digest"] == digest_values(
+        {name: outcome.values[name] for name in outcome.compared}
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {0: b"0123"},
+        {0: b"a1b2c3d4-0000-4000-8000-00000000abcd"},
+        {1: b"0000-00-00 00:00:00"},
+        {1: b"2025-02-30 00:00:00"},
+        {1: b"2025-03-04 05:06:07.123"},
+        {2: None},
+        {3: b"\xed\xa0\x80"},
+        {4: b"archived"},
+        {4: None},
+        {6: b"\xff"},
+        {7: b"-5"},
+        {7: b"1.50"},
+        {8: b"2"},
+        {9: b"2025-03-04 24:00:00"},
+    ],
+)
+def test_row_is_left_to_the_slow_path_when_there_is_something_to_say(db, changes):
+    encoder, _ = make_encoder("account-1")
+    row = tuple(changes.get(index, value) for index, value in enumerate(PLAIN))
+    assert encoder.encode_row(row) is None
+
+
+def list_documents(url, database):
+    """What both sides hold, read without anything of the importer's."""
+    source = pymysql.connect(
+        host=url.host, port=url.port, user="root", database=url.name, charset="utf8mb4"
+    )
+    with source, source.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, text, status, public_response, credits_used, redirected, "
+            "UNIX_TIMESTAMP(CONVERT_TZ(`timestamp`, '+00:00', @@session.time_zone)) FROM messages"
+        )
+        legacy = {
+            row[0]: (*row[1:5], None if row[5] is None else bool(row[5]), int(row[6]))
+            for row in cursor.fetchall()
+        }
+    here = {
+        found["_id"]: (
+            found["text"],
+            found["status"],
+            found["public_response"],
+            found["credits_used"],
+            found["redirected"],
+            int((found["timestamp"] - EPOCH).total_seconds()),
+        )
+        for found in database["messages"].find()
+    }
+    return legacy, here
+
+
+from datetime import datetime  # noqa: E402
+
+EPOCH = datetime(1970, 1, 1)
+
+
+def test_databases_are_equal_when_killed_at_random_and_run_again(legacy, run_import, child_environ):
+    """AUTORES_TEST_KILLS sets how often; the comparison shares no code with the import."""
+    kills = int(os.environ.get("AUTORES_TEST_KILLS", "3"))
+    legacy.add_user()
+    legacy.add_messages(int(os.environ.get("AUTORES_TEST_ROWS", "6000")))
+    legacy.add_message("000123", text="leading zeros", status="archived")
+    chance = random.Random(kills)
+    command = [sys.executable, "manage.py", "migrate_from_mysql", "--chunk-size", "100"]
+    command += ["--workers", "2", "--quiet"]
+    ended = 0
+    for _ in range(kills):
+        stored = Message.objects.count()
+        process = subprocess.Popen(
+            command,
+            cwd=settings.BASE_DIR,
+            env={**child_environ, "MYSQL_DATABASE_URL": legacy.url},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if Message.objects.count() > stored:
+                break
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        ended += process.returncode == -signal.SIGKILL
+    report = run_import("--chunk-size", "100")
+    assert ended
+    assert report["exit_code"] == 0
+    there, here = list_documents(legacy, connection.database)
+    assert here == there
+    assert run_import("--chunk-size", "100")["changes"] == 0
+
+
+def test_workers_give_the_same_as_one_process_when_the_table_is_mixed(legacy, run_import):
+    legacy.add_user()
+    legacy.add_messages(500)
+    legacy.add_message("zero", timestamp="0000-00-00 00:00:00")
+    report = run_import("--workers", "2", "--chunk-size", "50")
+    counts = report["tables"]["messages"]
+    assert (counts["created"], counts["rejected"], counts["in_mongodb"]) == (500, 1, 500)
+    there, here = list_documents(legacy, connection.database)
+    del there["zero"]
+    assert here == there
+
+
+def test_run_stops_when_more_rows_are_refused_than_allowed(legacy, run_import):
+    from django.core.management import CommandError
+
+    legacy.add_user()
+    for number in range(3):
+        legacy.add_message(f"bad-{number}", timestamp="0000-00-00 00:00:00")
+    with pytest.raises(CommandError, match="3 rows were refused, and --max-rejects allows 2"):
+        run_import("--max-rejects", "2")
+    assert run_import("--max-rejects", "3")["exit_code"] == 2
+
+
+def test_only_refused_rows_are_read_when_retried(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("1", timestamp="0000-00-00 00:00:00")
+    legacy.add_message("2", timestamp="0000-00-00 00:00:00")
+    run_import()
+    reject = ImportReject.objects.get(legacy_id="1")
+    assert (reject.rules, len(reject.hints)) == (["zero_date"], 1)
+    legacy.execute("UPDATE messages SET `timestamp` = '2025-01-01' WHERE id = '1'")
+    legacy.add_message("3")
+
+    report = run_import("--retry-rejects")
+
+    assert report["tables"]["messages"]["created"] == 1
+    assert set(Message.objects.values_list("pk", flat=True)) == {"1"}
+    assert list(ImportReject.objects.values_list("legacy_id", flat=True)) == ["2"]
+
+
+def test_conflict_shows_both_values_when_changed_on_both_sides(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("7")
+    run_import()
+    Message.objects.update(status="ignored")
+    kept = run_import()["tables"]["messages"]["kept_list"]
+    assert kept == [{"id": "7", "values": {"status": {"legacy": "pending", "here": "ignored"}}}]
+    legacy.execute("UPDATE messages SET status = 'replied'")
+    conflict = run_import()["tables"]["messages"]["conflict_list"][0]
+    assert conflict["values"]["status"] == {"legacy": "replied", "here": "ignored"}
+
+
+def test_indexes_are_back_when_a_large_load_was_interrupted(legacy, run_import):
+    messages = next(target for target in TARGETS if target.model is Message)
+    collection = connection.get_collection(messages.model._meta.db_table)
+    before = set(collection.index_information())
+    collection.drop_index("message_time_idx")
+    legacy.add_user()
+    run_import()
+    assert set(collection.index_information()) == before
+    assert isinstance(probe_row(None), MappedRow)
+
+
+def test_memory_stays_flat_when_rows_are_large(legacy, run_import):
+    legacy.add_user()
+    for number in range(60):
+        legacy.add_message(str(10**18 + number), text="🎈" * 15_000, public_response="x" * 60_000)
+    report = run_import()
+    assert report["tables"]["messages"]["created"] == 60
+    assert Message.objects.filter(text="🎈" * 15_000).count() == 60
