@@ -1,4 +1,4 @@
-"""Brings single rows up to date: each key is read from MySQL as it is now, and stored or deleted here.
+"""Brings single rows up to date: each is read from MySQL as it is now, and stored or deleted here.
 
 Applying the same key twice, or in any order, ends in the same documents. A document goes only if
 the import wrote it, nobody changed it since, and nothing here refers to it.

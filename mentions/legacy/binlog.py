@@ -1,4 +1,4 @@
-"""The legacy server's binary log: where it stands, whether it can be followed, what it says changed.
+"""The legacy server's binary log: whether it can be followed, where it ends, which rows changed.
 
 The log is read for the keys of the rows that changed; the rows themselves are then read from
 their tables. So zero dates, broken UTF-8 and every character set arrive exactly as they do in the
@@ -87,7 +87,7 @@ class Batch:
 
     ``keys`` holds, by table, the keys before and after each change, in UTF-8. ``unclear`` names
     tables whose changes the log does not spell out (TRUNCATE, ALTER, statements instead of rows),
-    with the reason: only reading the whole table tells. ``marked_at`` is set once the marker was met.
+    with the reason: only reading the whole table tells. ``marked_at``: the marker was met.
     """
 
     position: LogPosition
@@ -122,15 +122,15 @@ def check_settings(current: CurrentSource, *, server_id: int) -> list[str]:
     problems = []
     if not _is_on(found.get("log_bin", "OFF")):
         raise BinlogError(
-            f"The binary log of {url.label} is off, so there is nothing to follow. Start the server "
+            f"The binary log of {url.label} is off: there is nothing to follow. Start the server "
             "with --log-bin --binlog-format=ROW --server-id=1 (a restart), or use "
             "`migrate_from_mysql --delta`, which compares the tables instead."
         )
     row_format = found.get("binlog_format", "ROW")
     if row_format.upper() != "ROW":
         problems.append(
-            f"its binlog_format is {row_format}: rows are needed (SET GLOBAL binlog_format = 'ROW', "
-            "then reconnect the former system, as sessions keep the format they began with)"
+            f"its binlog_format is {row_format}: rows are needed (SET GLOBAL binlog_format = "
+            "'ROW', then reconnect the former system, as sessions keep the format they began with)"
         )
     for name in ("log_bin_compress", "binlog_transaction_compression"):
         if _is_on(found.get(name, "OFF")):
@@ -417,7 +417,9 @@ class ChangeLog:
 
 def _connect(*, db: str | None = None, **settings: Any) -> Any:
     # The reader gives the database by a name that the driver no longer likes.
-    return pymysql.connect(**settings, **({"database": db} if db else {}))
+    if db:
+        settings["database"] = db
+    return pymysql.connect(**settings)
 
 
 def _is_on(value: str) -> bool:

@@ -20,7 +20,8 @@ from mentions.legacy.source import SourceUrl
 class Report(Protocol):
     """What an import, a following and a delta have in common."""
 
-    run_id: str
+    @property
+    def run_id(self) -> str: ...
 
     @property
     def is_complete(self) -> bool: ...

@@ -15,6 +15,7 @@ def test_deletions_and_silent_updates_arrive_when_compared(legacy, run_import):
 
     report = run_import("--delta")
 
+    assert report["deletion_conflict_list"] == []
     assert report["deleted"] == {"users": 0, "messages": 1, "oauth_states": 0}
     assert report["exit_code"] == 0
     assert compare(legacy) == []

@@ -23,8 +23,8 @@ from mentions.legacy.position import POSITIONS
 from mentions.models import ImportReject, ImportRun, Message
 from mentions.tests.legacy.comparison import find_differences
 
-SECONDS = float(os.environ.get("FOLLOW_SECONDS", "7"))
-KILLS = int(os.environ.get("FOLLOW_KILLS", "3"))
+SECONDS = float(os.environ.get("FOLLOW_SECONDS", "5"))
+KILLS = int(os.environ.get("FOLLOW_KILLS", "2"))
 
 
 @pytest.fixture
@@ -366,7 +366,7 @@ def test_no_difference_remains_when_killed_amid_a_writer(legacy, child_environ):
         legacy.execute("SET GLOBAL read_only = 0")
         writer.stop()
     told = f"seed {seed}, phases {phases}, {writer.rows} rows: {errors.decode()[-2000:]}"
-    assert process.returncode == 0, told
+    assert process.returncode == 0, f"{told}\n{compare(legacy)[:3]}\n{output.decode()[-6000:]}"
     report = json.loads(output)
     differences = compare(legacy)
     assert differences == [], f"{len(differences)} differences, {told}\n{differences[:5]}"
