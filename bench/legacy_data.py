@@ -1,7 +1,7 @@
-"""A legacy database of any size, the same for the same seed: text in nine scripts, every column used.
+"""A legacy database of any size, the same for the same seed: many scripts, every column used.
 
-Post ids carry their creation time as X's do, in milliseconds since 2010-11-04 01:42:54.657 UTC above
-22 bits, and ``timestamp`` agrees with it.
+Post ids carry their creation time as X's do, in milliseconds since 2010-11-04 01:42:54.657 UTC
+above 22 bits, and ``timestamp`` agrees with it.
 """
 
 import random
@@ -26,7 +26,16 @@ _PHRASES = (
     "@team love the new release 👩‍🚀🏳️‍🌈🎉 https://t.co/a1B2c3D4e5",
     "@team 배송이 언제 되나요? 답변 부탁드립니다",
 )
-_STATUSES = ("pending", "pending", "pending", "processing", "replied", "replied", "ignored", "error")
+_STATUSES = (
+    "pending",
+    "pending",
+    "pending",
+    "processing",
+    "replied",
+    "replied",
+    "ignored",
+    "error",
+)
 SCHEMA = (
     """
     CREATE TABLE users (

@@ -133,12 +133,14 @@ class Importer:
                 if self._options.is_retry:
                     self._retry_table(source, target, plan, table)
                     continue
+                load_began = time.monotonic()
                 is_deferred = plan.is_first and defer_indexes(
                     target.model, row_count=table.in_mysql
                 )
                 try:
                     self._load_table(source, target, plan, table)
                 finally:
+                    report.load_seconds += time.monotonic() - load_began
                     if not self._options.is_dry_run:
                         if is_deferred:
                             self._progress.say(f"Building the indexes of {target.table.name}.")

@@ -155,6 +155,8 @@ class ImportReport:
     attribution: str = ""
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    # Reading and writing alone: without the start of the workers, and without indexes.
+    load_seconds: float = 0.0
     write_concern: str = ""
     # The ImportRun's; empty in a dry run.
     run_id: str = ""
@@ -183,6 +185,7 @@ class ImportReport:
             "differences": self.differences,
             "warnings": self.warnings,
             "seconds": round(self.seconds, 1),
+            "load_seconds": round(self.load_seconds, 1),
             "write_concern": self.write_concern,
             "run": self.run_id,
             "tables": {table.table: table.to_json() for table in self.tables},

@@ -86,6 +86,11 @@ class Workers:
             self._processes.append(process)
             self._pipes.append(mine)
             self._waiting[mine] = 0
+        for pipe in self._pipes:
+            try:
+                pipe.recv()
+            except (EOFError, OSError):
+                raise self._explain(pipe) from None
 
     @property
     def pids(self) -> list[int]:
@@ -162,6 +167,8 @@ def _serve(pipe: Connection, database: str) -> None:
     from django.db import connections
 
     connections["default"].settings_dict["NAME"] = database
+    # Ready.
+    pipe.send(None)
     tasks: queue.Queue[Any] = queue.Queue()
     lock = threading.Lock()
     threads = [
