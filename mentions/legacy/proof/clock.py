@@ -6,14 +6,13 @@ were not UTC after all gives itself away: every row is off by the same hours.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 # Milliseconds from 1970 to X's epoch, and the bits below the time in an id.
 _X_EPOCH_MS = 1288834974657
 _SHIFT = 22
 _UNIX_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as both databases give it
-_MILLISECOND = timedelta(milliseconds=1)
 # Ids carry their time since 4 November 2010; the older ones were counted up from 1.
 _FIRST_TIMED_ID = 29_700_859_247
 _MAX_ID = 2**63 - 1
@@ -34,7 +33,9 @@ def offset_of(key: str, timestamp: datetime) -> float | None:
     if not _FIRST_TIMED_ID <= number <= _MAX_ID:
         return None
     made_ms = (number >> _SHIFT) + _X_EPOCH_MS
-    return ((timestamp - _UNIX_EPOCH) // _MILLISECOND - made_ms) / 1000
+    since = timestamp - _UNIX_EPOCH
+    stated_ms = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+    return (stated_ms - made_ms) / 1000
 
 
 @dataclass

@@ -65,8 +65,8 @@ class TableRule:
         return dict.fromkeys((*(rule.name for rule in self.fields), *self.extra), 1)
 
 
-def read_text(value: bytes) -> str:
-    return value.decode("utf-8")
+# UTF-8, strictly; the method itself, since a function around it costs as much again.
+read_text = bytes.decode
 
 
 def read_moment(value: bytes) -> datetime:
@@ -175,9 +175,12 @@ class RowReader:
 
     def read_row(self, row: RawRow) -> tuple[Any, ...]:
         """The expected values. Raises ValueError if a column cannot be read."""
+        # A list first: twice as fast as a generator, and this runs for every row.
         return tuple(
-            None if value is None else read(value)
-            for read, value in zip(self._readers, row, strict=True)
+            [
+                None if value is None else read(value)
+                for read, value in zip(self._readers, row, strict=True)
+            ]
         )
 
     def is_equal(self, expected: tuple[Any, ...], document: Mapping[str, Any]) -> bool:

@@ -26,6 +26,7 @@ from mentions.legacy.source import SourceError, SourceUrl
 _BATCH_ROWS = 2000
 _FIRST_PAGE_ROWS = 200
 _PAGE_BYTES = 4_000_000
+_MEASURED_ROWS = 50
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 300
 _SESSION = (
@@ -282,8 +283,9 @@ def _literal(key: str | bytes, *, is_bytes: bool) -> str:
 
 def _fit_page(rows: list[RawRow]) -> int:
     """Rows of the next page, by the size of this one's."""
-    size = sum(len(value) for row in rows for value in row if value is not None)
-    return max(50, min(_BATCH_ROWS, _PAGE_BYTES * len(rows) // max(1, size)))
+    some = rows[:: max(1, len(rows) // _MEASURED_ROWS)]
+    size = sum(len(value) for row in some for value in row if value is not None)
+    return max(50, min(_BATCH_ROWS, _PAGE_BYTES * len(some) // max(1, size)))
 
 
 @contextlib.contextmanager
