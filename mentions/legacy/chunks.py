@@ -134,10 +134,7 @@ class ChunkLoader:
         if task.refusals:
             rows = [row for index, row in enumerate(rows) if index not in task.refusals]
         keys: list[str] = []
-        if self._encoder is None:
-            slow = rows
-        else:
-            slow = self._load_fast(self._encoder, rows, report, keys)
+        slow = rows if self._encoder is None else self._load_fast(self._encoder, rows, report, keys)
         keys += self._load_slowly(loader, slow, report, refuse)
         if not plan.is_dry_run:
             self._rejects.write(rejects)
@@ -184,11 +181,11 @@ class ChunkLoader:
                 for _, key, start, compared in new
             ]
             late = insert_new(self._documents, documents)
-        for index, (row, key, _, _) in enumerate(new):
+        for index, (row, message_id, _, _) in enumerate(new):
             if index in late:
                 left.append(row)
             else:
-                keys.append(key)
+                keys.append(message_id)
         report.counts["created"] += len(new) - len(late)
         return left
 

@@ -20,7 +20,7 @@ try:
     from asyncmy.cursors import SSCursor as AsyncSSCursor
     from asyncmy.errors import MySQLError as AsyncMySQLError
 except ImportError:  # pragma: no cover - only on platforms without a wheel
-    asyncmy = None
+    asyncmy = None  # type: ignore[assignment]
 
 Row = tuple[bytes | None, ...]
 _T = TypeVar("_T")

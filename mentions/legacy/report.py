@@ -87,7 +87,7 @@ class TableReport:
             (self.kept, other.kept),
             (self.rejects, other.rejects),
         ):
-            mine.extend(theirs[: max(0, _LISTED - len(mine))])  # type: ignore[attr-defined]
+            mine.extend(theirs[: max(0, _LISTED - len(mine))])  # type: ignore[arg-type]
         listed = {*self.kept, *(key for key, _ in self.conflicts)}
         self.differing.update(
             {key: values for key, values in other.differing.items() if key in listed}
