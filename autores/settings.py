@@ -369,7 +369,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Autores",
     "SITE_SUBHEADER": "Mentions, answered once",
     "SITE_SYMBOL": "forum",
-    "SHOW_HISTORY": True,
+    "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"show_search": False, "navigation": "autores.navigation.build_menu"},
 }

@@ -11,6 +11,7 @@ from django.db import IntegrityError
 from django.db.models import F
 
 from autores.mongo.transactions import run_in_transaction
+from mentions.drafting.gate import check_draft
 from mentions.models import (
     OPEN_DRAFT_STATES,
     Draft,
@@ -23,7 +24,7 @@ from mentions.models import (
 )
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
-from mentions.outbox.preflight import check_text
+from mentions.outbox.preflight import check_text, clean_text
 
 
 class ReviewConflictError(Exception):
@@ -36,6 +37,9 @@ class ReviewConflictError(Exception):
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.sentence}"
+
+
+_ANSWERABLE = (MessageStatus.PENDING, MessageStatus.PROCESSING, MessageStatus.ERROR)
 
 
 # -- mentions ---------------------------------------------------------------------------------
@@ -113,7 +117,7 @@ def ignore_message(message: Message, *, user: Any, now: datetime, note: str = ""
     return _move_message(
         message,
         to=MessageStatus.IGNORED,
-        from_states=(MessageStatus.PENDING, MessageStatus.PROCESSING, MessageStatus.ERROR),
+        from_states=_ANSWERABLE,
         action="message.ignored",
         user=user,
         now=now,
@@ -183,7 +187,7 @@ def _move_draft(
 
 def write_draft(message: Message, *, text: str, user: Any, now: datetime) -> Draft:
     """A person's own draft, where there is none. Raises as ``edit_draft`` does."""
-    text = text.strip()
+    text = clean_text(text)
     _refuse_unsendable(text)
 
     def write() -> Draft:
@@ -220,11 +224,12 @@ def write_draft(message: Message, *, text: str, user: Any, now: datetime) -> Dra
 def edit_draft(
     draft: Draft, *, text: str, user: Any, now: datetime, version: int | None = None
 ) -> Draft:
-    """Replace the text. A person's words are not gated, but must be sendable.
+    """Replace the text. A person's own words are not gated, but must be sendable; what the gate
+    found in the model's words stays a finding for as long as it stands in the text.
 
     Raises OutboxRefusedError for a text that X cannot take, ReviewConflictError.
     """
-    text = text.strip()
+    text = clean_text(text)
     _refuse_unsendable(text)
     _move_draft(
         draft,
@@ -233,7 +238,7 @@ def edit_draft(
         now=now,
         version=version,
         text=text,
-        violations=[],
+        violations=_remaining_violations(draft, text),
         kind="reply",
     )
     return draft
@@ -285,12 +290,17 @@ def approve_draft(
     Both or neither: the approval and the outbox row are one transaction.
     Raises ReviewConflictError, OutboxRefusedError.
     """
-    final = draft.text if text is None else text.strip()
-    if final == draft.text:
-        _refuse_ungated(draft)
+    final = draft.text if text is None else clean_text(text)
+    _refuse_ungated(draft, final)
     _refuse_unsendable(final)
 
     def approve() -> Reply:
+        message = Message.objects.get(pk=draft.message_id)
+        if message.status not in _ANSWERABLE:
+            raise ReviewConflictError(
+                "wrong_status",
+                f"This mention is {message.status}: reopen it before you approve a reply.",
+            )
         _move_draft(
             draft,
             to=DraftState.APPROVED,
@@ -302,7 +312,7 @@ def approve_draft(
             decided_by=user,
         )
         return enqueue_reply(
-            draft.message,
+            message,
             kind=ReplyKind.PUBLIC,
             text=final,
             requested_by=user,
@@ -327,14 +337,38 @@ def _refuse_unsendable(text: str) -> None:
         raise OutboxRefusedError(refusals[0].code, refusals[0].sentence)
 
 
-def _refuse_ungated(draft: Draft) -> None:
+def _remaining_violations(draft: Draft, text: str) -> list[dict[str, str]]:
+    """Findings in the model's words that are still true of ``text``."""
+    if not draft.violations or text == draft.text:
+        return list(draft.violations)
+    message = draft.message
+    account = message.account
+    verdict = check_draft(
+        text,
+        mention_text=message.text,
+        allowed_sources=[
+            source for source in (account.voice if account else "", draft.custom_prompt) if source
+        ],
+        account_username=account.twitter_username if account else "",
+        author_username=message.author_username or None,
+    )
+    known = {item["code"] for item in draft.violations}
+    return [
+        {"code": violation.code, "sentence": violation.sentence}
+        for violation in verdict.violations
+        if violation.code in known
+    ]
+
+
+def _refuse_ungated(draft: Draft, text: str | None = None) -> None:
     """The model's own words may carry a link or a promise that nobody allowed."""
-    if draft.kind != "reply" and not draft.text:
+    violations = _remaining_violations(draft, draft.text if text is None else text)
+    if draft.kind != "reply" and not (draft.text or text):
         raise ReviewConflictError(
             "draft_has_no_text", "The model proposes no reply here: write one, or ignore it."
         )
-    if draft.violations:
-        sentences = " ".join(str(item["sentence"]) for item in draft.violations)
+    if violations:
+        sentences = " ".join(str(item["sentence"]) for item in violations)
         raise ReviewConflictError(
             "draft_violates_rules", f"Edit this draft before it can be sent. {sentences}"
         )

@@ -186,6 +186,8 @@ class Demo:
             "TWITTER_CLIENT_SECRET": Options.client_secret,
             "TWITTER_CALLBACK_URL": f"{self.web_url}{CALLBACK_PATH}",
             "TWITTER_POLLING_INTERVAL": POLLING_MINUTES,
+            # Four polls a minute, and a person's own: more than the careful default allows.
+            "TWITTER_MENTIONS_RATE_LIMIT": "250",
             "BACKEND_CORS_ORIGINS": f'["{self.web_url}"]',
         }
 

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -158,14 +159,19 @@ class MessageAdmin(AccountScopedAdmin):
 
     # -- bulk actions -------------------------------------------------------------------------
 
-    @admin.action(description="Approve and send the proposed drafts", permissions=["act"])
-    def approve_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
+    @admin.action(description="Approve and send the proposed drafts …", permissions=["act"])
+    def approve_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        """Shows every text first; only what was shown, in the version shown, is sent."""
+        if "confirmed" not in request.POST:
+            return self._show_drafts(request, queryset)
+        seen = set(request.POST.getlist("seen"))
+
         def approve(message: Message) -> None:
             draft = Draft.objects.filter(open_key=message.pk).first()
-            if draft is None:
-                raise ReviewConflictError("no_draft", "There is no draft.")
-            if draft.kind != "reply":
-                raise ReviewConflictError("no_reply_proposed", "The model proposes no reply.")
+            if draft is None or f"{draft.pk}:{draft.version}" not in seen:
+                raise ReviewConflictError(
+                    "draft_changed", "The draft was not shown, or changed meanwhile."
+                )
             reply = approve_draft(
                 draft,
                 user=request.user,
@@ -176,6 +182,35 @@ class MessageAdmin(AccountScopedAdmin):
             nudge_delivery(reply)
 
         self._for_each(request, queryset, Role.APPROVER, approve, done="approved and queued")
+        return None
+
+    def _show_drafts(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse:
+        sendable, left_out = [], []
+        for message in queryset:
+            draft = Draft.objects.filter(open_key=message.pk).first()
+            if draft is None or draft.kind != "reply" or not draft.text:
+                left_out.append((message, "There is no proposed reply."))
+            elif draft.violations:
+                left_out.append((message, str(draft.violations[0]["sentence"])))
+            elif refusal := check_reply(
+                message, kind=ReplyKind.PUBLIC, text=draft.text, now=timezone.now()
+            ).first_refusal:
+                left_out.append((message, refusal.sentence))
+            elif not self.may(request, message, Role.APPROVER):
+                left_out.append((message, "You need the role “approver”."))
+            else:
+                sendable.append((message, draft))
+        return TemplateResponse(
+            request,
+            "admin/mentions/message/approve_selected.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Approve and send",
+                "opts": self.opts,
+                "sendable": sendable,
+                "left_out": left_out,
+            },
+        )
 
     @admin.action(description="Ignore", permissions=["act"])
     def ignore_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
@@ -318,7 +353,7 @@ class MessageAdmin(AccountScopedAdmin):
 
     def _version(self, request: HttpRequest) -> int | None:
         given = request.POST.get("draft_version", "")
-        return int(given) if given.isdigit() else None
+        return int(given) if given.isdecimal() else None
 
     def _generate(self, request: HttpRequest, message: Message) -> str:
         draft = generate_draft(

@@ -1,9 +1,11 @@
 """Pages of mentions from X, guarded against endless paging and an overspent budget."""
 
+import time
 from collections.abc import Iterator
 
 from django.conf import settings
 from django.core.cache import cache
+from django.utils import timezone
 
 from accounts.clients import XClient, call_x
 from accounts.models import TwitterAccount
@@ -27,16 +29,21 @@ class LocalBudgetError(RateLimitedError):
 
 def _spend_request(account: TwitterAccount) -> None:
     window = settings.TWITTER_MENTIONS_WINDOW * 60
-    key = f"mentions-budget:{account.pk}"
+    number, passed = divmod(time.time(), window)
+    key = f"mentions-budget:{account.pk}:{int(number)}"
     cache.add(key, 0, timeout=window)
     try:
         spent = cache.incr(key)
     except ValueError:
-        # The window ended, or Redis lost its data, between the two commands.
+        # Redis lost its data between the two commands.
         cache.set(key, 1, timeout=window)
         spent = 1
     if spent > settings.TWITTER_MENTIONS_RATE_LIMIT:
-        raise LocalBudgetError(retry_after=window)
+        error = LocalBudgetError(retry_after=window - passed)
+        TwitterAccount.objects.filter(pk=account.pk).update(
+            last_error_code=error.code, last_error_at=timezone.now()
+        )
+        raise error
 
 
 def fetch_pages(

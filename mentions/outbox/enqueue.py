@@ -19,7 +19,7 @@ from mentions.models import (
     record_audit,
 )
 from mentions.outbox.errors import OutboxRefusedError
-from mentions.outbox.preflight import check_reply
+from mentions.outbox.preflight import check_reply, clean_text
 
 MAX_KEY_LENGTH = 128
 
@@ -43,7 +43,7 @@ def enqueue_reply(
     Raises OutboxRefusedError: with ``existing`` for a conflict (another reply stands, or the key
     was used for something else), without for a text or a mention that cannot be answered.
     """
-    text = text.strip()
+    text = clean_text(text)
     kind = str(ReplyKind(kind).value)
     key = None
     if idempotency_key:
@@ -59,10 +59,14 @@ def enqueue_reply(
             return _same_request(earlier, message, kind, text)
     standing = Reply.objects.filter(live_key=f"{message.pk}:{kind}").first()
     if standing is not None:
-        return _second_click(standing, text, key)
+        return _second_click(standing, message, text, key)
     preflight = check_reply(message, kind=kind, text=text, now=now)
     if preflight.first_refusal is not None:
         refusal = preflight.first_refusal
+        standing = Reply.objects.filter(live_key=f"{message.pk}:{kind}").first()
+        if standing is not None:
+            # Queued by another click since we looked.
+            return _second_click(standing, message, text, key)
         raise OutboxRefusedError(refusal.code, refusal.sentence)
     try:
         return run_in_transaction(
@@ -77,7 +81,8 @@ def enqueue_reply(
             earlier = Reply.objects.filter(idempotency_key=key).first()
             if earlier is not None:
                 return _same_request(earlier, message, kind, text)
-        return _second_click(Reply.objects.get(live_key=f"{message.pk}:{kind}"), text, key)
+        standing = Reply.objects.get(live_key=f"{message.pk}:{kind}")
+        return _second_click(standing, message, text, key)
 
 
 def _insert(
@@ -109,7 +114,8 @@ def _insert(
     if not Message.objects.filter(pk=message.pk).update(updated_at=now, version=F("version") + 1):
         raise OutboxRefusedError("message_deleted", "This mention was deleted meanwhile.")
     Message.objects.filter(
-        pk=message.pk, status__in=[MessageStatus.PENDING, MessageStatus.ERROR]
+        pk=message.pk,
+        status__in=[MessageStatus.PENDING, MessageStatus.ERROR, MessageStatus.IGNORED],
     ).update(status=MessageStatus.PROCESSING)
     record_audit(
         f"reply.queued.{kind}",
@@ -133,7 +139,9 @@ def _same_request(earlier: Reply, message: Message, kind: str, text: str) -> Rep
     return earlier
 
 
-def _second_click(standing: Reply, text: str, key: str | None) -> Reply:
+def _second_click(standing: Reply, message: Message, text: str, key: str | None) -> Reply:
+    if key is not None and standing.idempotency_key == key:
+        return _same_request(standing, message, str(standing.kind), text)
     if key is None and standing.state in UNSETTLED_STATES and standing.text == text:
         return standing
     if standing.state == ReplyState.SENT:

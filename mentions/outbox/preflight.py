@@ -14,6 +14,7 @@ __all__ = [
     "Refusal",
     "check_reply",
     "check_text",
+    "clean_text",
 ]
 
 # X documents no limit for v2; the former API took 10,000 characters.
@@ -45,6 +46,11 @@ class Preflight:
     @property
     def first_refusal(self) -> Refusal | None:
         return next((item for item in self.refusals if not item.is_warning), None)
+
+
+def clean_text(text: str) -> str:
+    """The text as it is sent: one kind of line end, whatever browser it came from, no edges."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def check_text(kind: str, text: str) -> tuple[tuple[Refusal, ...], int]:

@@ -11,6 +11,7 @@ from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Message, Reply
 from mentions.outbox.deliver import deliver_reply
 from mentions.outbox.enqueue import enqueue_reply
+from mentions.review import edit_draft, write_draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -137,3 +138,29 @@ def test_only_an_approver_settles_and_only_what_is_unknown(
     act_on_replies(client, "settle_as_absent", unknown)
     unknown.refresh_from_db()
     assert unknown.state == "sent"
+
+
+def test_bulk_approval_sends_what_was_shown_and_nothing_else(
+    mention: Message, ana: User, client: Client
+) -> None:
+    draft = write_draft(mention, text="Shown words", user=ana, now=timezone.now())
+    client.force_login(ana)
+    form = {"action": "approve_selected", "_selected_action": [mention.pk]}
+    page = client.post("/admin/mentions/message/", form)
+    assert "Shown words" in page.content.decode()
+    assert not Reply.objects.exists()
+    edit_draft(draft, text="Other words", user=ana, now=timezone.now())
+    stale = {**form, "confirmed": "yes", "seen": [f"{draft.pk}:{draft.version - 1}"]}
+    client.post("/admin/mentions/message/", stale)
+    assert not Reply.objects.exists()
+    client.post("/admin/mentions/message/", {**stale, "seen": [f"{draft.pk}:{draft.version}"]})
+    assert Reply.objects.get().text == "Other words"
+
+
+def test_the_prompt_field_belongs_to_no_form_that_sends(
+    mention: Message, ana: User, client: Client
+) -> None:
+    client.force_login(ana)
+    page = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    field = page[page.index('id="desk-prompt"') :][:120]
+    assert 'form="generate-form"' in field

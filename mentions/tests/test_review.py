@@ -143,3 +143,33 @@ def test_ignored_and_reopened_with_a_trace(mention: Message, ana: User) -> None:
     trail = AuditEntry.objects.filter(object_type="message").order_by("at")
     assert [entry.after["status"] for entry in trail] == ["ignored", "pending"]
     assert {entry.actor for entry in trail} == {ana.pk}
+
+
+def test_an_edit_that_changes_nothing_clears_nothing(draft: Draft, ana: User, bruno: User) -> None:
+    promise = "We refund $500 at https://evil.example"
+    found = [{"code": "link", "sentence": "It holds a link nobody allowed."}]
+    Draft.objects.filter(pk=draft.pk).update(text=promise, violations=found)
+    draft.refresh_from_db()
+    for text in (promise, f"{promise} !"):
+        edit_draft(draft, text=text, user=bruno, now=timezone.now())
+        with pytest.raises(ReviewConflictError) as caught:
+            approve_draft(draft, user=ana, now=timezone.now())
+        assert caught.value.code == "draft_violates_rules"
+    with pytest.raises(ReviewConflictError):
+        approve_draft(draft, user=ana, now=timezone.now(), text=f"{promise} !!")
+    assert not Reply.objects.exists()
+
+
+def test_an_ignored_mention_is_not_answered_by_approving(
+    draft: Draft, mention: Message, ana: User
+) -> None:
+    ignore_message(mention, user=ana, now=timezone.now())
+    with pytest.raises(ReviewConflictError) as caught:
+        approve_draft(Draft.objects.get(pk=draft.pk), user=ana, now=timezone.now())
+    assert caught.value.code == "wrong_status"
+    assert not Reply.objects.exists()
+
+
+def test_line_breaks_of_browsers_become_plain_ones(draft: Draft, ana: User) -> None:
+    reply = approve_draft(draft, user=ana, now=timezone.now(), text="Yes!\r\n\r\nFrom nine.")
+    assert reply.text == "Yes!\n\nFrom nine."
