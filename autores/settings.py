@@ -260,10 +260,9 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A burst of mentions must not hold up what people decided to send: Redis serves queues in turn.
-CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = [
     Queue(name)  # type: ignore[no-untyped-call]
-    for name in ("default", "ingest", "drafting", "outbox")
+    for name in ("celery", "ingest", "drafting", "outbox")
 ]
 CELERY_TASK_ROUTES = {
     "mentions.poll_*": {"queue": "ingest"},
