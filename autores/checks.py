@@ -138,8 +138,22 @@ def check_web(app_configs: object = None, **kwargs: object) -> list[checks.Check
 
 @checks.register(TAG)
 def check_x(app_configs: object = None, **kwargs: object) -> list[checks.CheckMessage]:
-    """E030 and E031: addresses. E032 and W033: scopes. E034: the app's keys. W035: the callback."""
+    """E030 and E031: addresses. E032 and W033: scopes. E034: the app's keys. W035: the callback.
+
+    W036: polls and their budget.
+    """
     found: list[checks.CheckMessage] = []
+    polls = settings.TWITTER_MENTIONS_WINDOW / settings.TWITTER_POLLING_INTERVAL
+    if polls > settings.TWITTER_MENTIONS_RATE_LIMIT:
+        found.append(
+            _warning(
+                "036",
+                f"TWITTER_POLLING_INTERVAL asks for {polls:.0f} polls per window, and "
+                f"TWITTER_MENTIONS_RATE_LIMIT allows {settings.TWITTER_MENTIONS_RATE_LIMIT}: "
+                "reading will stop before each window ends.",
+                "Poll less often, or raise the limit (X itself allows 300 per 15 minutes).",
+            )
+        )
     for name in ("X_API_BASE_URL", "X_AUTHORIZE_URL", "OPENAI_BASE_URL", "TWITTER_CALLBACK_URL"):
         url = getattr(settings, name)
         if settings.IS_PRODUCTION and (_is_this_machine(url) or not url.startswith("https://")):
