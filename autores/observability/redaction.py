@@ -12,14 +12,18 @@ MASK = "[redacted]"
 # Shorter ones would mask parts of ordinary words.
 _SHORTEST_KNOWN_SECRET = 6
 
+# No pattern may look further than a fixed distance: strangers choose much of what is logged (a
+# path, a Host header), and a search that grows with the square of it would stop the server.
 _NAMES = (
-    r"(?:[a-z0-9]+[_-])*"
     r"(?:access_?token|refresh_?token|id_?token|bearer_?token|auth_?token|token_encryption_keys"
     r"|code_?verifier|client_?secret|api_?key|secret_?key|private_?key|signing_?key"
     r"|password|passwd|csrftoken|csrfmiddlewaretoken|sessionid|autores_session"
     r"|autores_browser|set-cookie|cookie|oauth_token|oauth_secret)"
 )
-_NAMED = re.compile(rf"(?i){_NAMES}")
+_NAMED = re.compile(rf"(?i)(?:^|[_-]){_NAMES}$")
+# Longer texts are cut before they are searched.
+_LONGEST_TEXT = 65_536
+_LONGEST_WORD = 512
 # A mask that is there already is not masked again, so that redacting twice changes nothing.
 _QUOTED = r"(?:\\?\"(?!\[redacted\])(?:[^\"\\]|\\[^\"])+|\\?'(?!\[redacted\])(?:[^'\\]|\\[^'])+)"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -33,41 +37,45 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(
-            r"\b([Bb]earer|[Bb]asic|BEARER|BASIC|Token)\s+(?=[^\s]*[\d._~+/=-])"
+            r"\b([Bb]earer|[Bb]asic|BEARER|BASIC|Token)\s+(?=[^\s]{0,200}[\d._~+/=-])"
             r"[A-Za-z0-9._~+/=-]{12,}"
         ),
         rf"\1 {MASK}",
     ),
     # "name": "value" and name='value': all of what is quoted.
-    (re.compile(rf"(?i)\b({_NAMES}\\?[\"']?\s*[:=]\s*)({_QUOTED})"), rf"\1'{MASK}"),
+    (re.compile(rf"(?i)({_NAMES}\\?[\"']?\s*[:=]\s*)({_QUOTED})"), rf"\1'{MASK}"),
     # name=value, as in a query, a form or an environment.
     (
-        re.compile(rf"(?i)\b({_NAMES}=)(?!\[redacted\]|[\"'\\])[^\s&,;\"')}}\]]+"),
+        re.compile(rf"(?i)({_NAMES}=)(?!\[redacted\]|[\"'\\])[^\s&,;\"')}}\]]+"),
         rf"\1{MASK}",
     ),
     # name: value, where the value is no word of a sentence.
     (
-        re.compile(rf"(?i)\b({_NAMES}:\s*)(?=[^\s,;]*[\d_~+/=-])(?!\[redacted\])[^\s,;\"']{{8,}}"),
+        re.compile(
+            rf"(?i)({_NAMES}:\s{{0,9}})(?=[^\s,;]{{0,200}}[\d_~+/=-])(?!\[redacted\])[^\s,;\"']{{8,}}"
+        ),
         rf"\1{MASK}",
     ),
     # OAuth's code and state are ordinary words too: masked in a query, or if long and random.
     (
         re.compile(
-            r"(?i)([?&](?:code|state|oauth_verifier)=)(?=[^&\s\"']*(?-i:[A-Z]|\d))"
+            r"(?i)([?&](?:code|state|oauth_verifier)=)(?=[^&\s\"']{0,200}(?-i:[A-Z]|\d))"
             r"[^&\s\"'<>)]{8,}"
         ),
         rf"\1{MASK}",
     ),
     (
         re.compile(
-            r"(?i)\b((?:code|state)[\"']?\s*[:=]\s*[\"']?)(?=[\w.~-]*\d)(?=[\w.~-]*[a-z])"
+            r"(?i)\b((?:code|state)[\"']?\s*[:=]\s*[\"']?)(?=[\w.~-]{0,200}\d)(?=[\w.~-]{0,200}[a-z])"
             r"[\w.~-]{20,}"
         ),
         rf"\1{MASK}",
     ),
     # user:password@host in a URL.
     (
-        re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@\"']*:)(?!\[redacted\]@)[^\s/\"']+@"),
+        re.compile(
+            r"(?i)(?<![a-z])([a-z][a-z0-9+.-]{0,30}://[^\s:/@\"']{0,200}:)(?!\[redacted\]@)[^\s/\"']{1,500}@"
+        ),
         rf"\1{MASK}@",
     ),
     # Shapes that are secrets wherever they stand: OpenAI's keys, our tokens, Fernet's texts and
@@ -76,7 +84,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\batr_[A-Za-z0-9_-]{8,}"), MASK),
     (re.compile(r"\bgAAAAA[A-Za-z0-9_-]{20,}={0,2}"), MASK),
     (re.compile(r"(?<![A-Za-z0-9_/+-])[A-Za-z0-9_-]{43}=(?![A-Za-z0-9_=-])"), MASK),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MASK),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]*"), MASK),
     (
         re.compile(
             r"(?<![A-Za-z0-9_/-])(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Z])"
@@ -101,9 +109,22 @@ def redact(text: str) -> str:
     for secret in _known_secrets:
         if secret in text:
             text = text.replace(secret, MASK)
+    text = _cut(text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _cut(text: str) -> str:
+    """The text up to a limit, ended before a word: half a secret would fit no pattern."""
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    end = _LONGEST_TEXT
+    space = max(
+        text.rfind(" ", end - _LONGEST_WORD, end), text.rfind("\n", end - _LONGEST_WORD, end)
+    )
+    end = space if space > 0 else end - _LONGEST_WORD
+    return f"{text[:end]} … ({len(text) - end} more characters)"
 
 
 def redact_value(value: Any, *, name: str = "") -> Any:
@@ -111,7 +132,7 @@ def redact_value(value: Any, *, name: str = "") -> Any:
 
     Anything JSON does not know becomes its redacted ``str``.
     """
-    if name and _NAMED.fullmatch(name) and value not in (None, ""):
+    if name and _NAMED.search(name) and value not in (None, ""):
         return MASK
     if isinstance(value, str):
         return redact(value)

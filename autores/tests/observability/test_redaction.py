@@ -1,5 +1,6 @@
 import base64
 import json
+import signal
 import string
 from collections.abc import Iterator
 
@@ -217,3 +218,39 @@ def test_secrets_are_gone_when_deep_in_a_structure() -> None:
     assert "abcdef" not in text
     assert "12345678" not in text
     assert shown["items"][1] == {"password": MASK}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a-",
+        "a.",
+        "a+",
+        "a_",
+        "password=",
+        "password:",
+        "://a:",
+        "a://b:c",
+        "-eyJaaaaaaaaa",
+        "code=",
+    ],
+)
+def test_a_long_text_is_searched_in_bounded_time_when_a_stranger_chose_it(piece: str) -> None:
+    def give_up(*_: object) -> None:
+        raise TimeoutError(f"the search grows with the square of a text of {piece!r}")
+
+    # Far above what a search needs that is linear, far below what another one takes.
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(30)
+    try:
+        redact(piece * (400_000 // len(piece)))
+        redact_value({"x": piece * (60_000 // len(piece))})
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_no_half_secret_is_left_where_a_text_is_cut() -> None:
+    token = "sk-" + "s3cretS" * 20
+    for padding in range(65_380, 65_560, 7):
+        assert "s3cret" not in redact("x" * padding + " " + token + " " + "y" * 500)
