@@ -55,7 +55,9 @@ class AccessTokenAuthentication(JWTAuthentication):
         except SignInProblem:
             raise
         except AuthenticationFailed as error:
-            raise SignInProblem("bad_authorization_header", str(error.detail)) from None
+            detail = error.detail
+            inner = detail.get("detail", detail) if isinstance(detail, dict) else detail
+            raise SignInProblem("bad_authorization_header", str(inner)) from None
 
     def get_user(self, validated_token: Any) -> User:
         user = User.objects.filter(pk=str(validated_token.get("sub", ""))).first()

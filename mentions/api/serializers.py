@@ -123,6 +123,11 @@ class MessageUpdateSerializer(serializers.Serializer[Any]):
         return attrs
 
 
+def _printable(name: str) -> str:
+    """A field's name as it can be answered: half a character cannot be encoded."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
 def refuse_unknown_fields(
     serializer: serializers.Serializer[Any], *, read_only: set[str] | None = None
 ) -> None:
@@ -140,7 +145,7 @@ def refuse_unknown_fields(
             error = serializers.ValidationError(
                 f"There is no such field. Fields to give: {allowed}.", code="unknown_field"
             )
-        errors[str(name)] = error
+        errors[_printable(name)] = error
     if errors:
         raise serializers.ValidationError({name: error.detail for name, error in errors.items()})
 

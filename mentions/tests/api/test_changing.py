@@ -32,6 +32,16 @@ def add_reply(message: Message, **values: Any) -> Reply:
     )
 
 
+def test_refused_when_a_field_has_half_a_character_for_a_name(
+    bruno: User, message: Message, client_of: Client
+) -> None:
+    answer = client_of(bruno).generic(
+        "PATCH", path_of(message), r'{"\ud800": 1}', content_type="application/json"
+    )
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == r"\ud800"
+
+
 def test_fields_change_and_are_audited_when_patched(
     bruno: User, message: Message, client_of: Client
 ) -> None:
