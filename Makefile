@@ -9,6 +9,8 @@ PYTHON := $(VENV)/bin/python
 # Installed again only when what is required has changed.
 STAMP := $(VENV)/.installed
 ARGS ?=
+# A worker per core, each with databases of its own; the tests of a file stay together.
+PYTEST := $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # A deployment's environment with values of the right form, for `check --deploy`. No secret here.
 PRODUCTION_LIKE := AUTORES_DOTENV= ENVIRONMENT=production \
@@ -31,7 +33,7 @@ demo: $(STAMP) ## Run everything on this machine until Ctrl-C (ARGS="--port 8001
 
 .PHONY: test
 test: $(STAMP) ## Run all tests, on servers of their own (ARGS="-k outbox")
-	@exec $(PYTHON) -m pytest $(ARGS)
+	@exec $(PYTEST) $(ARGS)
 
 .PHONY: install
 install: $(STAMP) ## Make .venv and install what the demo, the tests and the checks need
@@ -51,7 +53,7 @@ format: $(STAMP) ## Rewrite the code in the agreed style
 .PHONY: check
 check: lint ## Everything that must pass before a change is merged (missing migrations: a test)
 	$(PRODUCTION_LIKE) $(PYTHON) manage.py check --deploy --fail-level WARNING
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 .PHONY: clean
 clean: ## Remove .venv, caches and the demo's data
