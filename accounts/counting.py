@@ -5,6 +5,7 @@ Without Redis nobody is counted and nobody refused: the API goes on.
 
 import logging
 import time
+from typing import NamedTuple
 
 from django.core.cache import cache
 from redis.exceptions import RedisError
@@ -12,28 +13,48 @@ from redis.exceptions import RedisError
 logger = logging.getLogger(__name__)
 
 
-def raise_counter(name: str, *, seconds: int) -> tuple[int, float]:
-    """The count with this one, and the seconds until it starts anew."""
-    key, left = _window(name, seconds=seconds)
+class Raised(NamedTuple):
+    """A counter with this one in it. ``key`` is its window's, to lower the same one again."""
+
+    count: int
+    seconds_left: float
+    key: str
+
+
+def raise_counter(name: str, *, seconds: int) -> Raised:
+    """Count one; the window starts anew in ``seconds_left``."""
+    now = time.time()
+    key, left = f"{name}:{int(now // seconds)}", seconds - now % seconds
     try:
         cache.add(key, 0, timeout=seconds + 1)
-        return cache.incr(key), left
+        return Raised(cache.incr(key), left, key)
     except (RedisError, ValueError) as error:
         # ValueError: the counter expired in between.
         logger.warning("Requests are not counted: %s", type(error).__name__)
-        return 1, left
+        return Raised(1, left, key)
 
 
-def read_counter(name: str, *, seconds: int) -> tuple[int, float]:
-    """The count so far, and the seconds until it starts anew."""
-    key, left = _window(name, seconds=seconds)
+def lower_counter(key: str) -> None:
+    """Take one back that ``raise_counter`` counted."""
     try:
-        return int(cache.get(key) or 0), left
+        cache.decr(key)
+    except (RedisError, ValueError) as error:
+        # ValueError: its window is over.
+        logger.debug("Nothing to lower: %s", type(error).__name__)
+
+
+def remember(name: str, *, seconds: int) -> None:
+    """Keep a name for so long from now."""
+    try:
+        cache.set(name, 1, timeout=seconds)
     except RedisError as error:
-        logger.warning("Requests are not counted: %s", type(error).__name__)
-        return 0, left
+        logger.warning("Not remembered: %s", type(error).__name__)
 
 
-def _window(name: str, *, seconds: int) -> tuple[str, float]:
-    now = time.time()
-    return f"{name}:{int(now // seconds)}", seconds - now % seconds
+def is_remembered(name: str) -> bool:
+    """Whether ``remember`` kept it; no without Redis."""
+    try:
+        return cache.get(name) is not None
+    except RedisError as error:
+        logger.warning("Nothing is remembered: %s", type(error).__name__)
+        return False

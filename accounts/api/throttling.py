@@ -19,8 +19,9 @@ class PerMinuteThrottle(BaseThrottle):
     """RATE_LIMIT_PER_MINUTE for each personal token, person or, not signed in, address."""
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        count, self._wait = raise_counter(f"rate:{self._caller(request)}", seconds=MINUTE)
-        return count <= settings.RATE_LIMIT_PER_MINUTE
+        raised = raise_counter(f"rate:{self._caller(request)}", seconds=MINUTE)
+        self._wait = raised.seconds_left
+        return raised.count <= settings.RATE_LIMIT_PER_MINUTE
 
     def wait(self) -> float:
         return self._wait

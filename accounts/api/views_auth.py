@@ -33,7 +33,7 @@ from accounts.api.serializers import (
 )
 from accounts.browser import choose_cookie, read_browser_hash, set_cookie
 from accounts.errors import AccountError
-from accounts.guessing import GuessGuard
+from accounts.guessing import seconds_until_retry
 from accounts.linking import begin_link, complete_link, find_return_to, hash_browser
 from accounts.models import PersonalToken, Role, User
 from accounts.personal import create_personal_token
@@ -192,17 +192,16 @@ class TokenView(APIView):
         serializer = CredentialsSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         username = serializer.validated_data["username"]
-        wait = GuessGuard(request, username=username).seconds_to_wait()
-        if wait:
+        user = authenticate(
+            request._request, username=username, password=serializer.validated_data["password"]
+        )
+        if wait := seconds_until_retry(request._request):
             raise ApiProblem(
                 "too_many_attempts",
                 f"Too many failed attempts to sign in. Try again in {round(wait)} seconds.",
                 status_code=status.HTTP_429_TOO_MANY_REQUESTS,
                 retry_after=wait,
             )
-        user = authenticate(
-            request._request, username=username, password=serializer.validated_data["password"]
-        )
         if not isinstance(user, User):
             raise SignInProblem("invalid_credentials", "The name or the password is wrong.")
         User.objects.filter(pk=user.pk).update(last_login=timezone.now())
