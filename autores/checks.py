@@ -114,7 +114,10 @@ def check_databases(app_configs: object = None, **kwargs: object) -> list[checks
 
 @checks.register(TAG)
 def check_web(app_configs: object = None, **kwargs: object) -> list[checks.CheckMessage]:
-    """E020: CORS for everybody with cookies. W021: any Host header in production."""
+    """E020: CORS for everybody with cookies. W021: any Host header in production.
+
+    W022: a proxy that hides its callers.
+    """
     found: list[checks.CheckMessage] = []
     if settings.CORS_ALLOW_ALL_ORIGINS and settings.CORS_ALLOW_CREDENTIALS:
         found.append(
@@ -131,6 +134,15 @@ def check_web(app_configs: object = None, **kwargs: object) -> list[checks.Check
                 "021",
                 'ALLOWED_HOSTS is "*": addresses in answers follow whatever Host a caller sends.',
                 "List the host names that people use.",
+            )
+        )
+    if settings.ENV["BEHIND_TLS_PROXY"] and not settings.ENV["TRUSTED_PROXIES"]:
+        found.append(
+            _warning(
+                "022",
+                "BEHIND_TLS_PROXY is true while TRUSTED_PROXIES is 0: every caller has the proxy's "
+                "address, and all share one limit of requests and of wrong passwords.",
+                "Set TRUSTED_PROXIES to the number of your proxies that append to X-Forwarded-For.",
             )
         )
     return found

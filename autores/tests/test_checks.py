@@ -155,6 +155,22 @@ def test_cors_is_refused_when_everybody_may_send_cookies(production: Any) -> Non
     assert find_ids() == ["E020"]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"BEHIND_TLS_PROXY": "true"}, ["W022"]),
+        ({"BEHIND_TLS_PROXY": "true", "TRUSTED_PROXIES": "1"}, []),
+        ({"TRUSTED_PROXIES": "1"}, []),
+    ],
+)
+def test_proxy_is_warned_about_when_it_hides_its_callers(
+    production: Any, given: dict[str, str], expected: list[str]
+) -> None:
+    production.ENV = env.load({**GOOD, **given})
+
+    assert find_ids() == expected
+
+
 def test_no_drafts_are_no_finding_when_none_are_wanted(production: Any) -> None:
     production.OPENAI_API_KEY = ""
     production.DRAFT_AUTOMATICALLY = False
