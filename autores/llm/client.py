@@ -4,14 +4,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
-
-import openai
+from typing import TYPE_CHECKING, Self
 
 from autores.llm.answers import answer_json_schema, read_answer
 from autores.llm.errors import LlmError, RequestRejectedError
 from autores.llm.failures import read_failure
 from autores.llm.types import DraftAnswer, DraftRequest, ModelCall, Usage
+
+if TYPE_CHECKING:
+    import openai
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -50,12 +51,7 @@ class DraftingModel:
         self.base_url = base_url
         self._observe = observe
         self._secret = api_key
-        self._client = openai.OpenAI(
-            api_key=api_key,
-            base_url=base_url,
-            max_retries=0,
-            timeout=openai.Timeout(read_timeout, connect=connect_timeout),
-        )
+        self._client = _open_client(api_key, base_url, connect=connect_timeout, read=read_timeout)
 
     def __repr__(self) -> str:
         return f"DraftingModel(model={self.model!r}, base_url={self.base_url!r})"
@@ -83,6 +79,8 @@ class DraftingModel:
 
         Raises a subclass of LlmError. A failed call may still have been billed: see `usage`.
         """
+        import openai
+
         began = time.perf_counter()
         failure: LlmError | None = None
         answer: DraftAnswer | None = None
@@ -155,3 +153,15 @@ class DraftingModel:
                 error_code=failure.code,
             )
         self._observe(call)
+
+
+def _open_client(api_key: str, base_url: str, *, connect: float, read: float) -> "openai.OpenAI":
+    # Here, because the package takes 24 MiB and a second, and few processes draft.
+    import openai
+
+    return openai.OpenAI(
+        api_key=api_key,
+        base_url=base_url,
+        max_retries=0,
+        timeout=openai.Timeout(read, connect=connect),
+    )

@@ -4,9 +4,7 @@ import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
-
-import openai
+from typing import TYPE_CHECKING, Any
 
 from autores.llm.errors import (
     AccessDeniedError,
@@ -24,6 +22,9 @@ from autores.llm.errors import (
     RequestRejectedError,
     ServerError,
 )
+
+if TYPE_CHECKING:
+    import openai
 
 QUOTA_CODES = frozenset(
     {
@@ -43,11 +44,13 @@ SECONDS_PER = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 
 
-def read_failure(error: openai.OpenAIError, *, secret: str) -> LlmError:
+def read_failure(error: "openai.OpenAIError", *, secret: str) -> LlmError:
     """Return our error for an exception of the openai package.
 
     `secret` is cut out of every text that is kept.
     """
+    import openai
+
     if isinstance(error, openai.APIStatusError):
         return _read_status(error, secret=secret)
     if isinstance(error, openai.APIConnectionError):
@@ -94,7 +97,7 @@ def read_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
 
 
-def _read_status(error: openai.APIStatusError, *, secret: str) -> LlmError:
+def _read_status(error: "openai.APIStatusError", *, secret: str) -> LlmError:
     status = error.status_code
     body: Any = error.body if isinstance(error.body, dict) else {}
     inner = body.get("error")

@@ -4,8 +4,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from twitter_text import extract_urls_with_indices, parse_tweet
-
 from autores.x.types import UrlEntity
 
 MAX_WEIGHTED_LENGTH = 280
@@ -57,6 +55,9 @@ def normalise_for_match(text: str, urls: Iterable[UrlEntity] = ()) -> str:
 
 
 def _weigh_piece(piece: str) -> int:
+    # Here, because the package takes 12 MiB, and half of the processes weigh nothing.
+    from twitter_text import parse_tweet
+
     if _is_no_link(piece):
         # Without dots there is no link to look for, and a comma weighs the same.
         piece = piece.replace(".", ",")
@@ -75,6 +76,8 @@ def _shorten_links(text: str) -> str:
 
 
 def _shorten_links_of(text: str) -> str:
+    from twitter_text import extract_urls_with_indices
+
     parts, end = [], 0
     for found in extract_urls_with_indices(text):
         start, stop = found["indices"]

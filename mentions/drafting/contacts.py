@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from twitter_text.regexp.valid_cctld import valid_cctld
-from twitter_text.regexp.valid_gtld import valid_gtld
-
 from mentions.drafting.characters import FoldedText, fold_pattern, fold_text, replace_lookalikes
 
 LINK, EMAIL, HANDLE, PHONE, AMOUNT, TOKEN, MESSENGER = (
@@ -37,14 +34,18 @@ class Contact:
     is_disguised: bool = False
 
 
+@lru_cache(maxsize=1)
 def _list_top_level_domains() -> frozenset[str]:
+    # Here, because the package takes 12 MiB, and half of the processes judge no text.
+    from twitter_text.regexp.valid_cctld import valid_cctld
+    from twitter_text.regexp.valid_gtld import valid_gtld
+
     names: set[str] = {"app", "dev", "zip", "mov", "new"}
     for pattern in (valid_gtld, valid_cctld):
         names.update(re.findall(r"[\w-]+", pattern.pattern.split("(?=")[0]))
     return frozenset(fold_text(name).text for name in names if len(name) > 1)
 
 
-_TOP_LEVEL_DOMAINS = _list_top_level_domains()
 # Only these after a dot that is spelled or spaced: "in", "it", "to" and "me" are words as well.
 _COMMON_TLD = (
     r"(?:com|net|org|io|co|info|biz|xyz|app|dev|ru|ly|tv|cc|gg|ai|shop|store|site|online|club|vip"
@@ -207,7 +208,7 @@ def _scan(text: str, folded: FoldedText, *, known_numbers: frozenset[str]) -> It
         for pattern in patterns:
             for match in claim(pattern):
                 host = match.groupdict().get("host")
-                if host and _TOP_LEVEL_DOMAINS.isdisjoint(_list_upper_labels(host)):
+                if host and _list_top_level_domains().isdisjoint(_list_upper_labels(host)):
                     continue
                 seen = match.group().rstrip(".,;:!?)]}'\"*_~’”»|")
                 span = take(match, match.start() + len(seen))
