@@ -1,6 +1,6 @@
 """The one way to call X for an account."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import TypeVar
 
@@ -13,11 +13,13 @@ from accounts.models import AccountStatus, AppPause, TwitterAccount
 from accounts.tokens import ACCESS_REJECTED, access_token_for, require_reconnect
 from accounts.wire import oauth_client
 from autores.x.client import XClient
-from autores.x.errors import UnauthorizedError, XError
+from autores.x.errors import KnownLimitError, UnauthorizedError, XError
 
 __all__ = ["XClient", "call_x", "check_callable", "oauth_client", "x_client"]
 
 T = TypeVar("T")
+# What X refuses of the token endpoint names no endpoint: without a token no call can be made.
+TOKEN_ENDPOINT = ""
 
 
 def call_x(
@@ -33,13 +35,18 @@ def call_x(
     """
     moment = now or timezone.now()
     check_callable(account, now=moment)
+    closed = account.list_closed(now=moment)
+    if TOKEN_ENDPOINT in closed:
+        raise _blocked(account, opens_at=closed[TOKEN_ENDPOINT], now=moment)
     try:
         token = access_token_for(account, now=moment)
         try:
-            result = call(x_client(token, scopes=account.scopes))
+            result = call(x_client(token, scopes=account.scopes, closed=closed))
         except UnauthorizedError:
             token = access_token_for(account, now=moment, must_refresh=True, rejected_token=token)
-            result = call(x_client(token, scopes=account.scopes))
+            result = call(x_client(token, scopes=account.scopes, closed=closed))
+    except KnownLimitError as error:
+        raise _blocked(account, opens_at=closed[error.endpoint], now=moment) from None
     except UnauthorizedError as error:
         record_failure(account, error, now=moment)
         require_reconnect(
@@ -68,24 +75,19 @@ def check_callable(account: TwitterAccount, *, now: datetime) -> None:
             retry_after=seconds,
         )
     stored = TwitterAccount.objects.get(pk=account.pk)
-    for name in ("status", "status_reason", "blocked_until", "last_error_code"):
+    for name in (
+        *("status", "status_reason", "last_error_code"),
+        *("blocked_until", "closed_endpoints"),
+    ):
         setattr(account, name, getattr(stored, name))
     if stored.status == AccountStatus.PAUSED:
         raise AccountBlockedError(
             f"{stored} is paused{_because(stored.status_reason)} Resume it to go on."
         )
-    if stored.blocked_until is not None and stored.is_blocked(now=now):
-        raise AccountBlockedError(
-            f"X's limit for {stored} is reached; it opens again at "
-            f"{stored.blocked_until:%H:%M:%S} UTC.",
-            code="account_rate_limited",
-            retryable=True,
-            retry_after=(stored.blocked_until - now).total_seconds(),
-        )
 
 
-def x_client(access_token: str, *, scopes: list[str]) -> XClient:
-    """A client for one token. A call whose scope was not granted is refused unsent."""
+def x_client(access_token: str, *, scopes: list[str], closed: Collection[str] = ()) -> XClient:
+    """A client for one token. A call that lacks its scope, or is ``closed``, is refused unsent."""
     return XClient(
         base_url=settings.X_API_BASE_URL,
         access_token=access_token,
@@ -94,6 +96,17 @@ def x_client(access_token: str, *, scopes: list[str]) -> XClient:
         read_timeout=settings.X_READ_TIMEOUT_SECONDS,
         # Legacy rows know no scopes: X itself tells them what they may not do.
         granted_scopes=frozenset(scopes) if scopes else None,
+        closed=closed,
+    )
+
+
+def _blocked(account: TwitterAccount, *, opens_at: datetime, now: datetime) -> AccountBlockedError:
+    return AccountBlockedError(
+        f"X's limit for this kind of call is reached by {account}; it opens again at "
+        f"{opens_at:%H:%M:%S} UTC.",
+        code="account_rate_limited",
+        retryable=True,
+        retry_after=(opens_at - now).total_seconds(),
     )
 
 

@@ -37,6 +37,7 @@ def record_success(account: TwitterAccount, *, now: datetime) -> None:
         "status": AccountStatus.ACTIVE,
         "status_reason": "",
         "blocked_until": None,
+        "closed_endpoints": [],
         "status_changed_at": now,
         "updated_at": now,
     }
@@ -55,8 +56,9 @@ def record_success(account: TwitterAccount, *, now: datetime) -> None:
 def record_failure(account: TwitterAccount, error: XError, *, now: datetime) -> None:
     """Keep what ``error`` means: for this account, or for the whole app (402, usage cap).
 
-    Only X's window limit blocks the account for everything, and only until it opens. A day's
-    budget belongs to one kind of write (posts, messages), whose sender waits by ``retry_after``.
+    X's window limit closes one endpoint to the account until it opens again; what the account
+    does through others goes on. A day's budget belongs to one kind of write (posts, messages),
+    whose sender waits by ``retry_after``.
     """
     if isinstance(error, (CreditsDepletedError, UsageCapError)):
         pause_app(error.code, error.sentence, seconds=error.retry_after, now=now)
@@ -69,11 +71,14 @@ def record_failure(account: TwitterAccount, error: XError, *, now: datetime) -> 
     _apply(account, changed)
     if isinstance(error, RateLimitedError) and error.limit == "window":
         seconds = error.retry_after if error.retry_after is not None else _WINDOW_SECONDS
+        # Two workers may meet two limits at once; the one overwritten is met again, and kept then.
+        closed = account.list_closed(now=now)
+        closed[error.endpoint] = now + timedelta(seconds=seconds)
         _change_status(
             account,
             AccountStatus.RATE_LIMITED,
             reason=error.sentence,
-            blocked_until=now + timedelta(seconds=seconds),
+            closed=closed,
             now=now,
         )
     elif isinstance(error, SuspendedError):
@@ -146,12 +151,16 @@ def _change_status(
     *,
     reason: str,
     now: datetime,
-    blocked_until: datetime | None = None,
+    closed: dict[str, datetime] | None = None,
 ) -> None:
+    opens_at = closed or {}
     changed = {
         "status": status,
         "status_reason": reason,
-        "blocked_until": blocked_until,
+        "blocked_until": max(opens_at.values(), default=None),
+        "closed_endpoints": [
+            [name, moment.isoformat(timespec="milliseconds")] for name, moment in opens_at.items()
+        ],
         "status_changed_at": now,
         "updated_at": now,
     }

@@ -90,8 +90,11 @@ class TwitterAccount(StringKeyModel):
     )
     status_reason = models.TextField(blank=True, default="")
     status_changed_at = models.DateTimeField(null=True, blank=True)
-    # X refuses this account's calls until then (429); other accounts go on.
+    # X refuses some of this account's calls until then (429), at the latest; others go on.
     blocked_until = models.DateTimeField(null=True, blank=True)
+    # Which: X counts calls per endpoint. Pairs [name in autores.x.endpoints, ISO 8601 time]; no
+    # object, because the backend's updates refuse an empty one.
+    closed_endpoints = models.JSONField(default=list, blank=True, editable=False)
     last_polled_at = models.DateTimeField(null=True, blank=True)
     last_error_code = models.CharField(max_length=64, blank=True, default="")
     last_error_at = models.DateTimeField(null=True, blank=True)
@@ -136,8 +139,11 @@ class TwitterAccount(StringKeyModel):
     def is_fenced(self) -> bool:
         return self.fenced_since is not None
 
-    def is_blocked(self, *, now: datetime) -> bool:
-        return self.blocked_until is not None and self.blocked_until > now
+    def list_closed(self, *, now: datetime) -> dict[str, datetime]:
+        """Endpoints whose window X has closed to this account, by name, and when each opens."""
+        stored = self.closed_endpoints or []
+        closed = {name: datetime.fromisoformat(opens_at) for name, opens_at in stored}
+        return {name: opens_at for name, opens_at in closed.items() if opens_at > now}
 
 
 class Membership(StringKeyModel):

@@ -15,6 +15,7 @@ import random
 import secrets
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -85,11 +86,15 @@ def access_token_for(
     Raises TokenUnavailableError (ReconnectNeededError, RefreshBusyError, RefreshFencedError,
     TokenUnreadableError) and XError for what X or the network did to the refresh.
     """
-    if must_refresh and rejected_token is None:
-        rejected_token = _decrypt(account.access_token)
     request = _Request(account, now=now or timezone.now(), rejected=rejected_token, ahead=ahead)
-    token = request.find_token()
-    return token if token is not None else _refresh(request)
+    try:
+        if must_refresh and rejected_token is None:
+            request.rejected = _decrypt(account.access_token)
+        token = request.find_token()
+        return token if token is not None else _refresh(request)
+    except TokenUnreadableError as error:
+        _mark_unreadable(request.row, error, now=request.now)
+        raise
 
 
 def store_grant(account_id: str, grant: TokenGrant, *, now: datetime) -> None:
@@ -139,6 +144,7 @@ def require_reconnect(
             last_error_code=code,
             last_error_at=now,
             blocked_until=None,
+            closed_endpoints=[],
             updated_at=now,
         )
     )
@@ -150,6 +156,34 @@ def require_reconnect(
             note=sentence,
         )
     return is_marked
+
+
+def _mark_unreadable(row: TwitterAccount, error: TokenUnreadableError, *, now: datetime) -> None:
+    """Let people see it: state error, not token_expired, as the account is well again by itself
+    once the key is back, and is tried until then at no cost to X.
+    """
+    is_marked = (
+        TwitterAccount.objects.filter(
+            pk=row.pk, access_token=row.access_token, refresh_token=row.refresh_token
+        )
+        .exclude(status__in=(AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED))
+        .exclude(status=AccountStatus.ERROR, last_error_code=error.code)
+        .update(
+            status=AccountStatus.ERROR,
+            status_reason=error.sentence,
+            status_changed_at=now,
+            last_error_code=error.code,
+            last_error_at=now,
+            updated_at=now,
+        )
+    )
+    if is_marked:
+        announce(
+            "account.error",
+            account_id=row.pk,
+            after={"status": str(AccountStatus.ERROR), "code": error.code},
+            note=error.sentence,
+        )
 
 
 def take_lease(account_id: str) -> str | None:
@@ -169,10 +203,11 @@ def release_lease(account_id: str, owner: str) -> None:
     )
 
 
-_RECOVERED = {
+_RECOVERED: dict[str, Any] = {
     "status": AccountStatus.ACTIVE,
     "status_reason": "",
     "blocked_until": None,
+    "closed_endpoints": [],
 }
 
 

@@ -91,6 +91,42 @@ def test_account_waits_and_recovers_when_its_limit_is_reached(
     assert recovered.last_error_code == ""
 
 
+def test_other_calls_go_on_when_one_kind_of_call_is_spent(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    sandbox.control.add_fault("mentions", "rate_limit_window")
+    with pytest.raises(RateLimitedError):
+        call_x(acme, lambda x: x.get_mentions(acme.twitter_id))
+    sandbox.control.clear_calls()
+
+    assert call_x(acme, ask_name).username == "acme"
+
+    # Still closed, and said so, until X opens it: the other call's success does not hide it.
+    stored = reload(acme)
+    assert stored.status == "rate_limited"
+    assert set(stored.list_closed(now=timezone.now())) == {"get_mentions"}
+    with pytest.raises(AccountBlockedError) as caught:
+        call_x(acme, lambda x: x.get_mentions(acme.twitter_id))
+    assert caught.value.code == "account_rate_limited"
+    assert count_calls(sandbox, "mentions") == 0
+
+
+def test_each_limit_keeps_its_own_time_when_two_are_spent(
+    sandbox: Any, acme: TwitterAccount
+) -> None:
+    for route in ("mentions", "me"):
+        sandbox.control.add_fault(route, "rate_limit_window")
+    with pytest.raises(RateLimitedError):
+        call_x(acme, lambda x: x.get_mentions(acme.twitter_id))
+    with pytest.raises(RateLimitedError):
+        call_x(acme, ask_name)
+
+    stored = reload(acme)
+    closed = stored.list_closed(now=timezone.now())
+    assert set(closed) == {"get_mentions", "get_me"}
+    assert stored.blocked_until == max(closed.values())
+
+
 def test_account_stays_open_when_only_a_days_budget_is_spent(
     sandbox: Any, acme: TwitterAccount
 ) -> None:

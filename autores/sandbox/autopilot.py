@@ -25,22 +25,23 @@ class Autopilot:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        waited = 0.0
+        # Who switches it on sees at once that it works: the first mention does not wait.
+        waited = float("inf")
         while not self._world.stopping.wait(0.25):
             setting = self._world.store.settings["autopilot"]
             if not setting.get("enabled"):
-                waited = 0.0
+                waited = float("inf")
                 continue
             waited += 0.25
             if waited >= float(setting.get("every_seconds", 20)):
-                waited = 0.0
-                self.send_one()
+                waited = 0.0 if self.send_one() else float("inf")
 
-    def send_one(self) -> None:
-        """One mention for one connected account, picked by chance."""
+    def send_one(self) -> bool:
+        """One mention for one connected account, picked by chance; False while there is none."""
         accounts = self._world.oauth.connected_users()
         if not accounts:
-            return
+            return False
         names = [name for name, _ in _KINDS]
         kind = self._random.choices(names, weights=[weight for _, weight in _KINDS])[0]
         self._world.mentions.arrive(MentionOrder(self._random.choice(accounts), kind=kind))
+        return True

@@ -1,7 +1,7 @@
 """The X API v2, one method per endpoint Autores uses, for one account's access token."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -23,7 +23,13 @@ from autores.x.endpoints import (
     SEND_DM,
     Endpoint,
 )
-from autores.x.errors import BadRequestError, MissingScopeError, NotFoundError, XError
+from autores.x.errors import (
+    BadRequestError,
+    KnownLimitError,
+    MissingScopeError,
+    NotFoundError,
+    XError,
+)
 from autores.x.ids import is_post_id
 from autores.x.transport import (
     Answer,
@@ -74,6 +80,7 @@ class XClient:
     base_url        https://api.x.com; plain http only for this machine (the sandbox)
     vocabulary      "post" or "tweet": the field names requests are made in
     granted_scopes  when given, a call whose scope is missing raises MissingScopeError unsent
+    closed          names of endpoints whose window is closed: they raise KnownLimitError unsent
     observe         told about every request made (metrics, cost ledger); never sees a secret
 
     Every method raises XError and nothing else, for whatever X, the network or the arguments do.
@@ -91,6 +98,7 @@ class XClient:
         session: requests.Session | None = None,
         observe: Observe | None = None,
         granted_scopes: frozenset[str] | None = None,
+        closed: Collection[str] = (),
     ) -> None:
         if not base_url.startswith("https://") and not (
             base_url.startswith("http://") and is_loopback(base_url)
@@ -105,6 +113,7 @@ class XClient:
         self._session = session
         self._observe = observe
         self._granted_scopes = granted_scopes
+        self._closed = closed
 
     def __repr__(self) -> str:
         return f"XClient(base_url={self._base_url!r}, vocabulary={self._vocabulary!r})"
@@ -268,6 +277,10 @@ class XClient:
     ) -> Parsed:
         if self._granted_scopes is not None and (missing := endpoint.scopes - self._granted_scopes):
             raise MissingScopeError(missing=missing)
+        if endpoint.name in self._closed:
+            known = KnownLimitError()
+            known.endpoint = endpoint.name
+            raise known
         session = self._session or get_shared_session()
         started = time.perf_counter()
         answer: Answer | None = None
@@ -287,6 +300,7 @@ class XClient:
             return read(answer)
         except XError as error:
             failure = error
+            error.endpoint = endpoint.name
             if answer is not None:
                 _mark_accepted(error, answer, call=endpoint.call)
             raise

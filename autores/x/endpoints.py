@@ -7,8 +7,12 @@ from autores.x.classify import CallKind
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A row of X's API: what is called, what it needs, and what kind of harm a repeat does."""
+    """A row of X's API: what is called, what it needs, and what kind of harm a repeat does.
 
+    ``name`` is the stable word for it in what is stored: X counts calls per endpoint.
+    """
+
+    name: str
     method: str
     path: str
     call: CallKind
@@ -17,21 +21,23 @@ class Endpoint:
 
 _READ = frozenset({"tweet.read", "users.read"})
 _WRITE = _READ | {"tweet.write"}
-GET_ME = Endpoint("GET", "/2/users/me", "read", _READ)
-GET_USER = Endpoint("GET", "/2/users/{id}", "read", _READ)
-GET_MENTIONS = Endpoint("GET", "/2/users/{id}/mentions", "read", _READ)
-GET_USER_POSTS = Endpoint("GET", "/2/users/{id}/tweets", "read", _READ)
-GET_POSTS = Endpoint("GET", "/2/tweets", "read", _READ)
-SEARCH_RECENT = Endpoint("GET", "/2/tweets/search/recent", "read", _READ)
-CREATE_POST = Endpoint("POST", "/2/tweets", "post", _WRITE)
-DELETE_POST = Endpoint("DELETE", "/2/tweets/{id}", "delete", _WRITE)
+GET_ME = Endpoint("get_me", "GET", "/2/users/me", "read", _READ)
+GET_USER = Endpoint("get_user", "GET", "/2/users/{id}", "read", _READ)
+GET_MENTIONS = Endpoint("get_mentions", "GET", "/2/users/{id}/mentions", "read", _READ)
+GET_USER_POSTS = Endpoint("get_user_posts", "GET", "/2/users/{id}/tweets", "read", _READ)
+GET_POSTS = Endpoint("get_posts", "GET", "/2/tweets", "read", _READ)
+SEARCH_RECENT = Endpoint("search_recent", "GET", "/2/tweets/search/recent", "read", _READ)
+CREATE_POST = Endpoint("create_post", "POST", "/2/tweets", "post", _WRITE)
+DELETE_POST = Endpoint("delete_post", "DELETE", "/2/tweets/{id}", "delete", _WRITE)
 SEND_DM = Endpoint(
+    "send_dm",
     "POST",
     "/2/dm_conversations/with/{participant_id}/messages",
     "dm",
     _READ | {"dm.write"},
 )
 GET_DM_EVENTS = Endpoint(
+    "get_dm_events",
     "GET",
     "/2/dm_conversations/with/{participant_id}/dm_events",
     "read",

@@ -11,6 +11,7 @@ scope               who is affected: this "call", the whole "account", or every 
 status              HTTP status; None when no answer came
 detail              X's own words, shortened and free of secrets
 rate                the rate-limit headers of the answer, when there was one
+endpoint            name of the endpoint (autores.x.endpoints); "" for what is none, such as tokens
 """
 
 from typing import Any, Literal, Self
@@ -51,6 +52,7 @@ class XError(Exception):
         self.is_outcome_unknown = is_outcome_unknown
         self.scope: Scope = scope or self.default_scope
         self.rate = rate
+        self.endpoint = ""
         super().__init__(self.sentence)
 
     def __str__(self) -> str:
@@ -215,6 +217,12 @@ class RateLimitedError(XError):
     def __init__(self, sentence: str = "", *, limit: LimitKind = "window", **facts: Any) -> None:
         self.limit = limit
         super().__init__(sentence, **facts)
+
+
+class KnownLimitError(RateLimitedError):
+    """Refused unsent: an earlier answer said that this endpoint's window is still closed."""
+
+    default_code = "endpoint_closed"
 
 
 class UsageCapError(XError):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.models import AccountStatus, AppPause
+from autores.x.endpoints import CREATE_POST, SEND_DM
 from autores.x.text import MAX_WEIGHTED_LENGTH, weighted_length
 from mentions.models import Message, Reply, ReplyKind, ReplyState
 
@@ -142,11 +143,12 @@ def _check_account(message: Message, kind: str, now: datetime) -> list[Refusal]:
         found.append(Refusal("reconnect_needed", f"{account} must be connected again first."))
     elif account.status == AccountStatus.PAUSED:
         found.append(Refusal("account_paused", f"{account} is paused: resume it first."))
-    elif account.is_blocked(now=now):
+    endpoint = SEND_DM if kind == ReplyKind.DM else CREATE_POST
+    if opens_at := account.list_closed(now=now).get(endpoint.name):
         found.append(
             Refusal(
                 "account_rate_limited",
-                f"X lets {account} go on at {account.blocked_until:%H:%M} UTC: it will wait.",
+                f"X lets {account} go on at {opens_at:%H:%M} UTC: it will wait.",
                 is_warning=True,
             )
         )

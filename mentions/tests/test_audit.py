@@ -35,7 +35,9 @@ def test_a_limit_and_the_recovery_are_recorded(
     sandbox.control.add_fault("mentions", "rate_limit_window")
     with pytest.raises(XError):
         poll_account(acme, now=timezone.now())
-    TwitterAccount.objects.filter(pk=acme.pk).update(blocked_until=timezone.now())
+    TwitterAccount.objects.filter(pk=acme.pk).update(
+        blocked_until=timezone.now(), closed_endpoints=[]
+    )
     poll_account(TwitterAccount.objects.get(pk=acme.pk), now=timezone.now())
     actions = [action for action, _ in trail(acme)]
     assert actions == ["account.connected", "account.rate_limited", "account.recovered"]

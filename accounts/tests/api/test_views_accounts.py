@@ -157,8 +157,11 @@ def test_renewal_asks_for_the_account_when_none_is_named(acme: TwitterAccount, a
 def test_limit_does_not_lift_when_a_manager_resumes(
     sandbox: Any, acme: TwitterAccount, ana: User
 ) -> None:
+    opens_at = timezone.now() + timedelta(minutes=5)
     TwitterAccount.objects.filter(pk=acme.pk).update(
-        status="rate_limited", blocked_until=timezone.now() + timedelta(minutes=5)
+        status="rate_limited",
+        blocked_until=opens_at,
+        closed_endpoints=[["get_mentions", opens_at.isoformat()]],
     )
 
     answer = client_of(ana).patch(f"/api/v1/accounts/{acme.pk}", {"status": "active"})

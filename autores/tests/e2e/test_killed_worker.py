@@ -27,8 +27,8 @@ from mentions.outbox.deliver import lease_seconds
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.reconcile import ABSENT_AFTER
 
-KILLS = int(os.environ.get("AUTORES_KILLS", "4"))
-DELIVERY_KILLS = int(os.environ.get("AUTORES_DELIVERY_KILLS", "2"))
+KILLS = int(os.environ.get("AUTORES_KILLS", "2"))
+DELIVERY_KILLS = int(os.environ.get("AUTORES_DELIVERY_KILLS", "1"))
 MENTIONS = 800
 PAGES = 8
 REPLIES = 16

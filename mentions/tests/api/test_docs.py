@@ -1,7 +1,5 @@
-"""docs/api.md against the code: its commands run, and it names every code and path."""
+"""docs/api.md against the code: it names every code and path."""
 
-import os
-import subprocess
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,8 @@ import yaml
 from django.core.management import call_command
 
 from accounts.errors import AccountError
-from accounts.models import TwitterAccount, User
 from autores.llm.errors import LlmError
-from autores.sandbox.server import RunningSandbox
-from autores.tests.cast import PASSWORD
 from autores.x.errors import XError
-from mentions.models import AuditEntry, Message
-from mentions.tests.api.docs_walk import extract_walk
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
 # The legacy contract: what existing clients call.
@@ -41,36 +34,6 @@ def openapi() -> Any:
     out = StringIO()
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=out)
     return yaml.safe_load(out.getvalue())
-
-
-def test_walk_runs_as_printed_when_the_servers_run(
-    ana: User, sandbox: RunningSandbox, live_server: Any, sender: None, settings: Any
-) -> None:
-    callback = f"{live_server.url}/api/v1/auth/twitter/callback"
-    settings.TWITTER_CALLBACK_URL = callback
-    sandbox.control.register_client(callbacks=[callback])
-    ran = subprocess.run(
-        ["bash", "-x", "-c", extract_walk(DOCUMENT.read_text())],
-        env={
-            **os.environ,
-            "DEMO_URL": live_server.url,
-            "DEMO_SANDBOX_URL": sandbox.url,
-            "DEMO_USERNAME": ana.username,
-            "DEMO_PASSWORD": PASSWORD,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    account = TwitterAccount.objects.get(twitter_username="walkthrough")
-    (post,) = sandbox.control.list_posts(author="walkthrough")
-    assert post["text"].endswith(f"Yes, from nine to six. ({post['in_reply_to']})")
-    assert [dm["text"] for dm in sandbox.control.list_dms()] == ["See you on Sunday!"]
-    changed = AuditEntry.objects.get(action="message.changed", account_id=account.pk)
-    assert changed.after == {"redirected": True, "credits_used": 2}
-    assert not Message.objects.filter(account=account).exists()
 
 
 def test_document_is_valid_and_whole_when_it_is_generated(openapi: Any) -> None:
