@@ -5,7 +5,7 @@ Without Redis nobody is counted and nobody refused: the API goes on.
 
 import logging
 import time
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from django.core.cache import cache
 from redis.exceptions import RedisError
@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 logger = logging.getLogger(__name__)
 
 
-class Raised(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Raised:
     """A counter with this one in it. ``key`` is its window's, to lower the same one again."""
 
     count: int

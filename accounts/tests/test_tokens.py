@@ -14,6 +14,7 @@ from accounts import tokens
 from accounts.clients import call_x
 from accounts.errors import ReconnectNeededError, RefreshBusyError, TokenUnreadableError
 from accounts.models import TwitterAccount, User
+from accounts.signals import account_changed
 from accounts.tests.conftest import count_calls, expire_access
 from accounts.tokens import access_token_for, release_lease, take_lease, token_cipher
 from accounts.wire import oauth_client
@@ -162,6 +163,8 @@ def test_x_is_not_asked_again_when_another_finished_just_before_the_lease(
     sandbox.control.clear_calls()
     others: list[str] = []
 
+    # Two processes meet here once in thousands of refreshes: the other one is let in between the
+    # read and the lease, which are real.
     def take_late(account_id: str) -> str | None:
         monkeypatch.setattr(tokens, "take_lease", take_lease)
         others.append(access_token_for(TwitterAccount.objects.get(pk=account_id)))
@@ -201,6 +204,7 @@ def test_fresher_pair_is_used_when_the_refresh_was_refused(
     expire_access(acme, sandbox)
     real_client, spent = oauth_client(), stored_refresh_token(acme)
 
+    # Only the moment is staged, as in the classes below: each question to X is asked for real.
     class Sleeper:
         def refresh(self, token: str) -> Any:
             assert token == spent
@@ -239,6 +243,7 @@ def test_pair_is_stored_when_the_lease_ran_out_meanwhile(
     access_token_for(acme)
 
     assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
+    # What was stored is good at X, asked by the ordinary client.
     monkeypatch.undo()
     assert call_x(acme, lambda x: x.get_me()).username == "acme"
 
@@ -391,18 +396,50 @@ def test_account_must_reconnect_when_it_has_no_refresh_token(
     assert TwitterAccount.objects.get(pk=acme.pk).status == "token_expired"
 
 
-def test_account_is_left_alone_when_its_key_is_gone(
+def test_account_says_so_until_its_key_is_back_when_that_is_gone(
     sandbox: Any, acme: TwitterAccount, settings: Any
 ) -> None:
     from cryptography.fernet import Fernet
 
+    told: list[str] = []
+
+    def listen(action: str, **values: Any) -> None:
+        told.append(action)
+
+    account_changed.connect(listen)
+    keys = settings.TOKEN_ENCRYPTION_KEYS
     settings.TOKEN_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
 
-    with pytest.raises(TokenUnreadableError) as caught:
-        access_token_for(acme)
+    for _ in range(2):
+        with pytest.raises(TokenUnreadableError) as caught:
+            call_x(acme, lambda client: client.get_me())
 
     assert "TOKEN_ENCRYPTION_KEYS" in caught.value.sentence
-    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
+    row = TwitterAccount.objects.get(pk=acme.pk)
+    assert (row.status, row.last_error_code) == ("error", "token_unreadable")
+    assert "connect the account again" in row.status_reason
+    # Once, however often it is tried.
+    assert told == ["account.error"]
+
+    settings.TOKEN_ENCRYPTION_KEYS = keys
+    call_x(acme, lambda client: client.get_me())
+    row.refresh_from_db()
+    assert (row.status, row.status_reason, row.last_error_code) == ("active", "", "")
+
+
+@pytest.mark.parametrize("status", ["paused", "token_expired"])
+def test_unreadable_token_changes_no_state_when_a_person_has_to_act_anyway(
+    acme: TwitterAccount, settings: Any, status: str
+) -> None:
+    from cryptography.fernet import Fernet
+
+    settings.TOKEN_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    TwitterAccount.objects.filter(pk=acme.pk).update(status=status)
+
+    with pytest.raises((TokenUnreadableError, ReconnectNeededError)):
+        access_token_for(acme)
+
+    assert TwitterAccount.objects.get(pk=acme.pk).status == status
 
 
 def test_no_second_refresh_is_made_when_another_did_it_after_the_401(
