@@ -19,7 +19,7 @@ def both_slashes(route: str, view: Callable[..., Any], *, name: str) -> list[URL
     def twin(*args: Any, **kwargs: Any) -> Any:
         return view(*args, **kwargs)
 
-    twin.is_undocumented_twin = True  # type: ignore[attr-defined]
+    twin.is_undocumented_twin = True  # type: ignore[attr-defined]  # read by drop_twins
     other = route.removesuffix("/") if route.endswith("/") else f"{route}/"
     return [path(route, view, name=name), path(other, twin)]
 

@@ -262,7 +262,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A burst of mentions must not hold up what people decided to send: Redis serves queues in turn.
 CELERY_TASK_QUEUES = [
-    Queue(name)  # type: ignore[no-untyped-call]
+    Queue(name)  # type: ignore[no-untyped-call]  # kombu has no types
     for name in ("celery", "ingest", "drafting", "outbox")
 ]
 CELERY_TASK_ROUTES = {

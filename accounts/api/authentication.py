@@ -116,6 +116,7 @@ def _epoch_of(user: User) -> str:
     return user.get_session_auth_hash()[:_EPOCH_LENGTH]
 
 
+# drf-spectacular's base is untyped.
 class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = AccessTokenAuthentication
     name = "accessToken"
@@ -129,6 +130,7 @@ class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
         }
 
 
+# Likewise.
 class PersonalTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = PersonalTokenAuthentication
     name = "personalToken"

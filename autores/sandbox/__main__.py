@@ -68,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     except PortTakenError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command speaks to its terminal
         return 1
+    # Likewise.
     print(f"X and OpenAI stand-ins, and their timeline: {running.url}", flush=True)  # noqa: T201
     stop.wait()
     running.stop()

@@ -96,6 +96,7 @@ class DirectMessages:
         types = args.get("event_types", "MessageCreate").split(",")
         where, values = "(sender_id = ? OR recipient_id = ?)", [viewer_id, viewer_id]
         if participant_id is not None:
+            # SQLite takes texts and numbers alike.
             where, values = "conversation_id = ?", [conversation_id(viewer_id, participant_id)]  # type: ignore[list-item]
         if event_id is not None:
             where, values = f"{where} AND id = ?", [*values, int(event_id)]

@@ -30,6 +30,7 @@ def make_oauth_blueprint(world: World) -> Blueprint:
         def run(fault: Fault | None) -> Response:
             if fault is not None and fault.name in REFUSALS:
                 raise server_error(int(fault.params.get("status", 503)))
+            # A redirect; only its base is no flask.Response.
             return _consent()  # type: ignore[return-value]
 
         return answer_with_faults(

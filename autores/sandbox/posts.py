@@ -28,6 +28,7 @@ _COLUMNS = (
     "in_reply_to", "in_reply_to_user", "quote_of", "repost_of", "reply_settings", "lang",
     "entities", "display_start", "display_end", "edit_history", "source", "text_key", "deleted_ms",
 )  # fmt: skip
+# Counts columns.
 INSERT_POST = f"INSERT INTO posts VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 INSERT_FEED = "INSERT OR IGNORE INTO feed VALUES (?, ?, ?, ?, 0)"
 

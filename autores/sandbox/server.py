@@ -39,7 +39,7 @@ def make_app(world: World) -> Flask:
     app = Flask("autores.sandbox", template_folder=str(Path(__file__).parent / "templates"))
     # An exception of ours is a bug to see, and a cut connection has to reach the server.
     app.config["PROPAGATE_EXCEPTIONS"] = True
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
     for make in (
         make_x_blueprint,
         make_oauth_blueprint,

@@ -121,7 +121,7 @@ class ImportRunAdmin(SuperuserOnlyAdmin):
             name = "admin:mentions_importrun_report"
             context |= {
                 "title": f"Import of {run.started_at:%Y-%m-%d %H:%M} UTC",
-                # Both escape what they show.
+                # Both escape what they show: S308 does not apply.
                 "report_html": mark_safe(render_fragment(run.report, run_id=run.pk)),  # noqa: S308
                 "report_style": mark_safe(report_style()),  # noqa: S308
                 "page_url": reverse(name, args=[run.pk, "html"]),

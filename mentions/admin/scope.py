@@ -46,6 +46,7 @@ def name_actors(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
 
 
 # Columns are made without the request, in a class that all threads share.
+# Their defaults are never changed in place: B039 does not apply.
 _shown_accounts: ContextVar[dict[str, str]] = ContextVar("shown_accounts", default={})  # noqa: B039
 _shown_people: ContextVar[dict[str, str]] = ContextVar("shown_people", default={})  # noqa: B039
 

@@ -289,7 +289,7 @@ def _list_upper_labels(host: str) -> list[str]:
 
 def _canonical_link(raw: str) -> str:
     without_scheme = re.sub(r"^https?://", "", raw, flags=re.IGNORECASE)
-    host, separator, rest = re.match(  # type: ignore[union-attr]
+    host, separator, rest = re.match(  # type: ignore[union-attr]  # matches every text
         r"([^/?#\\]*)([/?#\\]?)(.*)", without_scheme, flags=re.DOTALL
     ).groups()
     host = host.lower().removeprefix("www.")

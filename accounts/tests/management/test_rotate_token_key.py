@@ -39,6 +39,7 @@ def run(*arguments: str) -> str:
 def test_old_key_is_not_needed_any_more_when_all_is_rotated(
     monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
+    # Several batches and a partial one, without thousands of accounts.
     monkeypatch.setattr(rotation, "BATCH_SIZE", 3)
     accounts = [make_account(number, key=OLD) for number in range(7)]
     OAuthState.objects.create(state="s", code_verifier=cipher_for((OLD,)).encrypt("verifier"))
@@ -69,6 +70,7 @@ def test_fresher_token_is_kept_when_a_refresh_comes_in_between(
     renewed = cipher_for((NEW,)).encrypt("renewed")
     real_cipher = rotation.token_cipher
 
+    # The moment between the read and the write is too short to be met by chance.
     def refresh_first() -> Any:
         TwitterAccount.objects.filter(pk=account.pk).update(
             access_token=renewed, refresh_token=renewed

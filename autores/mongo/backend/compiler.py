@@ -41,13 +41,14 @@ class SQLInsertCompiler(stock.SQLInsertCompiler, SQLCompiler):
 
 
 class SQLDeleteCompiler(stock.SQLDeleteCompiler, SQLCompiler):
+    # Two bases that differ in their types.
     def execute_sql(self, result_type: str = MULTI) -> Any:  # type: ignore[override]
         with described_errors(self._described_collection()):
             return super().execute_sql(result_type)
 
 
 class SQLUpdateCompiler(stock.SQLUpdateCompiler, SQLCompiler):
-    def execute_sql(self, result_type: str) -> Any:  # type: ignore[override]
+    def execute_sql(self, result_type: str) -> Any:  # type: ignore[override]  # likewise
         with described_errors(self._described_collection()):
             return super().execute_sql(result_type)
 

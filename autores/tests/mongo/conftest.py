@@ -27,7 +27,7 @@ def _mongo_app_installed(django_db_setup: None, django_db_blocker) -> Iterator[N
 
     # Unfold puts a new, empty admin site in place whenever the apps become ready again; the URLs
     # of the site that the admin modules registered with must survive that.
-    import autores.urls  # noqa: F401
+    import autores.urls  # noqa: F401 - loads the admin modules
     from autores.tests.mongo.app.models import Line, Order, Shop
 
     known = admin.site

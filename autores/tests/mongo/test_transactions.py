@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection
 from django.db import transaction as django_transaction  # noqa: TID251 - shown to do nothing
-from django.db.transaction import TransactionManagementError  # noqa: TID251
+from django.db.transaction import TransactionManagementError  # noqa: TID251 - only the error class
 
 from autores.mongo.backend import base
 from autores.mongo.errors import CommitUnknownError, TransactionConflictError

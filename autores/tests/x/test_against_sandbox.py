@@ -19,6 +19,7 @@ from autores.x.transport import build_session
 
 CALLBACK = "http://localhost:8000/api/v1/auth/twitter/callback"
 STATE = "a-state-nobody-can-guess"
+# As the setting writes them.
 SCOPES = "tweet.read tweet.write users.read offline.access dm.read dm.write".split()  # noqa: SIM905
 
 

@@ -19,11 +19,12 @@ from autores.x import transport
 from autores.x.client import XClient
 from autores.x.types import Call
 
+# One line each, side by side.
 READ: Callable[[XClient], Any] = lambda client: client.get_me()  # noqa: E731
-POST: Callable[[XClient], Any] = lambda client: client.create_reply(  # noqa: E731
+POST: Callable[[XClient], Any] = lambda client: client.create_reply(  # noqa: E731 - likewise
     "Hi", in_reply_to_post_id="5"
 )
-DELETE: Callable[[XClient], Any] = lambda client: client.delete_post("5")  # noqa: E731
+DELETE: Callable[[XClient], Any] = lambda client: client.delete_post("5")  # noqa: E731 - likewise
 SEND: Callable[[XClient], Any] = lambda client: client.send_dm("Hi", participant_id="5")  # noqa: E731
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
