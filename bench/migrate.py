@@ -6,7 +6,8 @@ Starts a MariaDB and a mongod of its own, fills the former with text in nine scr
 turn, in processes of their own: reading alone, writing alone (insert_many of 5,000, acknowledged
 by a majority), the plain script (SQLAlchemy SELECT *, fetchall, Beanie insert_many of 100, indexes
 first, no verification), and the import (load, indexes and full verification). Prints rows per
-second, the ratios and each process's peak memory; only ratios from one run mean anything.
+second, the ratios, each process's peak memory (RSS) and that of all together (the sum of their PSS,
+in which a shared page counts once); only ratios from one run mean anything.
 """
 
 import argparse
@@ -31,13 +32,19 @@ KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 
 def measure(command: list[str], environ: dict[str, str]) -> dict[str, Any]:
-    """Run it; wall seconds, peak RSS in MiB of each of its processes, and what it printed."""
+    """Run it; wall seconds, memory, and what it printed. Memory is sampled five times a second.
+
+    ``peaks_mib``: the peak RSS of each of its processes, pages it shares with others included.
+    ``total_mib``: the peak of the sum of the PSS of all of them at one moment, which counts a
+    shared page once, as the machine does.
+    """
     peaks: dict[int, float] = {}
+    totals = [0.0]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         began = time.monotonic()
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=out, stderr=errors)
         is_over = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(process.pid, peaks, is_over))
+        watcher = threading.Thread(target=_watch, args=(process.pid, peaks, totals, is_over))
         watcher.start()
         code = process.wait()
         seconds = time.monotonic() - began
@@ -50,19 +57,39 @@ def measure(command: list[str], environ: dict[str, str]) -> dict[str, Any]:
         return {
             "seconds": seconds,
             "peaks_mib": sorted((round(peak) for peak in peaks.values()), reverse=True),
+            "total_mib": round(max(totals)),
             "output": out.read(),
         }
 
 
-def _watch(pid: int, peaks: dict[int, float], is_over: threading.Event) -> None:
+def _watch(
+    pid: int, peaks: dict[int, float], totals: list[float], is_over: threading.Event
+) -> None:
     while not is_over.wait(0.2):
+        total = 0.0
         try:
             parent = psutil.Process(pid)
-            for one in (parent, *parent.children(recursive=True)):
-                used = one.memory_info().rss / 2**20
-                peaks[one.pid] = max(peaks.get(one.pid, 0), used)
+            processes = [parent, *parent.children(recursive=True)]
         except psutil.Error:
             continue
+        for one in processes:
+            try:
+                used = one.memory_info().rss / 2**20
+                total += _read_share(one.pid, used)
+            except (psutil.Error, OSError):
+                continue
+            peaks[one.pid] = max(peaks.get(one.pid, 0), used)
+        totals.append(total)
+
+
+def _read_share(pid: int, used: float) -> float:
+    """PSS in MiB; where the system does not tell it, all that the process uses."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except FileNotFoundError:
+        return used
+    shares = [int(line.split()[1]) for line in lines if line.startswith("Pss:")]
+    return shares[0] / 1024 if shares else used
 
 
 def read_alone(url: str) -> None:
@@ -229,7 +256,8 @@ def _alternate(
     def part(*arguments: str) -> Callable[[], dict[str, Any]]:
         def run() -> dict[str, Any]:
             found = measure([*me, *arguments], environ)
-            return {**json.loads(found.pop("output")), "peaks_mib": found["peaks_mib"]}
+            output = json.loads(found.pop("output"))
+            return {**found, **output}
 
         return run
 
@@ -251,6 +279,7 @@ def _alternate(
             "load_phase_seconds": report.get("load_seconds"),
             "with_verification_seconds": found["seconds"],
             "peaks_mib": found["peaks_mib"],
+            "total_mib": found["total_mib"],
             "is_complete": report["is_complete"],
         }
 
@@ -297,7 +326,11 @@ def _summarize(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     print()
     for name, found in runs.items():
         peak = max(max(one["peaks_mib"], default=0) for one in found)
-        print(f"{name:14} {median(name):>10,.0f} rows/s   peak {peak} MiB a process")
+        total = max(one["total_mib"] for one in found)
+        print(
+            f"{name:14} {median(name):>10,.0f} rows/s   peak {peak} MiB a process (RSS), "
+            f"{total} MiB in all (sum of PSS)"
+        )
     for name, ratio in ratios.items():
         print(f"{name:48} {ratio:6.2f}")
     return summary
