@@ -15,6 +15,8 @@ class Column:
     column_type: str
     is_nullable: bool
     data_type: str = ""
+    charset: str = ""
+    collation: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ OAUTH_STATES = Table(
         _required("created_at", "datetime"),
     ),
 )
+_CHARSET = "utf8mb4"
 # Accounts first: messages refer to them.
 TABLES = (USERS, MESSAGES, OAUTH_STATES)
 
@@ -107,4 +110,24 @@ def compare_columns(
         if column.is_nullable and not wanted.is_nullable:
             what = "may be NULL here; such rows are refused"
             differences.append(Difference(table.name, name, what))
+        differences.extend(_judge_charset(table, column))
     return missing, differences
+
+
+def _judge_charset(table: Table, column: Column) -> list[Difference]:
+    """What another character set or collation than the former system's means for the rows."""
+    found = []
+    if column.charset and column.charset != _CHARSET:
+        what = (
+            f"is {column.charset} instead of {_CHARSET}: taken over as the characters it holds, "
+            "so what it could not hold (emoji) was lost when it was written"
+        )
+        found.append(Difference(table.name, column.name, what))
+    is_exact = column.collation.endswith(("_bin", "_cs")) or "_as_cs" in column.collation
+    if is_exact and column.name in (table.key, "twitter_id"):
+        what = (
+            f"compares by {column.collation}: values that differ in case alone are different "
+            "here as they are there"
+        )
+        found.append(Difference(table.name, column.name, what))
+    return found

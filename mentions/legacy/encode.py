@@ -2,8 +2,8 @@
 
 This is the fast path of the import: three quarters of the time of mapping a row, encoding it with
 Django's fields and again with PyMongo's are saved. It knows only rows without anything to remark;
-every other row (an unknown status, a UUID as key, a fraction of a second, a zero date, bytes that
-are no UTF-8) is left to ``mapping.map_message``, and both give the same document.
+every other row (an unknown status, a UUID as key, mojibake, a fraction of a second, a zero date,
+bytes that are no UTF-8) is left to ``mapping.map_message``, and both give the same document.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from mentions.legacy.mapping import (
     MESSAGE_COMPARED,
     MappedRow,
     encode_value,
+    is_mojibake,
     map_message,
 )
 from mentions.legacy.state import STATE_FIELD
@@ -116,6 +117,7 @@ class MessageEncoder:
             or key[0] == 48
             or len(key) > 19
             or len(text) > _LONGEST_TEXT
+            or is_mojibake(text)
         ):
             return None
         try:
@@ -203,7 +205,7 @@ def _read_moment(text: bytes) -> int:
 
 
 def _encode_text(label: bytes, text: bytes) -> bytes:
-    if len(text) > _LONGEST_TEXT:
+    if len(text) > _LONGEST_TEXT or is_mojibake(text):
         raise ValueError(len(text))
     text.decode()
     return label + _INT32.pack(len(text) + 1) + text + b"\0"

@@ -31,6 +31,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _POST_ID = re.compile(r"[1-9][0-9]{0,18}")
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
+# UTF-8 of two bytes and more, each byte read as a character of Latin-1 or Windows-1252.
+_MOJIBAKE = re.compile(
+    rb"\xc3[\x82-\xb4](?:\xc2[\x80-\xbf]|\xc5[\x92\x93\xa0\xa1\xb8\xbd\xbe]|\xc6\x92|\xcb[\x86\x9c]"
+    rb"|\xe2\x80[\x93\x94\x98-\x9a\x9c-\x9e\xa0-\xa2\xa6\xb0\xb9\xba]|\xe2\x82\xac|\xe2\x84\xa2)"
+)
 _DATETIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?", re.ASCII
 )
@@ -146,6 +151,11 @@ def encode_value(name: str, value: Any) -> bytes:
     raise TypeError(f"{name} is a {type(value).__name__}")
 
 
+def is_mojibake(value: bytes) -> bool:
+    """Whether a text in UTF-8 looks like UTF-8 that was once read as Latin-1: ``GrÃ¼ÃŸe``."""
+    return b"\xc3" in value and _MOJIBAKE.search(value) is not None
+
+
 def map_user(row: RawRow, *, now: datetime) -> Outcome:
     """A row of ``users``: an X account. ``created_at`` stays None when the row has none."""
     reader = _Reader(row)
@@ -211,6 +221,11 @@ def map_message(row: RawRow, *, account_id: str | None) -> Outcome:
         reader.notes.append("negative credits_used, kept")
     if not _POST_ID.fullmatch(key):
         reader.notes.append("messages.id that is no X post id, kept")
+    reader.notes += [
+        f"{name} looks like UTF-8 read as Latin-1 (Ã¼ for ü), kept as it is"
+        for name in ("text", "public_response", "dm_response")
+        if is_mojibake(row[name] or b"")
+    ]
     values.update(_judge_replyable(key, account_id=account_id))
     return MappedRow(key=key, values=values, compared=MESSAGE_COMPARED, notes=tuple(reader.notes))
 
@@ -338,7 +353,9 @@ class _Reader:
             self.refuse("zero_date", f"{name} is a zero date: {text!r}")
             return None
         # MongoDB keeps milliseconds.
-        milliseconds = int((found[7] or "").ljust(6, "0")) // 1000
+        milliseconds, rest = divmod(int((found[7] or "").ljust(6, "0")), 1000)
+        if rest:
+            self.notes.append(f"{name} has microseconds, cut to milliseconds")
         try:
             return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=UTC)
         except ValueError:

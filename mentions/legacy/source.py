@@ -308,7 +308,8 @@ class Source:
 
     def _read_columns(self, table: str) -> dict[str, Column]:
         rows = self._fetch(
-            "SELECT column_name, data_type, column_type, is_nullable "  # noqa: S608
+            "SELECT column_name, data_type, column_type, is_nullable, "  # noqa: S608
+            "character_set_name, collation_name "
             "FROM information_schema.columns "
             f"WHERE table_schema = DATABASE() AND table_name = '{table}' ORDER BY ordinal_position"
         )
@@ -318,8 +319,10 @@ class Source:
                 data_type=data_type.decode().lower(),
                 column_type=re.sub(r"(?<=int)\(\d+\)", "", column_type.decode().lower()),
                 is_nullable=nullable == b"YES",
+                charset=(charset or b"").decode(),
+                collation=(collation or b"").decode(),
             )
-            for name, data_type, column_type, nullable in rows
+            for name, data_type, column_type, nullable, charset, collation in rows
         }
 
     def _is_key_unique(self, table: Table) -> bool:

@@ -14,6 +14,7 @@ from mentions.legacy.mapping import (
     RejectedRow,
     SkippedRow,
     digest_values,
+    is_mojibake,
     map_message,
     map_oauth_state,
     map_user,
@@ -66,7 +67,7 @@ def test_outcome_is_never_an_exception_when_message_is_arbitrary(row):
     if isinstance(outcome, RejectedRow):
         assert outcome.reasons
     else:
-        assert len(outcome.digest) == 64
+        assert len(outcome.digest) == 32
 
 
 @given(rows_of(USERS))
@@ -165,6 +166,31 @@ def test_row_is_rejected_when_the_time_cannot_be_read(value, reason):
 def test_microseconds_are_cut_to_milliseconds_when_present():
     outcome = map_message({**ROW, "timestamp": b"2025-03-04 05:06:07.123999"}, account_id="a")
     assert outcome.values["timestamp"].microsecond == 123_000
+
+
+def test_cut_is_noted_when_a_time_has_microseconds():
+    cut = map_message({**ROW, "timestamp": b"2025-03-04 05:06:07.123999"}, account_id="a")
+    assert cut.notes == ("timestamp has microseconds, cut to milliseconds",)
+    whole = map_message({**ROW, "timestamp": b"2025-03-04 05:06:07.123000"}, account_id="a")
+    assert whole.notes == ()
+
+
+@given(st.text(alphabet="aäöüßéèñçø€–’“”•™œšžŸ🙏 ", min_size=1, max_size=30))
+def test_mojibake_is_found_when_the_bytes_were_read_as_latin1(text):
+    for wrong in ("latin-1", "cp1252"):
+        try:
+            garbled = text.encode().decode(wrong)
+        except UnicodeDecodeError:
+            continue
+        assert is_mojibake(garbled.encode()) == (not text.isascii())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Grüße aus Köln – „schön“", "à l’été, œuvre, garçon", "ação às três", "Ø 5 µm ±2 °C", "Ãé"],
+)
+def test_no_mojibake_is_found_when_the_text_is_well_written(text):
+    assert not is_mojibake(text.encode())
 
 
 def test_all_reasons_are_given_when_several_columns_are_bad():
