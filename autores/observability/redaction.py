@@ -15,10 +15,11 @@ _SHORTEST_KNOWN_SECRET = 6
 # No pattern may look further than a fixed distance: strangers choose much of what is logged (a
 # path, a Host header), and a search that grows with the square of it would stop the server.
 _NAMES = (
-    r"(?:access_?token|refresh_?token|id_?token|bearer_?token|auth_?token|token_encryption_keys"
-    r"|code_?verifier|client_?secret|api_?key|secret_?key|private_?key|signing_?key"
-    r"|password|passwd|csrftoken|csrfmiddlewaretoken|sessionid|autores_session"
-    r"|autores_browser|set-cookie|cookie|oauth_token|oauth_secret)"
+    r"(?:access[_-]?token|refresh[_-]?token|id[_-]?token|bearer[_-]?token|auth[_-]?token"
+    r"|oauth[_-]?token|oauth[_-]?secret|csrf[_-]?token|csrfmiddlewaretoken"
+    r"|token_encryption_keys|code[_-]?verifier|client[_-]?secret|api[_-]?key|secret[_-]?key"
+    r"|private[_-]?key|signing[_-]?key|password|passwd|sessionid|autores_session|autores_browser"
+    r"|set-cookie|cookie)"
 )
 _NAMED = re.compile(rf"(?i)(?:^|[_-]){_NAMES}$")
 # Longer texts are cut before they are searched.

@@ -69,6 +69,11 @@ def test_secret_is_gone_when_its_shape_is_known(secret: str, around: str) -> Non
             "OPENAI_API_KEY",
             "SECRET_KEY",
             "csrfmiddlewaretoken",
+            "X-Api-Key",
+            "x-auth-token",
+            "X-CSRF-Token",
+            "access-token",
+            "Client-Secret",
         ]
     ),
     secret=mixed(least=8, most=60),
@@ -156,6 +161,8 @@ def test_oauth_code_and_state_are_gone_when_in_a_query(code: str, state: str) ->
         "tokens: 812 in, 45 out",
         "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "authorization_url",
+        "access-token: refused",
+        "the api-key is missing",
         "SECRET_KEY must be set in production.",
         "自动回复 code=7 état=prêt",
     ],
@@ -204,6 +211,7 @@ def test_secrets_are_gone_when_deep_in_a_structure() -> None:
         "headers": {"Authorization": "Bearer abcdefgh12345678", "Accept": "json"},
         "items": [("x", "refresh_token=abcdef123456"), {"password": "x"}],
         "api_key": 12345,
+        "X-Api-Key": "plain",
         "count": 3,
         "error": ValueError("client_secret=abcdef123456"),
     }
@@ -213,7 +221,7 @@ def test_secrets_are_gone_when_deep_in_a_structure() -> None:
     assert json.loads(json.dumps(shown)) == shown
     assert shown["count"] == 3
     assert shown["headers"]["Accept"] == "json"
-    assert shown["api_key"] == MASK
+    assert shown["api_key"] == shown["X-Api-Key"] == MASK
     text = json.dumps(shown)
     assert "abcdef" not in text
     assert "12345678" not in text
@@ -229,6 +237,8 @@ def test_secrets_are_gone_when_deep_in_a_structure() -> None:
         "a_",
         "password=",
         "password:",
+        "x-api-key: ",
+        "auth-",
         "://a:",
         "a://b:c",
         "-eyJaaaaaaaaa",
