@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,48 @@ SILENCES = ("timeout_before", "timeout_after", "reset_before", "reset_after", "r
 # The call works, the answer is late or damaged.
 DAMAGES = ("slow", "malformed_json", "missing_fields", "refuse_output", "invalid_output")
 NAMES = REFUSALS + SILENCES + DAMAGES
+_RATE_LIMIT = {
+    "reset_in_seconds": "until X counts anew (X's whole window)",
+    "shape": "problem or legacy: how the 429 looks (problem)",
+    "retry_after": "route responses only: seconds (20)",
+}
+_SILENT_SECONDS = {"seconds": "how long the connection is held (60)"}
+# What a fault can be told besides its name, each with its default.
+PARAMETERS: dict[str, dict[str, str]] = {
+    "rate_limit_window": _RATE_LIMIT,
+    "rate_limit_user_day": _RATE_LIMIT,
+    "rate_limit_app_day": _RATE_LIMIT,
+    "server_error": {
+        "status": "5xx (503; route responses 500)",
+        "applied": "true: the call took effect all the same (false)",
+    },
+    "forbidden": {"detail": "X's sentence (Forbidden)"},
+    "timeout_before": _SILENT_SECONDS,
+    "timeout_after": _SILENT_SECONDS,
+    "slow": {"seconds": "before the answer (2)"},
+    "missing_fields": {"fields": 'a JSON list of names to leave out (["id"])'},
+    "refuse_output": {"text": "the model's refusal"},
+    "invalid_output": {"text": 'what the model writes ({"unexpected": true)'},
+}
+
+
+def describe_faults() -> str:
+    """The routes, and the faults with their parameters, for a terminal."""
+    lines = ["routes:", *_wrap(" ".join(ROUTES))]
+    for title, names in (
+        ("faults answered at once, without effect:", REFUSALS),
+        ('faults without an answer ("after": the call took effect):', SILENCES),
+        ("faults of the answer:", DAMAGES),
+    ):
+        lines += ["", title]
+        for name in names:
+            lines.append(f"  {name}")
+            lines += [f"      {key}=…  {text}" for key, text in PARAMETERS.get(name, {}).items()]
+    return "\n".join(lines)
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, width=78, initial_indent="  ", subsequent_indent="  ")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from io import StringIO
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
+
+from autores import sandbox as sandbox_package
+from autores.sandbox import faults
 
 
 @pytest.fixture
@@ -58,3 +66,42 @@ def test_command_ends_with_the_remedy_when_the_sandbox_refuses(run):
 def test_command_says_how_to_start_one_when_nothing_runs():
     with pytest.raises(CommandError, match="python -m autores"):
         call_command("sandbox", "--url", "http://127.0.0.1:9", "clock")
+
+
+def start_manage(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=settings.BASE_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_help_names_every_route_fault_and_parameter():
+    shown, _ = start_manage("sandbox", "fault", "--help").communicate(timeout=60)
+
+    words = set(re.findall(r"[\w*]+", shown))
+    assert words >= {*faults.ROUTES, *faults.NAMES}
+    sources = Path(sandbox_package.__path__[0]).glob("*.py")
+    read = {
+        name
+        for source in sources
+        for name in re.findall(r'params\.get\("(\w+)"', source.read_text("utf-8"))
+    }
+    documented = {name for known in faults.PARAMETERS.values() for name in known}
+    assert read == documented
+    assert words >= documented
+    assert set(faults.PARAMETERS) <= set(faults.NAMES)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sandbox", "fault", "--help"], ["diffsettings", "--all"]], ids=" ".join
+)
+def test_no_traceback_is_left_when_the_reader_of_the_pipe_is_gone(arguments):
+    process = start_manage(*arguments)
+    process.stdout.close()
+    process.stdout = None
+    _, errors = process.communicate(timeout=60)
+
+    assert errors == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
 from django.conf import settings
@@ -45,13 +45,24 @@ class Command(BaseCommand):
         mention.add_argument("--reply-settings")
         mention.add_argument("--index-delay", type=float, help="seconds until X's index has it")
 
-        fault = actions.add_parser("fault", help="script a fault; without arguments list them")
-        fault.add_argument("route", nargs="?")
-        fault.add_argument("fault", nargs="?")
+        fault = actions.add_parser(
+            "fault",
+            help="script a fault; without arguments list those that are armed",
+            epilog=_describe_faults(),
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        fault.add_argument("route", nargs="?", help="which calls are hit, see below")
+        fault.add_argument("fault", nargs="?", help="what happens to them, see below")
         fault.add_argument("--times", type=int, default=1, help="0: until cleared")
         fault.add_argument("--after", type=int, default=0, help="calls let through first")
-        fault.add_argument("--account-id")
-        fault.add_argument("--param", action="append", default=[], metavar="NAME=VALUE")
+        fault.add_argument("--account-id", help="only calls for this X user id")
+        fault.add_argument(
+            "--param",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a parameter of the fault, see below; may be repeated",
+        )
         fault.add_argument("--clear", action="store_true", help="remove all faults")
 
         actions.add_parser("timeline", help="print the threads and messages")
@@ -174,6 +185,13 @@ class Command(BaseCommand):
     def _reset(self, control: Any, options: dict[str, Any]) -> None:
         control.reset()
         self.stdout.write("the sandbox is empty")
+
+
+def _describe_faults() -> str:
+    from autores.sandbox.faults import describe_faults
+
+    # argparse takes a percent sign for a placeholder.
+    return describe_faults().replace("%", "%%")
 
 
 def _running_url() -> str:
