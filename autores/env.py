@@ -485,6 +485,13 @@ VARIABLES: tuple[Variable, ...] = (
         "Draft a reply to each new mention that can be answered. A person still approves.",
         "Drafts",
     ),
+    Variable(
+        "DRAFTS_PER_AUTHOR_PER_DAY",
+        integer(),
+        10,
+        "So many drafts at most for one author's mentions of one account, a UTC day; 0: no limit.",
+        "Drafts",
+    ),
     # -- secrets at rest
     Variable(
         "TOKEN_ENCRYPTION_KEYS",

@@ -182,6 +182,8 @@ class Demo:
             "X_AUTHORIZE_URL": f"{self.sandbox_url}/i/oauth2/authorize",
             "OPENAI_BASE_URL": f"{self.sandbox_url}/v1",
             "OPENAI_API_KEY": "sandbox",
+            # The sandbox's few authors write all day.
+            "DRAFTS_PER_AUTHOR_PER_DAY": "0",
             "TWITTER_CLIENT_ID": Options.client_id,
             "TWITTER_CLIENT_SECRET": Options.client_secret,
             "TWITTER_CALLBACK_URL": f"{self.web_url}{CALLBACK_PATH}",

@@ -29,6 +29,7 @@ from mentions.admin.scope import (
 )
 from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
+from mentions.drafting.queue import SKIPPED
 from mentions.models import (
     OPEN_DRAFT_STATES,
     AuditEntry,
@@ -290,13 +291,17 @@ class MessageAdmin(AccountScopedAdmin):
                 if item.pk != message.pk
             ]
             thread.sort(key=lambda item: item.timestamp)
+        audit = name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15])
         return {
             "title": f"Mention of {account_names(request).get(message.account_id or '', '—')}",
             "message_row": message,
             "draft": draft,
             "thread": thread,
             "replies": list(Reply.objects.filter(message_id=message.pk)[:10]),
-            "audit": name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15]),
+            "audit": audit,
+            "no_draft_reason": next((entry.note for entry in audit if entry.action == SKIPPED), "")
+            if draft is None and message.draft_state == "none"
+            else "",
             "status_variant": _STATUS_VARIANTS.get(message.status, ""),
             "public_preflight": check_reply(message, kind=ReplyKind.PUBLIC, now=now),
             "dm_preflight": check_reply(message, kind=ReplyKind.DM, now=now),

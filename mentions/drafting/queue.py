@@ -10,13 +10,16 @@ from django.conf import settings
 from django.db.models import F
 
 from autores.llm.errors import LlmError
+from autores.mongo.transactions import run_in_transaction
 from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
-from mentions.models import Draft, Message, MessageStatus
+from mentions.models import Draft, Message, MessageStatus, record_audit
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 6
+# The audit entry that says why a mention was left without a draft.
+SKIPPED = "draft.skipped"
 _FIRST_DELAY = timedelta(seconds=30)
 
 
@@ -43,6 +46,9 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
     if message.status != MessageStatus.PENDING:
         _release(message_id, "none", None)
         return None
+    if _is_over_cap(message):
+        run_in_transaction(lambda: _skip(message))
+        return None
     try:
         return generate_draft(message, now=now)
     except MessageGoneError:
@@ -63,6 +69,38 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         else:
             _release(message_id, "wanted", now + delay)
     return None
+
+
+def _is_over_cap(message: Message) -> bool:
+    """Whether this author's mentions of this account had their drafts for the day, UTC.
+
+    By the day the mentions were posted, so that it does not matter in which order they are drafted.
+    """
+    cap = settings.DRAFTS_PER_AUTHOR_PER_DAY
+    if not cap:
+        return False
+    day = message.timestamp.replace(hour=0, minute=0, second=0, microsecond=0)
+    of_author = Message.objects.filter(
+        user=message.user, timestamp__gte=day, timestamp__lt=day + timedelta(days=1)
+    )
+    # This one is "drafting", too.
+    drafted = of_author.filter(account_id=message.account_id, draft_state__in=["drafting", "done"])
+    return drafted.count() > cap
+
+
+def _skip(message: Message) -> None:
+    _release(message.pk, "none", None)
+    record_audit(
+        SKIPPED,
+        actor="system:drafting",
+        object_type="message",
+        object_id=message.pk,
+        account_id=message.account_id,
+        message_id=message.pk,
+        note="No draft was made by itself: this author's mentions had "
+        f"{settings.DRAFTS_PER_AUTHOR_PER_DAY} today (DRAFTS_PER_AUTHOR_PER_DAY). "
+        "You can ask for one.",
+    )
 
 
 def _release(message_id: str, state: str, not_before: datetime | None) -> None:
