@@ -3,7 +3,8 @@
 The state is stored as its SHA-256 and taken by deleting it, so that of two callbacks with one
 state a single one goes on. A flow belongs to the person who began it, or to the browser that
 holds the cookie: otherwise somebody could finish his own flow in another person's session, or
-have another person's account attached to himself.
+have another person's account attached to himself. A flow taken over from the former system
+belongs to nobody, so it may only renew an account that the person signed in manages already.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from accounts.clients import oauth_client, x_client
 from accounts.errors import LinkRefusedError
 from accounts.models import Membership, OAuthState, Role, TwitterAccount, User
+from accounts.permissions import has_role
 from accounts.signals import announce
 from accounts.tokens import grant_fields, store_grant, token_cipher
 from autores.x.errors import XError
@@ -34,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 # Without these an account cannot be worked at all; others are stored and shown when missing.
 REQUIRED_SCOPES = frozenset({"tweet.read", "tweet.write", "users.read", "offline.access"})
+
+
+# What the import adds to a document it brings; see ``mentions.legacy.state``.
+_IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,13 @@ def complete_link(
     Tokens of a flow refused after the exchange are revoked at X.
     """
     moment = now or timezone.now()
-    flow = _take_state(state, now=moment)
-    person = _check_binding(flow, user=user, browser_hash=browser_hash)
+    flow, is_taken_over = _take_state(state, now=moment)
+    if is_taken_over:
+        person = user
+        if person is None:
+            raise _begin_again()
+    else:
+        person = _check_binding(flow, user=user, browser_hash=browser_hash)
     client = oauth_client(redirect_uri=flow.redirect_uri)
     params = {
         "state": state,
@@ -102,7 +113,9 @@ def complete_link(
     verifier = token_cipher().decrypt(flow.code_verifier)
     grant = client.exchange(one_time_code, code_verifier=verifier)
     try:
-        return _accept_grant(grant, person, return_to=flow.return_to, now=moment)
+        return _accept_grant(
+            grant, person, return_to=flow.return_to, now=moment, is_renewal=is_taken_over
+        )
     except BaseException:
         _revoke(grant)
         raise
@@ -124,8 +137,11 @@ def is_admin_path(path: str) -> bool:
     )
 
 
-def _take_state(state: str, *, now: datetime) -> OAuthState:
-    """The flow, removed from the store: nobody finds it a second time."""
+def _take_state(state: str, *, now: datetime) -> tuple[OAuthState, bool]:
+    """The flow, removed from the store: nobody finds it a second time.
+
+    And whether the import brought it from the former system.
+    """
     if not state:
         raise LinkRefusedError(
             "The callback came without a state. Start again from the connect page.",
@@ -152,7 +168,7 @@ def _take_state(state: str, *, now: datetime) -> OAuthState:
             "This sign-in was begun more than 10 minutes ago. Start again.",
             code="state_expired",
         )
-    return flow
+    return flow, _IMPORTED in found
 
 
 def _check_binding(flow: OAuthState, *, user: User | None, browser_hash: str) -> User | None:
@@ -179,7 +195,7 @@ def _check_binding(flow: OAuthState, *, user: User | None, browser_hash: str) ->
 
 
 def _accept_grant(
-    grant: TokenGrant, person: User | None, *, return_to: str, now: datetime
+    grant: TokenGrant, person: User | None, *, return_to: str, now: datetime, is_renewal: bool
 ) -> LinkedAccount:
     missing = REQUIRED_SCOPES - grant.scopes
     if missing or grant.refresh_token is None:
@@ -192,6 +208,8 @@ def _accept_grant(
         )
     profile = x_client(grant.access_token, scopes=sorted(grant.scopes)).get_me()
     known = TwitterAccount.objects.filter(twitter_id=profile.id).first()
+    if is_renewal and not (known and person and has_role(person, known.pk, Role.MANAGER)):
+        raise _begin_again()
     if person is None:
         if known is None and not settings.X_OPEN_SIGN_UP:
             raise LinkRefusedError(
@@ -258,6 +276,15 @@ def _find_owner(profile: XUser) -> User:
     if not owner.is_active:
         raise _person_inactive()
     return owner
+
+
+def _begin_again() -> LinkRefusedError:
+    return LinkRefusedError(
+        "This sign-in was begun in the former system, so it can only renew an account that you, "
+        "signed in here, manage already. Sign in and begin again from the connect page.",
+        code="begun_elsewhere",
+        status_code=403,
+    )
 
 
 def _person_inactive() -> LinkRefusedError:

@@ -4,7 +4,6 @@ Applying the same key twice, or in any order, ends in the same documents. A docu
 the import wrote it, nobody changed it since, and nothing here refers to it.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -33,6 +32,7 @@ from mentions.legacy.mapping import (
     RawRow,
     RejectedRow,
     SkippedRow,
+    hash_state,
     map_message,
     map_oauth_state,
     map_user,
@@ -156,7 +156,7 @@ class RowApplier:
         self._settle(target, keys, conflicts=problems, rejected=())
 
     def _delete_missing_states(self, target: Target) -> None:
-        """Flows live ten minutes, so few are here; their documents may be keyed by a hash."""
+        """Flows live ten minutes, so few are here; their documents are keyed by a hash."""
         here = {key for page in self._list_imported(target) for key in page}
         for page in self.current.read_key_pages(target.table):
             for key in page:
@@ -178,7 +178,7 @@ class RowApplier:
         mapped: list[MappedRow] = []
         seen: set[str] = set()
         for raw in rows:
-            seen.add(show_key(raw[table.key]))
+            seen |= list_document_keys(table, raw[table.key] or b"")
             outcome = self._map(table, raw, now=now)
             if isinstance(outcome, MappedRow):
                 mapped.append(outcome)
@@ -279,11 +279,8 @@ class _KeyedReport(TableReport):
 
 
 def list_document_keys(table: Table, key: bytes) -> set[str]:
-    """The ids a row's document may have: a consent flow is found by its state, or by its hash."""
-    shown = show_key(key)
-    if table is OAUTH_STATES:
-        return {shown, hashlib.sha256(key).hexdigest()}
-    return {shown}
+    """The id of a row's document: for a consent flow, its state's hash."""
+    return {hash_state(key) if table is OAUTH_STATES else show_key(key)}
 
 
 def find_references(target: Target, keys: Collection[str]) -> dict[str, str]:

@@ -73,9 +73,8 @@ TARGETS = (
 
 
 def record_key(table: Table, key: str) -> str:
-    """The id of a reject. An OAuth state is a secret while it lives: its hash stands in."""
-    shown = hashlib.sha256(key.encode()).hexdigest() if table is OAUTH_STATES else key
-    return f"{table.name}:{shown}"
+    """The id of a reject; for a consent flow, ``key`` is its state's hash."""
+    return f"{table.name}:{key}"
 
 
 class DocumentWriter:

@@ -231,15 +231,23 @@ def map_message(row: RawRow, *, account_id: str | None) -> Outcome:
 
 
 def map_oauth_state(row: RawRow, *, now: datetime) -> Outcome:
-    """A row of ``oauth_states``; one begun over ten minutes before ``now`` is skipped."""
+    """A row of ``oauth_states``; one begun over ten minutes before ``now`` is skipped.
+
+    Its key is the state's hash, as the callback looks flows up; see ``hash_state``.
+    """
     reader = _Reader(row)
-    key = reader.read_key("state", longest=_STATE_LENGTH)
+    reader.read_key("state", longest=_STATE_LENGTH)
+    key = hash_state(row["state"])
     created_at = reader.read_moment("created_at")
     if created_at is not None and created_at <= now - OAUTH_STATE_LIFETIME:
         return SkippedRow(key=key, reason="expired")
     code_verifier = reader.read_text("code_verifier")
     if reader.problems or created_at is None:
-        return reader.reject("state")
+        return reader.reject("state", key=key)
+    reader.notes.append(
+        "flow of the former system: it can renew an account that whoever is signed in here "
+        "manages; others are told to begin again"
+    )
     return MappedRow(
         key=key,
         values={
@@ -252,6 +260,11 @@ def map_oauth_state(row: RawRow, *, now: datetime) -> Outcome:
         compared=OAUTH_STATE_COMPARED,
         notes=tuple(reader.notes),
     )
+
+
+def hash_state(value: bytes | None) -> str:
+    """What stands for a consent flow's state, which lets its bearer in while it lives."""
+    return hashlib.sha256(value or b"").hexdigest()
 
 
 def show_key(value: bytes | None) -> str:
@@ -307,9 +320,9 @@ class _Reader:
         self._rules.append(rule)
         self.problems.append(reason)
 
-    def reject(self, key_column: str) -> RejectedRow:
+    def reject(self, key_column: str, *, key: str = "") -> RejectedRow:
         return RejectedRow(
-            key=show_key(self._row[key_column]),
+            key=key or show_key(self._row[key_column]),
             reasons=tuple(self.problems),
             row=mask_row(self._row),
             rules=tuple(self._rules),

@@ -4,7 +4,6 @@ A difference is explained by what the application recorded (a rejected row, a to
 by a person), never by the import's own word that all is well.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from django.db import connection
 
 from accounts.models import TwitterAccount
 from autores.crypto import CipherError, TokenCipher
+from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.load import TARGETS, digest_document
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
@@ -177,6 +177,8 @@ class FindingJudge:
             created_at = expected[2] if expected else None
             if created_at and created_at.replace(tzinfo=UTC) <= self._now - _OAUTH_LIFETIME:
                 return "skipped", "older than ten minutes"
+            if Checkpoints(self._target.table).find_taken_over([key]):
+                return "deleted_here", "used since the import: a flow works once"
         elif self._rule.table == "users":
             x_id = expected[1] if expected else None
             same = TwitterAccount.objects.filter(twitter_id=x_id).first() if x_id else None
@@ -250,12 +252,7 @@ class FindingJudge:
         return self._are_digests_good
 
     def _find_rejects(self, keys: Iterable[str]) -> dict[str, str]:
-        names = {}
-        for key in keys:
-            shown = key
-            if self._rule.table == "oauth_states":
-                shown = hashlib.sha256(key.encode()).hexdigest()
-            names[f"{self._rule.table}:{shown}"] = key
+        names = {f"{self._rule.table}:{key}": key for key in keys}
         found = ImportReject.objects.filter(pk__in=list(names))
         return {names[reject.pk]: "; ".join(reject.reasons) for reject in found}
 

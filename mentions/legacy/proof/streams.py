@@ -190,9 +190,12 @@ def write_query(
 
     ``sorted_as`` is MySQL's data type of the key's column, to sort by bytes; empty: by the index.
     """
-    listed = ", ".join(f"`{column}`" for column in rule.columns)
+    listed = _list_columns(rule)
     ordered = f"`{rule.key}`"
-    if sorted_as in {"binary", "varbinary"}:
+    if rule.is_key_hashed:
+        ordered = f"CAST({write_key(rule)} AS BINARY)"
+        sorted_as = sorted_as or "hash"
+    elif sorted_as in {"binary", "varbinary"}:
         ordered = f"CAST({ordered} AS BINARY)"
     elif sorted_as:
         # Whatever character set or number the column holds: as the document's id spells it.
@@ -212,9 +215,8 @@ def write_query(
 
 def write_lookup(rule: TableRule, keys: list[str]) -> str:
     """The SELECT of single rows; it may give more than asked for, as the collation compares."""
-    listed = ", ".join(f"`{column}`" for column in rule.columns)
     values = ", ".join(_literal(key, is_bytes=False) for key in keys)
-    return f"SELECT {listed} FROM `{rule.table}` WHERE `{rule.key}` IN ({values})"  # noqa: S608
+    return f"SELECT {_list_columns(rule)} FROM `{rule.table}` WHERE {write_key(rule)} IN ({values})"  # noqa: S608
 
 
 def can_follow_index(key_type: str) -> bool:
@@ -273,6 +275,19 @@ def read_documents(
     finally:
         is_over.set()
         reader.join()
+
+
+def write_key(rule: TableRule) -> str:
+    """SQL for what a row's document is keyed by."""
+    if rule.is_key_hashed:
+        return f"SHA2(CONVERT(`{rule.key}` USING utf8mb4), 256)"
+    return f"`{rule.key}`"
+
+
+def _list_columns(rule: TableRule) -> str:
+    return ", ".join(
+        write_key(rule) if column == rule.key else f"`{column}`" for column in rule.columns
+    )
 
 
 def _literal(key: str | bytes, *, is_bytes: bool) -> str:

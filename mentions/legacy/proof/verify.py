@@ -22,6 +22,7 @@ from mentions.legacy.proof.streams import (
     LostConnectionError,
     MySqlReader,
     can_follow_index,
+    write_key,
 )
 from mentions.legacy.source import SourceError, SourceUrl
 
@@ -195,7 +196,7 @@ class Verifier:
     def _verify_table(self, rule: TableRule, *, now: datetime) -> TableProof:
         began = time.monotonic()
         total, key_type = self._describe(rule)
-        is_sorted = not can_follow_index(key_type)
+        is_sorted = rule.is_key_hashed or not can_follow_index(key_type)
         if self._options.sample is not None:
             proof = self._verify_sample(rule, self._options.sample, now=now)
         else:
@@ -247,9 +248,10 @@ class Verifier:
     def _verify_sample(self, rule: TableRule, size: int, *, now: datetime) -> TableProof:
         judge = self._make_judge(rule, now=now)
         counts = Counts()
+        key = write_key(rule)
         with MySqlReader(self._source) as reader:
             rows = reader.fetch(
-                f"SELECT `{rule.key}` FROM `{rule.table}` ORDER BY RAND() LIMIT {size:d}"  # noqa: S608
+                f"SELECT {key} FROM `{rule.table}` ORDER BY RAND() LIMIT {size:d}"  # noqa: S608
             )
         keys = [(row[0] or b"").decode("utf-8", errors="backslashreplace") for row in rows]
         for start in range(0, len(keys), _LOOKUP_ROWS):
