@@ -17,15 +17,8 @@ from autores.crypto import TokenCipher
 from mentions.legacy.checkpoint import forget_keys
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
 from mentions.legacy.current import CurrentSource
-from mentions.legacy.load import (
-    TARGETS,
-    WRITE_CONCERN,
-    Loader,
-    RejectWriter,
-    Target,
-    digest_document,
-    record_key,
-)
+from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target, digest_document, record_key
+from mentions.legacy.load import Loader
 from mentions.legacy.mapping import (
     MappedRow,
     Outcome,
@@ -38,6 +31,7 @@ from mentions.legacy.mapping import (
     map_user,
     show_key,
 )
+from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import TableReport
 from mentions.legacy.state import STATE_FIELD, read_state
 from mentions.models import ImportReject

@@ -1,12 +1,15 @@
 """Chunks of a legacy table that are done, kept in MongoDB so that a killed run can go on."""
 
 import hashlib
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from pymongo import UpdateMany
 
 from mentions.legacy.contract import OAUTH_STATES, Table
 from mentions.models import ImportChunk
@@ -51,15 +54,30 @@ class Checkpoints:
         if not keys:
             return set()
         shown = {self._show(key): key for key in keys}
-        wanted = {
-            "table": self._table.name,
-            "lowest": {"$lte": max(shown)},
-            "highest": {"$gte": min(shown)},
+        lists = self._find_lists(shown)
+        if not lists:
+            return set()
+        matching = {
+            "$match": {"table": self._table.name, "lowest": {"$in": [low for low, _ in lists]}}
         }
+        wanted = sorted({key for held in lists.values() for key in held})
+        shared = {"$project": {"keys": {"$setIntersection": ["$keys", wanted]}}}
         taken: set[str] = set()
-        for found in self._collection.find(wanted, {"keys": 1}):
-            taken.update(shown[key] for key in found["keys"] if key in shown)
+        for found in self._collection.aggregate([matching, shared]):
+            taken.update(shown[key] for key in found["keys"])
         return taken
+
+    def forget_keys(self, keys: Iterable[str]) -> None:
+        """Take single keys off their chunks' lists; the next run reads these chunks again."""
+        operations = [
+            UpdateMany(
+                {"table": self._table.name, "lowest": low, "highest": high, "keys": {"$in": held}},
+                {"$pull": {"keys": {"$in": held}}, "$set": {"checksum": "", "is_clean": False}},
+            )
+            for (low, high), held in self._find_lists([self._show(key) for key in keys]).items()
+        ]
+        if operations:
+            self._collection.bulk_write(operations, ordered=False)
 
     def save(
         self,
@@ -89,6 +107,39 @@ class Checkpoints:
         }
         self._collection.replace_one({"_id": self._key(after)}, fields, upsert=True)
 
+    def _find_lists(self, shown: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+        """The keys by the bounds of the chunks that may list them, mostly one chunk for a key.
+
+        Chunks follow MySQL's order and bounds that of bytes, so bounds may overlap.
+        """
+        wanted = sorted(set(shown))
+        if not wanted:
+            return {}
+        bounds = [
+            (found["lowest"], found["highest"])
+            for found in self._collection.find(
+                {
+                    "table": self._table.name,
+                    "lowest": {"$lte": wanted[-1]},
+                    "highest": {"$gte": wanted[0]},
+                },
+                {"_id": 0, "lowest": 1, "highest": 1},
+            ).sort([("lowest", 1), ("highest", 1)])
+        ]
+        lows = [low for low, _ in bounds]
+        # The highest key of this chunk and of all that begin before it.
+        reach: list[str] = []
+        for _, high in bounds:
+            reach.append(max(high, reach[-1]) if reach else high)
+        lists: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for key in wanted:
+            at = bisect_right(lows, key) - 1
+            while at >= 0 and reach[at] >= key:
+                if bounds[at][1] >= key:
+                    lists[bounds[at]].append(key)
+                at -= 1
+        return dict(lists)
+
     def _key(self, after: bytes | None) -> str:
         begins = "first" if after is None else hashlib.sha256(after).hexdigest()
         return f"{self._table.name}:{begins}"
@@ -115,15 +166,4 @@ def forget_keys(table: Table, keys: Iterable[str]) -> None:
 
     If such a row comes back there, it is a new one here.
     """
-    checkpoints = Checkpoints(table)
-    shown = [checkpoints._show(key) for key in keys]
-    if shown:
-        connection.get_collection(ImportChunk._meta.db_table).update_many(
-            {
-                "table": table.name,
-                "lowest": {"$lte": max(shown)},
-                "highest": {"$gte": min(shown)},
-                "keys": {"$in": shown},
-            },
-            {"$pull": {"keys": {"$in": shown}}, "$set": {"checksum": "", "is_clean": False}},
-        )
+    Checkpoints(table).forget_keys(keys)

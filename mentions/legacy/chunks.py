@@ -16,9 +16,10 @@ from django.db import connection
 from autores.crypto import cipher_for
 from mentions.legacy.checkpoint import Checkpoints, DoneChunk
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
+from mentions.legacy.documents import TARGETS, WRITE_CONCERN
 from mentions.legacy.driver import Row
 from mentions.legacy.encode import MessageEncoder, probe_row, read_key
-from mentions.legacy.load import TARGETS, WRITE_CONCERN, Loader, RejectWriter, insert_new
+from mentions.legacy.load import Loader, insert_new
 from mentions.legacy.mapping import (
     MappedRow,
     Outcome,
@@ -30,6 +31,7 @@ from mentions.legacy.mapping import (
     mask_row,
     show_key,
 )
+from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import TableReport
 from mentions.legacy.state import STATE_FIELD, build_state
 from mentions.models import Tombstone

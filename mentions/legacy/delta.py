@@ -11,7 +11,7 @@ from typing import Any
 from autores.crypto import TokenCipher
 from mentions.legacy.apply import RowApplier, count_open, list_conflicts
 from mentions.legacy.current import CurrentSource
-from mentions.legacy.load import TARGETS
+from mentions.legacy.documents import TARGETS
 from mentions.legacy.report import ImportReport
 from mentions.legacy.source import SourceUrl
 from mentions.models import ImportRun

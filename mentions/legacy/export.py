@@ -19,7 +19,7 @@ from accounts.models import TwitterAccount
 from accounts.tokens import token_cipher
 from autores.crypto import CipherError
 from mentions.legacy.contract import MESSAGES, USERS, Table
-from mentions.legacy.load import TARGETS, Target, digest_document
+from mentions.legacy.documents import TARGETS, Target, digest_document
 from mentions.legacy.mapping import MappedRow, map_message, map_user
 from mentions.legacy.proof.fields import TableRule, rule_of, show_key
 from mentions.legacy.source import SourceError, SourceUrl

@@ -27,7 +27,7 @@ from mentions.legacy.binlog import (
     read_log_end,
 )
 from mentions.legacy.current import CurrentSource
-from mentions.legacy.load import TARGETS
+from mentions.legacy.documents import TARGETS
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.position import FOLLOWING, LOADING, FollowState, forget_state, load_state
 from mentions.legacy.report import ImportReport

@@ -15,10 +15,11 @@ from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.deferral import defer_indexes, restore_indexes
+from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target
 from mentions.legacy.driver import Row
-from mentions.legacy.load import TARGETS, WRITE_CONCERN, RejectWriter, Target
 from mentions.legacy.mapping import RejectedRow, show_key
 from mentions.legacy.progress import LineProgress, ProgressView
+from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import ImportReport, TableReport
 from mentions.legacy.source import LegacyImportError, Source, SourceUrl
 from mentions.legacy.workers import Inline, Workers, choose_worker_count

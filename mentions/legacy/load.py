@@ -12,103 +12,29 @@ the import wrote last (d, kept in the document itself; see ``mentions.legacy.sta
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import connection
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError
-from pymongo.write_concern import WriteConcern
+from pymongo.errors import BulkWriteError
 
-from accounts.models import AccountStatus, OAuthState, TwitterAccount
+from accounts.models import AccountStatus
 from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.checkpoint import Checkpoints
-from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
-from mentions.legacy.mapping import (
-    MESSAGE_COMPARED,
-    OAUTH_STATE_COMPARED,
-    USER_COMPARED,
-    MappedRow,
-    RejectedRow,
-    digest_values,
-)
+from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
+from mentions.legacy.documents import WRITE_CONCERN, DocumentWriter, Target, digest_document
+from mentions.legacy.mapping import MappedRow, RejectedRow
 from mentions.legacy.report import TableReport
 from mentions.legacy.state import STATE_FIELD, build_state, read_state
-from mentions.models import ImportReject, MentionKind, Message, Tombstone
+from mentions.models import MentionKind, Tombstone
 from mentions.models.tombstone import tombstone_key
 
 DUPLICATE = 11000
 _SHOWN = 200
-# What is acknowledged survives the loss of the primary.
-WRITE_CONCERN = WriteConcern(w="majority")
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where one legacy table goes."""
-
-    table: Table
-    model: type[models.Model]
-    secrets: tuple[str, ...] = ()
-    # Unique here beside the key; two rows with the same values cannot both be stored.
-    unique: tuple[str, ...] = ()
-    # The fields that tell whether a document is still what an import wrote.
-    compared: tuple[str, ...] = ()
-
-
-TARGETS = (
-    Target(
-        USERS,
-        TwitterAccount,
-        ("access_token", "refresh_token"),
-        ("twitter_id",),
-        compared=USER_COMPARED,
-    ),
-    Target(MESSAGES, Message, (), ("account_id", "post_id"), compared=MESSAGE_COMPARED),
-    Target(OAUTH_STATES, OAuthState, ("code_verifier",), compared=OAUTH_STATE_COMPARED),
-)
-
-
-def record_key(table: Table, key: str) -> str:
-    """The id of a reject; for a consent flow, ``key`` is its state's hash."""
-    return f"{table.name}:{key}"
-
-
-class DocumentWriter:
-    """Builds complete documents of one model: a field that is left out would load as None."""
-
-    def __init__(self, model: type[models.Model], *, constants: Mapping[str, Any]) -> None:
-        self._fields = {field.attname: field for field in model._meta.concrete_fields}
-        instance = model(**constants)
-        self._template = {
-            field.column: field.get_db_prep_save(getattr(instance, name), connection)
-            for name, field in self._fields.items()
-        }
-
-    def encode(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The given fields alone, by column."""
-        return {
-            self._fields[name].column: self._fields[name].get_db_prep_save(value, connection)
-            for name, value in values.items()
-        }
-
-    def build(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A whole document: defaults, then the given fields."""
-        return {**self._template, **self.encode(values)}
-
-    def decode(self, document: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-        """Field values of a stored document; times become aware."""
-        values = {}
-        for name in names:
-            value = document.get(self._fields[name].column)
-            values[name] = value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-        return values
-
-    def column(self, name: str) -> str:
-        return self._fields[name].column
+_Change = tuple[MappedRow, Mapping[str, Any]]
 
 
 class Loader:
@@ -161,20 +87,26 @@ class Loader:
         gone |= self._find_buried(absent)
         created: list[MappedRow] = []
         adopted: list[MappedRow] = []
+        changed: list[_Change] = []
         for row in rows:
             document = documents.get(row.key)
             if document is not None:
-                self._compare(row, document, adopted)
+                self._compare(row, document, adopted, changed)
             elif row.key in gone:
                 self._report.count("deleted_here", row.key)
                 self.deleted.add(row.key)
             else:
                 created.append(row)
         self._adopt(adopted)
+        self._update(changed)
         return self._create(created)
 
     def _compare(
-        self, row: MappedRow, document: Mapping[str, Any], adopted: list[MappedRow]
+        self,
+        row: MappedRow,
+        document: Mapping[str, Any],
+        adopted: list[MappedRow],
+        changed: list[_Change],
     ) -> None:
         state = read_state(document)
         recorded = state.digest if state else None
@@ -186,7 +118,7 @@ class Loader:
         elif row.digest == recorded:
             self._report.add_kept(row.key, self._list_differences(row, document))
         elif present is not None and present == recorded:
-            self._update(row, document)
+            changed.append((row, document))
         else:
             self._report.add_conflict(
                 row.key,
@@ -285,29 +217,58 @@ class Loader:
                 self._report.count("created", row.key)
         return [rows[index] for index in sorted(late)]
 
-    def _update(self, row: MappedRow, document: Mapping[str, Any]) -> None:
-        """Write the legacy row's new values, if the document still is what was read."""
-        if not self._is_dry_run:
-            change = self.writer.encode(self._complete(row, document=document))
-            key = change.pop("_id")
-            state = read_state(document)
-            change[STATE_FIELD] = build_state(
-                self._run_id, row.digest, created_by=state.created_by if state else None
-            )
-            columns = [self.writer.column(name) for name in row.compared]
-            unchanged = {column: document.get(column) for column in columns}
-            operation: dict[str, Any] = {"$set": change}
-            if self.target.table is MESSAGES:
-                operation["$inc"] = {"version": 1}
+    def _update(self, changes: Sequence[_Change]) -> None:
+        """Write the rows' new values into the documents that still are what was read."""
+        written = {row.key for row, _ in changes}
+        if changes and not self._is_dry_run:
+            failed: list[int] = []
+            operations = [self._make_update(row, document) for row, document in changes]
             try:
-                found = self.documents.update_one({"_id": key, **unchanged}, operation)
-            except DuplicateKeyError:
+                matched = self.documents.bulk_write(operations, ordered=False).matched_count
+            except BulkWriteError as error:
+                failed = list_duplicates(error)
+                matched = error.details["nMatched"]
+            for index in failed:
+                row = changes[index][0]
+                written.remove(row.key)
                 self._refuse_duplicate(row, "another document")
-                return
-            if not found.matched_count:
-                self._report.add_conflict(row.key, "changed here during the import")
-                return
-        self._report.count("updated", row.key)
+            if matched < len(written):
+                written -= self._report_changed([row for row, _ in changes if row.key in written])
+        for row, _ in changes:
+            if row.key in written:
+                self._report.count("updated", row.key)
+
+    def _make_update(self, row: MappedRow, document: Mapping[str, Any]) -> UpdateOne:
+        change = self.writer.encode(self._complete(row, document=document))
+        key = change.pop("_id")
+        state = read_state(document)
+        change[STATE_FIELD] = build_state(
+            self._run_id, row.digest, created_by=state.created_by if state else None
+        )
+        operation: dict[str, Any] = {"$set": change}
+        if self.target.table is MESSAGES:
+            operation["$inc"] = {"version": 1}
+        columns = [self.writer.column(name) for name in row.compared]
+        unchanged = {column: document.get(column) for column in columns}
+        return UpdateOne({"_id": key, **unchanged}, operation)
+
+    def _report_changed(self, rows: Sequence[MappedRow]) -> set[str]:
+        """Of rows to be written, report those whose documents turned out changed; their keys."""
+        keys = [row.key for row in rows]
+        documents = {found["_id"]: found for found in self.documents.find({"_id": {"$in": keys}})}
+        changed = set()
+        for row in rows:
+            document = documents.get(row.key)
+            state = read_state(document) if document else None
+            if state and (state.run_id, state.digest) == (self._run_id, row.digest):
+                continue
+            changed.add(row.key)
+            self._report.add_conflict(
+                row.key,
+                "changed here during the import",
+                values=self._list_differences(row, document) if document else None,
+            )
+        return changed
 
     def _adopt(self, rows: Sequence[MappedRow]) -> None:
         """Documents that are what the import would have written: remember that they are."""
@@ -356,40 +317,18 @@ def insert_new(collection: Any, documents: Sequence[Any]) -> set[int]:
     try:
         collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        failures = error.details["writeErrors"]
-        if any(failure["code"] != DUPLICATE for failure in failures):
-            raise
-        return {failure["index"] for failure in failures}
+        return set(list_duplicates(error))
     return set()
 
 
-def digest_document(
-    target: Target,
-    document: Mapping[str, Any],
-    cipher: TokenCipher,
-    *,
-    names: Sequence[str] | None = None,
-) -> str | None:
-    """Digest of the compared fields of a stored document, equal to that of the row it came from.
-
-    None when a secret cannot be decrypted or a value is of a type that no import writes.
-    """
-    columns = _columns_of(target.model)
-    values: dict[str, Any] = {}
-    for name in names or target.compared:
-        value = document.get(columns[name])
-        values[name] = value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-    try:
-        for name in target.secrets:
-            values[name] = cipher.decrypt(values[name] or "")
-        return digest_values(values)
-    except (CipherError, TypeError):
-        # Encrypted with a key that is gone: certainly not what an import would write now.
-        return None
-
-
-def _columns_of(model: type[models.Model]) -> dict[str, str]:
-    return {field.attname: field.column for field in model._meta.concrete_fields}
+def list_duplicates(error: BulkWriteError) -> list[int]:
+    """The positions that met a duplicate; raises the error when anything else went wrong."""
+    failures = error.details["writeErrors"]
+    if error.details.get("writeConcernErrors") or any(
+        failure["code"] != DUPLICATE for failure in failures
+    ):
+        raise error
+    return [failure["index"] for failure in failures]
 
 
 def _adopted_state(run_id: str, digest: str) -> dict[str, Any]:
@@ -410,39 +349,3 @@ def _hide(secret: Any) -> str:
     if secret is None:
         return "cannot be decrypted"
     return "sha256 " + hashlib.sha256(str(secret).encode()).hexdigest()[:16]
-
-
-class RejectWriter:
-    """Keeps the refused rows of one table in ``import_rejects``."""
-
-    def __init__(self, table: Table, *, run_id: str, now: datetime) -> None:
-        self._table = table
-        self._run_id = run_id
-        self._now = now
-        self._collection = connection.get_collection(ImportReject._meta.db_table)
-
-    def write(self, rejects: Sequence[RejectedRow]) -> None:
-        if not rejects:
-            return
-        operations = []
-        for reject in rejects:
-            shown = reject.key
-            if self._table is OAUTH_STATES:
-                shown = reject.row.get("state") or ""
-            fields = {
-                "run_id": self._run_id,
-                "table": self._table.name,
-                "legacy_id": shown,
-                "reasons": list(reject.reasons),
-                "rules": list(reject.rules),
-                "hints": list(reject.hints),
-                "row": reject.row,
-                "rejected_at": self._now,
-            }
-            key = record_key(self._table, reject.key)
-            operations.append(UpdateOne({"_id": key}, {"$set": fields}, upsert=True))
-        self._collection.bulk_write(operations, ordered=False)
-
-    def forget_earlier(self) -> None:
-        """Remove rejects of earlier runs: this one read the table to its end without them."""
-        self._collection.delete_many({"table": self._table.name, "run_id": {"$ne": self._run_id}})

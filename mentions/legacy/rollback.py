@@ -17,7 +17,7 @@ from accounts.models import Membership
 from accounts.tokens import token_cipher
 from mentions.legacy import checkpoint
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
-from mentions.legacy.load import TARGETS, Target, digest_document
+from mentions.legacy.documents import TARGETS, Target, digest_document
 from mentions.legacy.proof.fields import rule_of, show_key
 from mentions.legacy.source import LegacyImportError
 from mentions.legacy.state import STATE_FIELD, read_state

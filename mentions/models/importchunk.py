@@ -30,7 +30,8 @@ class ImportChunk(models.Model):
     class Meta:
         db_table = "import_chunks"
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["table", "lowest"], name="import_chunk_range_idx"),
+            # Which chunks may hold a key is read from the index alone: their lists are long.
+            models.Index(fields=["table", "lowest", "highest"], name="import_chunk_bounds_idx"),
         ]
 
     def __str__(self) -> str:

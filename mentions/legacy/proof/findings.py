@@ -14,7 +14,7 @@ from django.db import connection
 from accounts.models import TwitterAccount
 from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.checkpoint import Checkpoints
-from mentions.legacy.load import TARGETS, digest_document
+from mentions.legacy.documents import TARGETS, digest_document
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
 from mentions.legacy.proof.streams import MySqlReader, write_lookup

@@ -15,8 +15,8 @@ from django.conf import settings
 from django.core.management import CommandError
 from django.db import connection
 
+from mentions.legacy.documents import TARGETS, DocumentWriter
 from mentions.legacy.encode import MessageEncoder, probe_row
-from mentions.legacy.load import TARGETS, DocumentWriter
 from mentions.legacy.mapping import MappedRow, digest_values, map_message
 from mentions.legacy.state import STATE_FIELD, build_state
 from mentions.models import ImportReject, Message

@@ -18,7 +18,8 @@ from django.utils import timezone
 from accounts.models import AccountStatus, OAuthState, TwitterAccount
 from autores.crypto import cipher_for
 from mentions.legacy.contract import MESSAGES
-from mentions.legacy.load import TARGETS, Loader
+from mentions.legacy.documents import TARGETS
+from mentions.legacy.load import Loader
 from mentions.legacy.mapping import map_message
 from mentions.legacy.report import TableReport
 from mentions.legacy.state import STATE_FIELD
@@ -537,17 +538,24 @@ def test_row_is_a_conflict_when_it_appears_here_between_read_and_write(legacy, r
 
 def test_row_is_a_conflict_when_it_changes_here_between_read_and_write(legacy, run_import):
     legacy.add_user()
-    legacy.add_message("7")
+    legacy.add_messages(3, first=7)
     run_import()
     loader, report = make_loader()
     collection = connection.get_collection("messages")
-    read = collection.find_one({"_id": "7"})
-    Message.objects.update(status="ignored")
+    read = list(collection.find().sort("_id", 1))
+    Message.objects.filter(pk="7").update(status="ignored")
+    Message.objects.filter(pk="8").delete()
 
-    loader._update(map_message({**LATE_ROW, "id": b"7"}, account_id="account-1"), read)
+    loader._update(
+        [
+            (map_message({**LATE_ROW, "id": found["_id"].encode()}, account_id="account-1"), found)
+            for found in read
+        ]
+    )
 
-    assert report.counts["conflicts"] == 1
-    assert Message.objects.get().status == "ignored"
+    assert report.counts == {"conflicts": 2, "updated": 1}
+    assert report.differing["7"]["status"] == ("replied", "ignored")
+    assert dict(Message.objects.values_list("pk", "status")) == {"7": "ignored", "9": "replied"}
 
 
 LATE_ROW = {

@@ -1,0 +1,117 @@
+"""Where the rows of the legacy tables go, and what a document of each kind looks like."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, models
+from pymongo.write_concern import WriteConcern
+
+from accounts.models import OAuthState, TwitterAccount
+from autores.crypto import CipherError, TokenCipher
+from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
+from mentions.legacy.mapping import (
+    MESSAGE_COMPARED,
+    OAUTH_STATE_COMPARED,
+    USER_COMPARED,
+    digest_values,
+)
+from mentions.models import Message
+
+# What is acknowledged survives the loss of the primary.
+WRITE_CONCERN = WriteConcern(w="majority")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one legacy table goes."""
+
+    table: Table
+    model: type[models.Model]
+    secrets: tuple[str, ...] = ()
+    # Unique here beside the key; two rows with the same values cannot both be stored.
+    unique: tuple[str, ...] = ()
+    # The fields that tell whether a document is still what an import wrote.
+    compared: tuple[str, ...] = ()
+
+
+TARGETS = (
+    Target(
+        USERS,
+        TwitterAccount,
+        ("access_token", "refresh_token"),
+        ("twitter_id",),
+        compared=USER_COMPARED,
+    ),
+    Target(MESSAGES, Message, (), ("account_id", "post_id"), compared=MESSAGE_COMPARED),
+    Target(OAUTH_STATES, OAuthState, ("code_verifier",), compared=OAUTH_STATE_COMPARED),
+)
+
+
+def record_key(table: Table, key: str) -> str:
+    """The id of a reject; for a consent flow, ``key`` is its state's hash."""
+    return f"{table.name}:{key}"
+
+
+class DocumentWriter:
+    """Builds complete documents of one model: a field that is left out would load as None."""
+
+    def __init__(self, model: type[models.Model], *, constants: Mapping[str, Any]) -> None:
+        self._fields = {field.attname: field for field in model._meta.concrete_fields}
+        instance = model(**constants)
+        self._template = {
+            field.column: field.get_db_prep_save(getattr(instance, name), connection)
+            for name, field in self._fields.items()
+        }
+
+    def encode(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The given fields alone, by column."""
+        return {
+            self._fields[name].column: self._fields[name].get_db_prep_save(value, connection)
+            for name, value in values.items()
+        }
+
+    def build(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A whole document: defaults, then the given fields."""
+        return {**self._template, **self.encode(values)}
+
+    def decode(self, document: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+        """Field values of a stored document; times become aware."""
+        values = {}
+        for name in names:
+            value = document.get(self._fields[name].column)
+            values[name] = value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+        return values
+
+    def column(self, name: str) -> str:
+        return self._fields[name].column
+
+
+def digest_document(
+    target: Target,
+    document: Mapping[str, Any],
+    cipher: TokenCipher,
+    *,
+    names: Sequence[str] | None = None,
+) -> str | None:
+    """Digest of the compared fields of a stored document, equal to that of the row it came from.
+
+    None when a secret cannot be decrypted or a value is of a type that no import writes.
+    """
+    columns = _columns_of(target.model)
+    values: dict[str, Any] = {}
+    for name in names or target.compared:
+        value = document.get(columns[name])
+        values[name] = value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+    try:
+        for name in target.secrets:
+            values[name] = cipher.decrypt(values[name] or "")
+        return digest_values(values)
+    except (CipherError, TypeError):
+        # Encrypted with a key that is gone: certainly not what an import would write now.
+        return None
+
+
+def _columns_of(model: type[models.Model]) -> dict[str, str]:
+    return {field.attname: field.column for field in model._meta.concrete_fields}
