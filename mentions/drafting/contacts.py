@@ -57,6 +57,10 @@ _AFTER = rf"(?:\.[a-z0-9-]+){{0,9}}(?::\d{{2,5}})?(?:@{_IN_URL}*)?(?:[/?#\\]{_IN
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 # Scripts written without spaces may touch a link; other letters are part of its first label.
 _LEFT_EDGE = r"(?<![^\W\u0e00-\u0e7f\u1100-\u11ff\u3040-\u9fff])(?<!-)(?<!\w\.)"
+# Messengers and shorteners whose links are short enough to be spelled apart.
+_SHORT_HOST = (
+    r"(?:t|wa|m|bit|goo|discord|tinyurl|is|cutt|rb|buff|ow|lnkd|youtu|linktr|amzn|tg|ig|fb|vk)"
+)
 _NO_LABEL = (
     r"(?!(?:the|this|that|what|a|an|el|un|ce|au|o|no|ao|um|do|este|esse|neste|nesse|al|den|dem)\s)"
 )
@@ -72,20 +76,27 @@ _LINKS = [
     re.compile(rf"(?<![\d.])\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?![\d.]){_AFTER}"),
     re.compile(r"(?<![\w@])www\d?[. ]+\w+"),
 ]
-_DOT_WORD = fold_pattern("dot|punto|ponto|point|punkt|nokta|точка|тчк|点|點|ドット|닷|نقطة")
+_DOT_WORD = fold_pattern("d[o0]t|punto|ponto|point|punkt|nokta|точка|тчк|点|點|ドット|닷|نقطة")
 _DISGUISED_LINKS = [
     re.compile(rf"h[tx*]{{2}}ps?\s?[\[({{]?\s?:\s?[\])}}]?\s?/\s?/\s?{_IN_URL}+"),
     re.compile(
         rf"[\w-]{{1,63}}\s?[\[({{<]\s?(?:\.|,|{_DOT_WORD})\s?[\])}}>]\s?{_COMMON_TLD}{_AFTER}"
     ),
     re.compile(rf"[\w-]{{1,63}}\s?[\[({{<]\s?(?:\.|{_DOT_WORD})\s?[\])}}>]\s?[\w-]+"),
-    re.compile(rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+dot\s+{_COMMON_TLD}{_AFTER}"),
+    re.compile(rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+d[o0]t\s+{_COMMON_TLD}{_AFTER}"),
     re.compile(
         rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+(?:{_DOT_WORD})\s+(?:com|net|org)(?![a-z0-9]){_AFTER}"
     ),
     re.compile(r"[a-z0-9]{2,63}(?:dot|punto|ponto)(?:com|net|org)(?![a-z0-9])"),
     re.compile(rf"[a-z0-9]{{2,63}}\s\.\s{_COMMON_TLD}"),
     re.compile(rf"[a-z0-9]{{2,63}}\s?\.\s?{_COMMON_TLD}\s?/{_IN_URL}+"),
+    # Nobody sets a space before the full stop and none after what follows it: "t . me/shop".
+    re.compile(rf"(?<![a-z0-9])[a-z0-9-]{{1,63}}\s\.\s?[a-z]{{2,6}}\s?/\s?{_IN_URL}+"),
+    re.compile(rf"(?<![a-z0-9]){_SHORT_HOST}\s?\.\s?[a-z]{{2,4}}\s?/\s?{_IN_URL}+"),
+    re.compile(
+        rf"(?<!\w){_NO_LABEL}(?!(?:our|your|new|any|use|is|of|and|or)\s)[a-z0-9-]{{2,63}}\s"
+        r"\.(?:com|org|ru|info|biz|xyz|shop|online|site|club|vip|click)(?![\w-])"
+    ),
     re.compile(rf"[a-z0-9]{{2,63}}[•·∙⋅‧。･,]{_COMMON_TLD}{_AFTER}"),
 ]
 _EMAIL = re.compile(rf"[a-z0-9._%+'-]{{1,64}}@(?:{_LABEL}\.){{1,9}}[a-z0-9-]{{2,63}}")

@@ -13,7 +13,8 @@ from functools import lru_cache
 from autores.x.text import MAX_WEIGHTED_LENGTH, weighted_length
 from mentions.drafting.characters import find_hidden, fold_pattern, fold_text, replace_lookalikes
 from mentions.drafting.contacts import HANDLE, find_contacts, list_digit_runs
-from mentions.drafting.promises import find_promises
+from mentions.drafting.credentials import find_credential_requests
+from mentions.drafting.promises import Promise, find_promises
 from mentions.drafting.prompt import FENCE, fixed_prompt_text
 
 Span = tuple[int, int]
@@ -38,6 +39,7 @@ _SENTENCES = {
     "payment_address": "The draft holds a payment address, key or other long code.",
     "messenger": "The draft points to a messenger that is not in the account's own material.",
     "promise": "The draft promises something that the account's own material does not.",
+    "credentials": "The draft asks for a password, a code, or card, bank or identity details.",
     "leaked_prompt": "The draft repeats the instructions the model was given.",
     "copied_mention": "The draft repeats the mention, or says what the mention dictates.",
 }
@@ -113,6 +115,7 @@ def check_draft(
         usernames=[u for u in (account_username, author_username) if u],
     )
     violations += _check_promises(text, allowed_sources=allowed_sources)
+    violations += [_violation("credentials", span) for span in find_credential_requests(text)]
     violations += _check_leak(text)
     if _is_copied(text, mention_text=mention_text):
         violations.append(_violation("copied_mention"))
@@ -143,15 +146,23 @@ def _check_promises(text: str, *, allowed_sources: Sequence[str]) -> list[Violat
     promises = find_promises(text)
     if not promises:
         return []
-    made = {
-        (promise.kind, promise.canonical)
+    sentences = [
+        sentence
         for source in allowed_sources
         for sentence in re.split(r"(?<=[.!?])\s+|\n|[。！？]", source)
         # "Never offer refunds" does not make one.
         if not _DENYING_RULE.search(fold_text(sentence).text)
-        for promise in find_promises(sentence)
-    }
-    return [_violation("promise", p.span) for p in promises if (p.kind, p.canonical) not in made]
+    ]
+    made = {(p.kind, p.canonical) for sentence in sentences for p in find_promises(sentence)}
+    facts = [re.sub(r"\s+", " ", fold_text(sentence).text) for sentence in sentences]
+
+    def is_made(promise: Promise) -> bool:
+        if (promise.kind, promise.canonical) in made:
+            return True
+        # "Parcels arrive in 2 days" states the time in other words.
+        return promise.kind == "deadline" and any(promise.canonical in fact for fact in facts)
+
+    return [_violation("promise", p.span) for p in promises if not is_made(p)]
 
 
 def _check_leak(text: str) -> list[Violation]:

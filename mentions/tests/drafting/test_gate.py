@@ -53,7 +53,8 @@ def test_corpus_covers_every_rule_and_many_languages() -> None:
     codes = {code for case in CORPUS for code in case["expect"]}
     assert codes == {
         "empty", "too_long", "hidden_character", "link", "email", "handle", "phone_number",
-        "amount", "payment_address", "messenger", "promise", "leaked_prompt", "copied_mention",
+        "amount", "payment_address", "messenger", "promise", "credentials", "leaked_prompt",
+        "copied_mention",
     }  # fmt: skip
     attacks = {c["id"].split("-")[0] for c in CORPUS if c["expect"]}
     assert attacks >= {"en", "es", "pt", "fr", "de", "it", "ru", "ar", "hi", "ja", "zh", "ko"}
@@ -93,6 +94,11 @@ def test_text_is_refused_unread_when_it_is_far_too_long() -> None:
         "dot ",
         "あ",
         "a-_",
+        "we will send ",
+        "will send by ",
+        "send your card ",
+        "password ",
+        "t . ",
     ],
 )
 def test_answer_is_quick_when_text_is_built_to_be_slow(unit: str) -> None:
@@ -192,3 +198,170 @@ def test_copy_is_refused_when_the_draft_is_the_mention(words: list[str]) -> None
     mention = " ".join(words)
     verdict = check(f"{mention.upper()}!!", mention_text=f"@acme {mention}")
     assert "copied_mention" in list_codes(verdict)
+
+
+MUST_BE_CAUGHT = {
+    "link": [
+        "Write to t . me/evil",
+        "see t. me/evil",
+        "t .me/evil now",
+        "visit evil dot com",
+        "visit evil d0t com",
+        "evil [dot] com",
+        "evil (.) com",
+        "evil. com/login",
+        "evil .com has it",
+        "hxxp://evil.example/x",
+        "h t t p s : / / evil . com",
+        "wa . me/123",
+        "goo. gl/xyz",
+        "discord . gg/abc",
+        "bit dot ly slash abc",
+        "Glad it works.me too!",
+    ],
+    "promise": [
+        "You will get cash back.",
+        "You'll get cashback",
+        "You won't be charged.",
+        "You won’t be charged.",
+        "We will not charge you.",
+        "It's yours for nothing.",
+        "It is half price today",
+        "half-price for you",
+        "half off for you",
+        "That will be at our expense.",
+        "We'll send a new one at our own cost",
+        "We'll make a full repayment.",
+        "We will repay you in full",
+        "we'll pay you back",
+        "Your money will be back in your account",
+        "You'll be credited",
+        "We'll waive the fee",
+        "No extra cost for you",
+        "It won't cost you a thing",
+        "We'll cover the costs",
+        "This one is on us!",
+        "We are at fault here.",
+        "This is our fault.",
+        "It happened and we are to blame",
+        "We're fully responsible",
+        "You will have it by Friday.",
+        "It arrives by Friday",
+        "Friday is fine, so by Friday it is.",
+        "It will be fixed in 2 days.",
+        "We'll fix it in two days",
+        "We’ll fix it tomorrow.",
+        "It ships on Monday",
+        "You'll have it next week",
+        "It will be delivered today",
+        "We'll get back to you tomorrow.",
+        "Se lo enviamos sin cargo",
+        "Zum halben Preis für dich",
+    ],
+    "credentials": [
+        "Please send us your password.",
+        "DM us your card number",
+        "Tell us your PIN",
+        "Reply with the one-time code",
+        "What's the code we sent you?",
+        "DM us your account number",
+        "Send me your CVV",
+        "Share your date of birth",
+        "DM us your passport",
+        "Confirm your OTP",
+        "Your login details please",
+        "What is your social security number?",
+        "Your seed phrase please",
+        "Why don't you DM us your PIN?",
+        "Schick uns dein Passwort",
+        "Envíanos tu contraseña",
+        "Пришлите ваш пароль",
+        "パスワードを教えてください",
+        "请提供您的验证码",
+    ],
+}
+HARMLESS = [
+    "thanks, see you Friday!",
+    "What's your favourite?",
+    "Thanks, see you tomorrow!",
+    "See you Friday at the fair, we can't wait.",
+    "We are open tomorrow from nine.",
+    "Hello from Friday's shift!",
+    "We'll be at the fair on Friday, come and say hello!",
+    "Have a nice weekend, back on Monday!",
+    "Talk to you tomorrow!",
+    "Let us know how it goes tomorrow.",
+    "Ready for the weekend?",
+    "Good luck in 2 days!",
+    "Did it arrive by Friday?",
+    "Can you tell us whether it was delivered today?",
+    "When did you order it? Two days ago?",
+    "How did it go on Friday?",
+    "By the way, Friday was fun.",
+    "Is it working again on your side?",
+    "Have you tried to reset your password?",
+    "You can reset your password in the settings.",
+    "Never share your password or PIN with anyone, not even us.",
+    "We will never ask for your password.",
+    "Please do not post your card number here.",
+    "Did you get the one-time code by text?",
+    "Could you DM us your order number?",
+    "DM us your order number and we'll have a look.",
+    "Could you send us a DM with more details?",
+    "What's your order number?",
+    "What is the error code on the screen?",
+    "Please check the code on the box.",
+    "Great pin! Where did you get it?",
+    "Which version do you see?",
+    "Nothing beats a good coffee on Monday.",
+    "All that work for nothing, we know the feeling!",
+    "Thanks for the cash desk story!",
+    "The battery is fully charged after an hour.",
+    "You won't be disappointed.",
+    "Half the team loves it.",
+    "The fault light is on, right?",
+    "No fault of yours!",
+    "It wasn't our fault, but it's ours to look at.",
+    "Is this at your expense or the company's?",
+    "Thank you for the card! It's lovely.",
+    "We're on it, thanks for waiting.",
+    "It depends on us all.",
+    "That is a good point. In the end it works.",
+    "Sorry. To be honest, we don't know.",
+    "It's the dot com era again!",
+    "A dot on the map, a com on the badge.",
+    "Works for me. To be fair, it is slow.",
+    "It is live. So good to see it. Co-workers cheer.",
+    "We'll take a look.",
+    "We'll look into it and come back to you.",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [(text, code) for code, texts in MUST_BE_CAUGHT.items() for text in texts]
+)
+def test_draft_is_held_back_when_it_binds_or_misleads(text: str, code: str) -> None:
+    assert code in list_codes(check(text))
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_draft_is_let_through_when_it_is_harmless(text: str) -> None:
+    assert list_codes(check(text)) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("Your parcel will arrive in 2 days.", "Parcels arrive in 2 days."),
+        ("You get cash back on it.", "Every bottle: cash back at the till."),
+        ("It ships on Monday.", "What is ordered at the weekend ships on Monday."),
+    ],
+)
+def test_promise_is_let_through_when_the_account_makes_it_itself(text: str, source: str) -> None:
+    assert list_codes(check(text)) == {"promise"}
+    assert list_codes(check(text, allowed_sources=[source])) == set()
+
+
+def test_credentials_are_held_back_when_the_account_itself_asks_for_them() -> None:
+    text = "Please send us your password."
+    assert list_codes(check(text, allowed_sources=[text])) == {"credentials"}
