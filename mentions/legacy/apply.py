@@ -14,6 +14,7 @@ from django.utils import timezone
 from pymongo import DeleteOne, UpdateOne
 
 from autores.crypto import TokenCipher
+from mentions.legacy.attribution import Ambiguous, AttributionRules
 from mentions.legacy.checkpoint import forget_keys
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
 from mentions.legacy.current import CurrentSource
@@ -54,14 +55,18 @@ class RowApplier:
         cipher: TokenCipher,
         run_id: str,
         account_id: str | None,
+        rules: AttributionRules | None = None,
         on_reject: Callable[[str, RejectedRow], None] = lambda table, row: None,
+        on_ambiguous: Callable[[Ambiguous], None] = lambda found: None,
     ) -> None:
         self.current = current
         self.counts: dict[str, Counter[str]] = {target.table.name: Counter() for target in TARGETS}
         self._cipher = cipher
         self._run_id = run_id
         self._account_id = account_id
+        self._rules = rules
         self._on_reject = on_reject
+        self._on_ambiguous = on_ambiguous
         self._conflicts = connection.get_collection(CONFLICTS)
         self._rejects = connection.get_collection(ImportReject._meta.db_table)
 
@@ -202,8 +207,18 @@ class RowApplier:
         if table is USERS:
             return map_user(raw, now=now)
         if table is MESSAGES:
-            return map_message(raw, account_id=self._account_id)
+            return map_message(raw, account_id=self._attribute(raw))
         return map_oauth_state(raw, now=now)
+
+    def _attribute(self, raw: RawRow) -> str | None:
+        if self._rules is None:
+            return self._account_id
+        chosen = self._rules.choose(show_key(raw["id"]), show_key(raw["text"]))
+        if isinstance(chosen, Ambiguous):
+            self.counts[MESSAGES.name]["without_account"] += 1
+            self._on_ambiguous(chosen)
+            return None
+        return chosen
 
     def _settle(
         self,

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 
 from autores.crypto import cipher_for
+from mentions.legacy.attribution import Ambiguous, AttributionRules
 from mentions.legacy.checkpoint import Checkpoints, DoneChunk
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN
@@ -55,6 +56,8 @@ class LoadPlan:
     is_first: bool
     account_id: str | None
     unfinished_runs: frozenset[str]
+    # Decide about each message instead of ``account_id``.
+    rules: AttributionRules | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ class ChunkLoader:
             write_concern=WRITE_CONCERN
         )
         self._tombstones = connection.get_collection(Tombstone._meta.db_table)
-        self._encoder = self._make_encoder() if self._target.table is MESSAGES else None
+        self._encoders: dict[str | None, MessageEncoder] = {}
+        self._rules_digest = plan.rules.digest if plan.rules else ""
 
     def load(self, task: Task, *, is_chunk: bool = True) -> Result:
         """``is_chunk``: the rows are all there are from ``task.after`` to the last of them."""
@@ -136,8 +140,11 @@ class ChunkLoader:
         if task.refusals:
             rows = [row for index, row in enumerate(rows) if index not in task.refusals]
         keys: list[str] = []
-        slow = rows if self._encoder is None else self._load_fast(self._encoder, rows, report, keys)
-        keys += self._load_slowly(loader, slow, report, refuse)
+        accounts = self._attribute(rows, report)
+        slow = rows
+        if self._target.table is MESSAGES:
+            slow = self._load_fast(rows, accounts, report, keys)
+        keys += self._load_slowly(loader, slow, accounts, report, refuse)
         if not plan.is_dry_run:
             self._rejects.write(rejects)
         if is_chunk and not plan.is_dry_run:
@@ -157,15 +164,36 @@ class ChunkLoader:
         total = sum(report.counts.values())
         return Result(task.number, total, report, rejects, present=total - len(report.absent))
 
+    def _attribute(self, rows: list[Row], report: TableReport) -> dict[bytes | None, str | None]:
+        """The account of each message by its key, where rules decide; empty where they do not."""
+        rules = self._plan.rules
+        if rules is None or self._target.table is not MESSAGES:
+            return {}
+        text_at = self._names.index("text")
+        accounts: dict[bytes | None, str | None] = {}
+        for row in rows:
+            chosen = rules.choose(show_key(row[self._key_at]), show_key(row[text_at]))
+            if isinstance(chosen, Ambiguous):
+                report.add_ambiguous(chosen)
+            accounts[row[self._key_at]] = None if isinstance(chosen, Ambiguous) else chosen
+        return accounts
+
     def _load_fast(
-        self, encoder: MessageEncoder, rows: list[Row], report: TableReport, keys: list[str]
+        self,
+        rows: list[Row],
+        accounts: Mapping[bytes | None, str | None],
+        report: TableReport,
+        keys: list[str],
     ) -> list[Row]:
         """Load what needs no thought; the rows left are returned, keys go to ``keys``."""
         left: list[Row] = []
         encoded: list[tuple[Row, str, bytes, bytes]] = []
+        encoder = self._get_encoder(self._plan.account_id)
         for row in rows:
-            found = encoder.encode_row(row)
             key = row[0]
+            if accounts:
+                encoder = self._get_encoder(accounts[key])
+            found = encoder.encode_row(row)
             if found is None or key is None:
                 left.append(row)
             else:
@@ -179,8 +207,12 @@ class ChunkLoader:
         late: set[int] = set()
         if new and not self._plan.is_dry_run:
             documents = [
-                RawBSONDocument(encoder.finish(key.encode(), start, compared))
-                for _, key, start, compared in new
+                RawBSONDocument(
+                    (self._get_encoder(accounts[row[0]]) if accounts else encoder).finish(
+                        key.encode(), start, compared
+                    )
+                )
+                for row, key, start, compared in new
             ]
             late = insert_new(self._documents, documents)
         for index, (row, message_id, _, _) in enumerate(new):
@@ -237,12 +269,15 @@ class ChunkLoader:
         self,
         loader: Loader,
         rows: list[Row],
+        accounts: Mapping[bytes | None, str | None],
         report: TableReport,
         refuse: Callable[[RejectedRow], None],
     ) -> list[str]:
         mapped: list[MappedRow] = []
         for values in rows:
-            outcome = self._map(dict(zip(self._names, values, strict=True)))
+            account_id = accounts.get(values[self._key_at], self._plan.account_id)
+            raw = dict(zip(self._names, values, strict=True))
+            outcome = self._map(raw, account_id=account_id)
             if isinstance(outcome, MappedRow):
                 mapped.append(outcome)
                 report.notes.update(outcome.notes)
@@ -255,11 +290,11 @@ class ChunkLoader:
             loader.load_page(mapped)
         return [row.key for row in mapped]
 
-    def _map(self, raw: Mapping[str, bytes | None]) -> Outcome:
+    def _map(self, raw: Mapping[str, bytes | None], *, account_id: str | None) -> Outcome:
         if self._target.table is USERS:
             return map_user(raw, now=self._plan.now)
         if self._target.table is MESSAGES:
-            return map_message(raw, account_id=self._plan.account_id)
+            return map_message(raw, account_id=account_id)
         return map_oauth_state(raw, now=self._plan.now)
 
     def _make_loader(self, report: TableReport, refuse: Callable[[RejectedRow], None]) -> Loader:
@@ -273,8 +308,13 @@ class ChunkLoader:
             refuse=refuse,
         )
 
-    def _make_encoder(self) -> MessageEncoder:
-        account_id = self._plan.account_id
+    def _get_encoder(self, account_id: str | None) -> MessageEncoder:
+        encoder = self._encoders.get(account_id)
+        if encoder is None:
+            encoder = self._encoders[account_id] = self._make_encoder(account_id)
+        return encoder
+
+    def _make_encoder(self, account_id: str | None) -> MessageEncoder:
         loader = self._make_loader(TableReport(self._plan.table), lambda row: None)
         row = probe_row(account_id)
         document = loader.writer.build(row.values)
@@ -283,7 +323,7 @@ class ChunkLoader:
 
     def _digest(self, task: Task) -> str:
         """Of the rows, and of everything else that decides what they become."""
-        salt = f"{_CONVERSION}:{self._plan.account_id}:".encode()
+        salt = f"{_CONVERSION}:{self._plan.account_id}:{self._rules_digest}".encode()
         return hashlib.blake2b(salt + task.payload, digest_size=16).hexdigest()
 
     def _is_done(self, done: DoneChunk, checksum: str) -> bool:
@@ -293,6 +333,8 @@ class ChunkLoader:
             and done.checksum == checksum
             and done.run_id in self._plan.unfinished_runs
             and self._target.table is not OAUTH_STATES
+            # What no rule decides is listed by every run.
+            and self._plan.rules is None
         )
 
     def _report_done(self, task: Task, done: DoneChunk) -> Result:

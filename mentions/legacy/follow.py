@@ -18,6 +18,7 @@ from pymongo.errors import ConnectionFailure
 
 from autores.crypto import TokenCipher
 from mentions.legacy.apply import RowApplier, count_open, list_conflicts
+from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
 from mentions.legacy.binlog import (
     Batch,
     ChangeLog,
@@ -55,6 +56,7 @@ class FollowOptions:
     marker: str | None = None
     is_start_over: bool = False
     server_id: int | None = None
+    rules: AttributionRules | None = None
 
 
 @dataclass
@@ -133,7 +135,9 @@ class Follower:
         cipher: TokenCipher,
         load: Callable[[], tuple[ImportReport, str | None]],
         on_progress: Callable[[str], None] = lambda text: None,
+        read_rules: Callable[[], AttributionRules | None] = lambda: None,
         on_reject: Callable[[str, RejectedRow], None] = lambda table, row: None,
+        on_ambiguous: Callable[[Ambiguous], None] = lambda found: None,
     ) -> None:
         self._url = url
         self._options = options
@@ -141,6 +145,9 @@ class Follower:
         self._load = load
         self._on_progress = on_progress
         self._on_reject = on_reject
+        self._on_ambiguous = on_ambiguous
+        self._read_rules = read_rules
+        self._rules: AttributionRules | None = None
         self._server_id = options.server_id or 2**31 + secrets.randbelow(2**31 - 2)
         self._saved_at = 0.0
         self._reported_at = 0.0
@@ -150,6 +157,8 @@ class Follower:
         state = self._begin()
         if state.phase == LOADING:
             self._load_tables(state)
+        # As the accounts are here now: the load may have found them under other ids.
+        self._rules = self._read_rules()
         failing_since: datetime | None = None
         failures = 0
         drained_at: datetime | None = None
@@ -179,6 +188,12 @@ class Follower:
         if self._options.is_start_over:
             forget_state(label)
         state = load_state(label)
+        digest = self._options.rules.digest if self._options.rules else ""
+        if state is not None and state.rules_digest != digest:
+            raise AttributionError(
+                "The rules of --attribute-by are not those this following began with. Give the "
+                "same ones, or add --start-over to read every message again by the new ones."
+            )
         with CurrentSource(self._url) as current:
             for remark in check_settings(current, server_id=self._server_id):
                 self._on_progress(f"Note: {remark}")
@@ -190,7 +205,10 @@ class Follower:
             run = ImportRun(source=label, state="running", report={"kind": "follow"})
             run.save(force_insert=True)
             state = FollowState(
-                source=label, position=read_committed_position(current), run_id=str(run.pk)
+                source=label,
+                position=read_committed_position(current),
+                run_id=str(run.pk),
+                rules_digest=digest,
             )
         state.save()
         self._on_progress(f"The binary log will be followed from {state.position}.")
@@ -281,7 +299,9 @@ class Follower:
             cipher=self._cipher,
             run_id=state.run_id,
             account_id=state.account_id,
+            rules=self._rules,
             on_reject=self._on_reject,
+            on_ambiguous=self._on_ambiguous,
         )
 
     def _tell_lag(self, current: CurrentSource, state: FollowState, *, end: LogPosition) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.crypto import TokenCipher
+from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
@@ -30,10 +31,6 @@ RUN_DONE, RUN_INCOMPLETE, RUN_FAILED = "done", "incomplete", "failed"
 _WORKER_ROWS = 20_000
 
 
-class AttributionError(LegacyImportError):
-    """It is not clear which account the messages belong to."""
-
-
 class TooManyRejectsError(LegacyImportError):
     """More rows were refused than the operator allowed."""
 
@@ -49,6 +46,7 @@ class ImportOptions:
     chunk_size: int = 2000
     is_dry_run: bool = False
     account: str | None = None
+    rules: AttributionRules | None = None
     is_unattributed: bool = False
     worker_count: int | None = None
     max_rejects: int | None = None
@@ -70,6 +68,7 @@ class Importer:
         cipher: TokenCipher,
         on_reject: Callable[[str, RejectedRow], None] = lambda table, row: None,
         on_progress: Callable[[str], None] = lambda text: None,
+        on_ambiguous: Callable[[Ambiguous], None] = lambda found: None,
         progress: ProgressView | None = None,
     ) -> None:
         self._url = source
@@ -77,7 +76,9 @@ class Importer:
         self._cipher = cipher
         self._on_reject = on_reject
         self._progress = progress or LineProgress(on_progress)
+        self._on_ambiguous = on_ambiguous
         self._account_id: str | None = None
+        self._rules: AttributionRules | None = None
         self._x_id_of: dict[str, str] = {}
         self._pool: Inline | Workers = Inline()
         self._rejected = 0
@@ -86,6 +87,23 @@ class Importer:
     def account_id(self) -> str | None:
         """Whose the messages became; known once ``run`` is over."""
         return self._account_id
+
+    @property
+    def rules(self) -> AttributionRules | None:
+        """The rules that decided about messages; known once ``run`` is over."""
+        return self._rules
+
+    def read_rules(self) -> AttributionRules | None:
+        """The rules in terms of the accounts here, without an import; raises AttributionError."""
+        rules = self._options.rules
+        if rules is None:
+            return None
+        report = ImportReport(source=self._url.label, is_dry_run=True)
+        with Source(self._url) as source:
+            self._choose_account(source, report)
+        users = TableReport(USERS.name, absent=set(self._x_id_of))
+        assert self._rules is not None
+        return self._rules.resolve(lambda name: self._find_taken_over(name, users, report))
 
     def run(self) -> ImportReport:
         options = self._options
@@ -172,6 +190,7 @@ class Importer:
             and not Checkpoints(target.table).has_any(),
             account_id=self._account_id,
             unfinished_runs=unfinished,
+            rules=self._rules,
         )
 
     def _finish(self, run: ImportRun, report: ImportReport, *, state: str, began: float) -> None:
@@ -188,7 +207,15 @@ class Importer:
         accounts = [(show_key(key), show_key(x_id)) for key, x_id in source.read_accounts()]
         self._x_id_of = dict(accounts)
         chosen = self._options.account
-        if chosen is not None:
+        rules = self._options.rules
+        if rules is not None:
+            known = connected_handles()
+            rules = AttributionRules({**known, **rules.handles}, rules.messages)
+            self._rules = rules.resolve(lambda name: self._find_account(name, accounts))
+            report.attribution = (
+                f"accounts by {len(rules.handles)} @names and {len(rules.messages)} single rules"
+            )
+        elif chosen is not None:
             self._account_id = self._find_account(chosen, accounts)
         elif self._options.is_unattributed:
             report.attribution = "no account (--unattributed): only superusers see them"
@@ -217,7 +244,7 @@ class Importer:
         if stored is None:
             listed = ", ".join(f"{key} (X user {x_id})" for key, x_id in known[:20]) or "none"
             raise AttributionError(
-                f"--account {chosen} is neither in the legacy users nor connected here. "
+                f"Account {chosen} is neither in the legacy users nor connected here. "
                 f"Accounts: {listed}"
             )
         return str(stored.pk)
@@ -248,6 +275,8 @@ class Importer:
             self._rejected += len(result.rejects)
             for row in result.rejects:
                 self._on_reject(counts.table, row)
+            for found in result.report.ambiguous:
+                self._on_ambiguous(found)
             if limit is not None and self._rejected > limit:
                 raise TooManyRejectsError(
                     f"Stopped: {self._rejected} rows were refused, and --max-rejects allows "
@@ -288,22 +317,44 @@ class Importer:
 
     def _check_account(self, users: TableReport, report: ImportReport) -> None:
         """Messages must not point at an account that is not here."""
+        if self._rules is not None:
+            self._rules = self._rules.resolve(
+                lambda name: self._find_taken_over(name, users, report)
+            )
+            return
         account_id = self._account_id
-        if account_id is None or account_id not in users.absent:
+        if account_id is None:
             return
+        self._account_id = self._find_taken_over(account_id, users, report)
+        if self._account_id is None:
+            report.attribution = "no account: only superusers see them"
+        elif self._account_id != account_id:
+            x_id = self._x_id_of[account_id]
+            report.attribution = f"account {self._account_id}, connected here as X user {x_id}"
+
+    def _find_taken_over(
+        self, account_id: str, users: TableReport, report: ImportReport
+    ) -> str | None:
+        """The id of a legacy account here; None, with a warning, when it is not here."""
+        if account_id not in users.absent:
+            return account_id
         if TwitterAccount.objects.filter(pk=account_id).exists():
-            return
-        same = TwitterAccount.objects.filter(twitter_id=self._x_id_of[account_id]).first()
+            return account_id
+        x_id = self._x_id_of.get(account_id)
+        same = TwitterAccount.objects.filter(twitter_id=x_id).first() if x_id else None
         if same is not None:
-            self._account_id = str(same.pk)
-            report.attribution = f"account {same.pk}, connected here as X user {same.twitter_id}"
-            return
-        self._account_id = None
-        report.attribution = "no account: only superusers see them"
+            return str(same.pk)
         report.warnings.append(
             f"Account {account_id} was not taken over, so its messages belong to no account for "
             "now. Once it is, run the import again: it gives them to the account."
         )
+        return None
+
+
+def connected_handles() -> dict[str, str]:
+    """Accounts connected here by their lower-case @name."""
+    named = TwitterAccount.objects.exclude(twitter_username="")
+    return {name.lower(): key for key, name in named.values_list("pk", "twitter_username")}
 
 
 class _Distinct:

@@ -22,7 +22,8 @@ LOADING, FOLLOWING = "loading", "following"
 class FollowState:
     """``phase`` is loading until every table was read once; the position is from before that.
 
-    ``account_id`` is whose the messages are. ``counts`` adds up over restarts, by table.
+    ``account_id`` is whose the messages are, unless rules with ``rules_digest`` decide.
+    ``counts`` adds up over restarts, by table.
     ``frozen_at`` and ``writable_at`` are when the source was first seen read-only, and last seen
     writable before that; ``marked_at`` is the time in the log of the marker, once it was met.
     """
@@ -36,6 +37,7 @@ class FollowState:
     frozen_at: datetime | None = None
     writable_at: datetime | None = None
     marked_at: datetime | None = None
+    rules_digest: str = ""
     row_count: int = 0
     counts: dict[str, dict[str, int]] | None = None
 
@@ -48,6 +50,7 @@ class FollowState:
             "run_id": self.run_id,
             "phase": self.phase,
             "account_id": self.account_id,
+            "rules_digest": self.rules_digest,
             "changed_at": self.changed_at,
             "frozen_at": self.frozen_at,
             "writable_at": self.writable_at,
@@ -75,6 +78,7 @@ def load_state(source: str) -> FollowState | None:
         frozen_at=_make_aware(found["frozen_at"]),
         writable_at=_make_aware(found["writable_at"]),
         marked_at=_make_aware(found["marked_at"]),
+        rules_digest=found.get("rules_digest", ""),
         row_count=found["row_count"],
         counts=found["counts"],
     )

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mentions.legacy.attribution import Ambiguous
+
 # What may become of a row; each row is counted once.
 OUTCOMES = (
     "created",
@@ -47,6 +49,9 @@ class TableReport:
     unexplained_count: int = 0
     # Keys of rows that have no document, and are known not to.
     absent: set[str] = field(default_factory=set)
+    # Messages that no rule gives to an account.
+    ambiguous: list[Ambiguous] = field(default_factory=list)
+    ambiguous_count: int = 0
 
     def count(self, outcome: str, key: str) -> None:
         if outcome not in OUTCOMES:
@@ -82,6 +87,8 @@ class TableReport:
         self.counts.update(other.counts)
         self.notes.update(other.notes)
         self.absent |= other.absent
+        self.ambiguous_count += other.ambiguous_count
+        self.ambiguous.extend(other.ambiguous[: max(0, _LISTED - len(self.ambiguous))])
         for mine, theirs in (
             (self.conflicts, other.conflicts),
             (self.kept, other.kept),
@@ -97,6 +104,11 @@ class TableReport:
         self.count("rejected", key)
         if len(self.rejects) < _LISTED:
             self.rejects.append((self._show(key), reasons))
+
+    def add_ambiguous(self, found: Ambiguous) -> None:
+        """Kept whole here, so that a chunk's report can be written to a file; cut by ``merge``."""
+        self.ambiguous_count += 1
+        self.ambiguous.append(found)
 
     def add_missing(self, key: str) -> None:
         """A row of MySQL that is not in MongoDB: counted unless it is known why."""
@@ -139,6 +151,8 @@ class TableReport:
             ],
             "kept_list": [{"id": key, "values": self._show_values(key)} for key in self.kept],
             "reject_list": [{"id": key, "reasons": list(why)} for key, why in self.rejects],
+            "ambiguous": self.ambiguous_count,
+            "ambiguous_list": [found.to_json() for found in self.ambiguous[:_LISTED]],
             "missing": self.unexplained_count,
             "missing_list": self.unexplained,
         }
@@ -249,6 +263,12 @@ class ImportReport:
             lines += ["", f"In MySQL's {table.table}, but neither in MongoDB nor refused:"]
             lines += [f"  {key!r}" for key in table.unexplained]
             lines += _more(table.unexplained_count, len(table.unexplained))
+        if table.ambiguous_count:
+            lines += ["", f"Without an account, because no rule decides ({table.table}):"]
+            for found in table.ambiguous[:_LISTED]:
+                among = f": {', '.join(found.candidates)}" if found.candidates else ""
+                lines.append(f"  {found.key!r}: {found.reason}{among}")
+            lines += _more(table.ambiguous_count, min(_LISTED, len(table.ambiguous)))
         if table.notes:
             lines += ["", f"Noted in {table.table}:"]
             lines += [f"  {count} x {note}" for note, count in sorted(table.notes.items())]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from django.core.management.base import CommandError, CommandParser
 
 from autores.crypto import TokenCipher
+from mentions.legacy.attribution import Ambiguous, AttributionRules
 from mentions.legacy.delta import delete_missing_rows
 from mentions.legacy.follow import Follower, FollowOptions
 from mentions.legacy.importer import Importer
@@ -100,6 +101,8 @@ def run(
     options: Mapping[str, Any],
     cipher: TokenCipher,
     on_reject: Callable[[str, RejectedRow], None],
+    on_ambiguous: Callable[[Ambiguous], None],
+    rules: AttributionRules | None,
     progress: ProgressView,
 ) -> Report:
     """The import, followed or completed as the options say. Raises LegacyImportError."""
@@ -115,9 +118,12 @@ def run(
                 marker=options["marker"],
                 is_start_over=options["start_over"],
                 server_id=options["server_id"],
+                rules=rules,
             ),
             cipher=cipher,
             load=load,
+            read_rules=importer.read_rules,
+            on_ambiguous=on_ambiguous,
             on_progress=progress.say,
             on_reject=on_reject,
         ).run()

@@ -14,6 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from pymongo.errors import PyMongoError
 
 from autores.crypto import CipherError, cipher_for
+from mentions.legacy.attribution import Ambiguous, read_rules
 from mentions.legacy.importer import Importer, ImportOptions
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.progress import choose_progress
@@ -81,6 +82,20 @@ class Command(BaseCommand):
             action="store_true",
             help="Import the messages without an account; only superusers see them.",
         )
+        whose.add_argument(
+            "--attribute-by",
+            metavar="RULES",
+            action="append",
+            help="Decide for each message: by a JSON or CSV file of message ids, or of the "
+            "accounts' @names, looked for in the text. What that leaves open is imported without "
+            "an account, and listed. May be given more than once.",
+        )
+        parser.add_argument(
+            "--ambiguous-file",
+            metavar="PATH",
+            help="With --attribute-by: write the messages that no rule decides there, one JSON "
+            "object a line.",
+        )
         parser.add_argument(
             "--rejects-file", metavar="PATH", help="Write refused rows there, one JSON a line."
         )
@@ -90,7 +105,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with ExitStack() as stack:
-            rejects_file = None
+            rejects_file = ambiguous_file = None
             progress = choose_progress(
                 sys.stderr,
                 is_quiet=options["quiet"],
@@ -106,8 +121,18 @@ class Command(BaseCommand):
                 source = parse_source_url(options["source"] or settings.MYSQL_DATABASE_URL)
                 cipher = cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS))
                 self._check_migrations()
+                if options["ambiguous_file"] and not options["attribute_by"]:
+                    raise CommandError("--ambiguous-file belongs to --attribute-by.")
+                rules = read_rules(options["attribute_by"]) if options["attribute_by"] else None
                 if options["rejects_file"]:
                     rejects_file = stack.enter_context(_open_private(options["rejects_file"]))
+                if options["ambiguous_file"]:
+                    ambiguous_file = stack.enter_context(_open_private(options["ambiguous_file"]))
+
+                def keep_ambiguous(found: Ambiguous) -> None:
+                    if ambiguous_file is not None:
+                        line = json.dumps(found.to_json(), ensure_ascii=False)
+                        ambiguous_file.write(line + "\n")
 
                 def keep_reject(table: str, row: RejectedRow) -> None:
                     if rejects_file is not None:
@@ -127,6 +152,7 @@ class Command(BaseCommand):
                         chunk_size=options["chunk_size"],
                         is_dry_run=options["dry_run"],
                         account=options["account"],
+                        rules=rules,
                         is_unattributed=options["unattributed"],
                         worker_count=options["workers"],
                         max_rejects=options["max_rejects"],
@@ -134,6 +160,7 @@ class Command(BaseCommand):
                     ),
                     cipher=cipher,
                     on_reject=keep_reject,
+                    on_ambiguous=keep_ambiguous,
                     progress=progress,
                 )
                 report = catch_up.run(
@@ -142,6 +169,8 @@ class Command(BaseCommand):
                     options=options,
                     cipher=cipher,
                     on_reject=keep_reject,
+                    on_ambiguous=keep_ambiguous,
+                    rules=rules,
                     progress=progress,
                 )
                 shown, text = report.to_json(), report.render()
