@@ -33,6 +33,8 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Cursors", "bookmark", "mentions.cursor"),
             ("Imports", "move_to_inbox", "mentions.importrun"),
             ("Import rejects", "rule", "mentions.importreject"),
+            ("Import conflicts", "call_split", "mentions.importconflict"),
+            ("Import positions", "my_location", "mentions.importposition"),
             ("Deleted mentions", "delete", "mentions.tombstone"),
             ("Consent flows", "passkey", "accounts.oauthstate"),
         ),

@@ -1,20 +1,22 @@
 """The moderation desk in the Django admin."""
 
 from mentions.admin.drafts import DraftAdmin
-from mentions.admin.messages import MessageAdmin
-from mentions.admin.records import (
-    AuditEntryAdmin,
-    CursorAdmin,
+from mentions.admin.imports import (
+    ImportConflictAdmin,
+    ImportPositionAdmin,
     ImportRejectAdmin,
     ImportRunAdmin,
-    TombstoneAdmin,
 )
+from mentions.admin.messages import MessageAdmin
+from mentions.admin.records import AuditEntryAdmin, CursorAdmin, TombstoneAdmin
 from mentions.admin.replies import ReplyAdmin
 
 __all__ = [
     "AuditEntryAdmin",
     "CursorAdmin",
     "DraftAdmin",
+    "ImportConflictAdmin",
+    "ImportPositionAdmin",
     "ImportRejectAdmin",
     "ImportRunAdmin",
     "MessageAdmin",

@@ -35,9 +35,9 @@ from mentions.legacy.mapping import (
 from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import TableReport
 from mentions.legacy.state import STATE_FIELD, read_state
-from mentions.models import ImportReject
+from mentions.models import ImportConflict, ImportReject
 
-CONFLICTS = "import_follow_conflicts"
+CONFLICTS = ImportConflict._meta.db_table
 _PAGE = 1000
 
 

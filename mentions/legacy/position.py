@@ -13,8 +13,9 @@ from django.db import connection
 from django.utils import timezone
 
 from mentions.legacy.binlog import LogPosition
+from mentions.models import ImportPosition
 
-POSITIONS = "import_positions"
+POSITIONS = ImportPosition._meta.db_table
 LOADING, FOLLOWING = "loading", "following"
 
 

@@ -4,6 +4,7 @@ from mentions.models.audit import AuditEntry, record_audit
 from mentions.models.cursor import Cursor
 from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
 from mentions.models.importchunk import ImportChunk
+from mentions.models.importposition import ImportConflict, ImportPosition
 from mentions.models.importrun import ImportReject, ImportRun
 from mentions.models.message import MentionKind, Message, MessageStatus, message_id_for
 from mentions.models.reply import UNSETTLED_STATES, Reply, ReplyKind, ReplyState
@@ -17,6 +18,8 @@ __all__ = [
     "Draft",
     "DraftState",
     "ImportChunk",
+    "ImportConflict",
+    "ImportPosition",
     "ImportReject",
     "ImportRun",
     "MentionKind",
