@@ -45,6 +45,24 @@ class AccountBlockedError(CallRefusedError):
     default_sentence = "The account is paused. Resume it to go on."
 
 
+class BudgetSpentError(CallRefusedError):
+    """A budget of writes is spent until ``retry_after``; the code names it: budget_app_day,
+    budget_user_day, budget_window.
+    """
+
+    default_code = "budget_app_day"
+    default_sentence = "The app's writes for 24 hours are spent, for all accounts."
+    default_retryable = True
+
+
+class BudgetUnavailableError(CallRefusedError):
+    """Redis does not answer, so nobody knows what is left of the budgets."""
+
+    default_code = "budget_unavailable"
+    default_sentence = "The budgets cannot be read now (Redis does not answer). Nothing was sent."
+    default_retryable = True
+
+
 class TokenUnavailableError(CallRefusedError):
     """There is no access token to call X with."""
 

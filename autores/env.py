@@ -451,6 +451,20 @@ VARIABLES: tuple[Variable, ...] = (
         "How many earlier mentions a first poll takes over, instead of up to 800.",
         "X",
     ),
+    Variable(
+        "X_APP_POSTS_PER_DAY",
+        integer(at_most=100_000_000),
+        10_000,
+        "Posts the app may make in any 24 hours, all accounts together, as X's plan allows.",
+        "X",
+    ),
+    Variable(
+        "X_APP_DMS_PER_DAY",
+        integer(at_most=100_000_000),
+        1_440,
+        "Direct messages the app may send in any 24 hours, all accounts together.",
+        "X",
+    ),
     # -- replies
     Variable(
         "REPLY_UNDO_SECONDS",
