@@ -248,6 +248,8 @@ class ChangeLog:
                     continue
                 if isinstance(event, RotateEvent):
                     is_inside = False
+                    # A restarted server gives out its ids anew, and always in another file.
+                    reader.table_map.clear()
                     # The first one of each reading only repeats where it began.
                     if event.next_binlog != self._position.file:
                         self._position = LogPosition(event.next_binlog, event.position)
@@ -304,6 +306,8 @@ class ChangeLog:
             ],
             filter_non_implemented_events=False,
             enable_logging=False,
+            # A table's description is read once for each id, which every ALTER TABLE changes.
+            freeze_schema=True,
             pymysql_wrapper=_connect,
         )
 

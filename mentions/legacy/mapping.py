@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 RawRow = Mapping[str, bytes | None]
@@ -54,7 +55,7 @@ class MappedRow:
     compared: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return digest_values({name: self.values[name] for name in self.compared})
 
