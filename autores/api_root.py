@@ -22,7 +22,7 @@ _ENTRIES = {
 class ApiRootView(APIView):
     """The mentions of your team's X accounts, and what you may do with them.
 
-    Sign in with `POST auth/token`, a personal token, or the session of the admin.
+    Sign in with POST auth/token, a personal token, or the session of the admin.
     """
 
     permission_classes = (AllowAny,)

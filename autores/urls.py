@@ -9,7 +9,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import (
     SpectacularJSONAPIView,
     SpectacularRedocView,
-    SpectacularSwaggerView,
+    SpectacularSwaggerSplitView,
 )
 
 from autores.api_root import ApiRootView
@@ -46,7 +46,7 @@ urlpatterns = [
     *both_slashes("api/v1", ApiRootView.as_view(), name="api-root"),
     *both_slashes("api/v1/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     *both_slashes(
-        "api/v1/docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="api-docs"
+        "api/v1/docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="api-docs"
     ),
     *both_slashes(
         "api/v1/redoc", SpectacularRedocView.as_view(url_name="openapi"), name="api-redoc"

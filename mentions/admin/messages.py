@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -32,6 +33,7 @@ from mentions.drafting.prompt import PromptInputError
 from mentions.drafting.queue import SKIPPED
 from mentions.models import (
     OPEN_DRAFT_STATES,
+    UNSETTLED_STATES,
     AuditEntry,
     Draft,
     Message,
@@ -292,12 +294,22 @@ class MessageAdmin(AccountScopedAdmin):
             ]
             thread.sort(key=lambda item: item.timestamp)
         audit = name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15])
+        replies = list(Reply.objects.filter(message_id=message.pk)[:10])
         return {
             "title": f"Mention of {account_names(request).get(message.account_id or '', '—')}",
             "message_row": message,
             "draft": draft,
             "thread": thread,
-            "replies": list(Reply.objects.filter(message_id=message.pk)[:10]),
+            "replies": replies,
+            "desk_data": {
+                "preflight": f"/api/v1/messages/{quote(message.pk, safe='')}/preflight"
+                "?kind=public&text=",
+                "under_way": [
+                    (f"/api/v1/replies/{reply.pk}", reply.state)
+                    for reply in replies
+                    if reply.state in UNSETTLED_STATES
+                ],
+            },
             "audit": audit,
             "no_draft_reason": next((entry.note for entry in audit if entry.action == SKIPPED), "")
             if draft is None and message.draft_state == "none"

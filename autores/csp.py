@@ -1,0 +1,47 @@
+"""Content-Security-Policy of every page: nothing from elsewhere, no script within a page.
+
+Django has none before 6.0. What a stranger wrote is shown on these pages; should it ever reach
+one unescaped, the browser still runs none of it.
+"""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+_POLICY = {
+    "default-src": "'self'",
+    "script-src": "'self'",
+    # The admin and Redoc set styles of single elements.
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data:",
+    "font-src": "'self' data:",
+    # Redoc searches in a worker that it makes itself.
+    "worker-src": "'self' blob:",
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+}
+
+
+def build_policy(path: str) -> str:
+    """The header's value for a page at ``path``."""
+    policy = dict(_POLICY)
+    if path.startswith(reverse("admin:index")):
+        # Unfold's Alpine.js makes functions of the attributes it reads.
+        policy["script-src"] += " 'unsafe-eval'"
+    return "; ".join(f"{name} {value}" for name, value in policy.items())
+
+
+class ContentSecurityPolicyMiddleware:
+    """Sends the policy with each HTML page that has none of its own."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        if response.get("Content-Type", "").startswith("text/html"):
+            response.headers.setdefault("Content-Security-Policy", build_policy(request.path))
+        return response
