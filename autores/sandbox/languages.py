@@ -18,7 +18,7 @@ _SCRIPTS = (
 )
 _WORDS = {
     "en": "the is and you your my to of for it this that with have not can what when how please "
-    "thanks hello are was but from just",
+    "thanks hello are was but from just in on at me since all any does where i again",
     "es": "el la los las de que y en un una por con para mi su está es no gracias hola cómo cuándo "
     "pero muy desde pedido",
     "fr": "le la les des du et en un une est pour pas avec mon ma je vous merci bonjour comment "
@@ -28,7 +28,8 @@ _WORDS = {
     "pt": "o os as de que e em um uma por com para meu minha não obrigado obrigada olá como quando "
     "mas muito está você vocês",
     "it": "il lo gli di che e in un una per con mio mia non grazie ciao come quando ma molto è "
-    "sono della",
+    "sono della nuova già ho al alla dal ai ancora anche più dove perché questo questa ordine "
+    "complimenti versione amici l d",
     "nl": "de het een en is niet ik met voor op hoe wanneer bedankt hallo mijn maar erg sinds",
     "tr": "bir ve bu için ne nasıl teşekkürler merhaba ama çok değil mi siparişim lütfen",
     "pl": "nie jest się na do to jak kiedy dziękuję cześć mój moja ale bardzo proszę",

@@ -45,7 +45,7 @@ _PHRASES: dict[str, dict[str, list[str]]] = {
             "So glad to hear it, thanks for telling us!",
         ],
         "other": [
-            "Thanks for reaching out! We are looking into {ref} and will get back to you today.",
+            "Thanks for reaching out! We are looking into {ref} and will answer here.",
             "Sorry for the trouble with {ref}. Send us a DM with the details and we will sort it.",
             "Good question! About {ref}: we are checking with the team and will answer here.",
         ],
@@ -53,67 +53,67 @@ _PHRASES: dict[str, dict[str, list[str]]] = {
     "es": {
         "praise": ["¡Muchas gracias, nos alegra mucho leerte! 🙌"],
         "other": [
-            "¡Gracias por escribirnos! Estamos revisando {ref} y te contamos hoy mismo.",
+            "¡Gracias por escribirnos! Estamos revisando {ref} y te respondemos por aquí.",
             "Sentimos las molestias con {ref}. Envíanos un mensaje directo y lo resolvemos.",
         ],
     },
     "fr": {
         "praise": ["Merci beaucoup, cela nous fait très plaisir ! 🙌"],
         "other": [
-            "Merci pour votre message ! Nous regardons {ref} et revenons vers vous aujourd'hui.",
+            "Merci pour votre message ! Nous regardons {ref} et revenons vers vous ici.",
             "Désolés pour {ref}. Écrivez-nous en message privé, nous allons régler cela.",
         ],
     },
     "de": {
         "praise": ["Vielen Dank, das freut uns sehr! 🙌"],
         "other": [
-            "Danke für die Nachricht! Wir prüfen {ref} und melden uns heute noch.",
+            "Danke für die Nachricht! Wir prüfen {ref} und melden uns hier.",
             "Das tut uns leid mit {ref}. Schick uns bitte eine Direktnachricht, wir klären das.",
         ],
     },
     "pt": {
         "praise": ["Muito obrigado, ficamos muito felizes! 🙌"],
-        "other": ["Obrigado pelo contato! Estamos verificando {ref} e respondemos ainda hoje."],
+        "other": ["Obrigado pelo contato! Estamos verificando {ref} e respondemos por aqui."],
     },
     "it": {
         "praise": ["Grazie mille, ci fa davvero piacere! 🙌"],
-        "other": ["Grazie per averci scritto! Stiamo controllando {ref} e ti rispondiamo oggi."],
+        "other": ["Grazie per averci scritto! Stiamo controllando {ref} e ti rispondiamo qui."],
     },
     "nl": {
         "praise": ["Dank je wel, wat fijn om te horen! 🙌"],
-        "other": ["Bedankt voor je bericht! We kijken naar {ref} en laten vandaag iets weten."],
+        "other": ["Bedankt voor je bericht! We kijken naar {ref} en laten het hier weten."],
     },
     "tr": {
         "praise": ["Çok teşekkürler, duymak harika! 🙌"],
-        "other": ["Mesajınız için teşekkürler! {ref} konusuna bakıyoruz, bugün döneceğiz."],
+        "other": ["Mesajınız için teşekkürler! {ref} konusuna bakıyoruz, buradan yazacağız."],
     },
     "ja": {
         "praise": ["嬉しいお言葉をありがとうございます!"],
-        "other": ["ご連絡ありがとうございます。{ref}について確認し、本日中にご返信いたします。"],
+        "other": ["ご連絡ありがとうございます。{ref}について確認し、こちらでご返信いたします。"],
     },
     "ko": {
         "praise": ["따뜻한 말씀 감사합니다!"],
-        "other": ["문의해 주셔서 감사합니다. {ref} 확인 후 오늘 안에 답변드리겠습니다."],
+        "other": ["문의해 주셔서 감사합니다. {ref} 확인 후 여기서 답변드리겠습니다."],
     },
     "zh": {
         "praise": ["谢谢您的支持!"],
-        "other": ["感谢您的留言,我们正在核实{ref},今天会给您答复。"],
+        "other": ["感谢您的留言,我们正在核实{ref},会在这里给您答复。"],
     },
     "ar": {
         "praise": ["شكرا جزيلا لكم، هذا يسعدنا!"],
-        "other": ["شكرا لتواصلكم، نراجع {ref} وسنرد عليكم اليوم."],
+        "other": ["شكرا لتواصلكم، نراجع {ref} وسنرد عليكم هنا."],
     },
     "ru": {
         "praise": ["Большое спасибо, нам очень приятно!"],
-        "other": ["Спасибо за сообщение! Проверяем {ref} и ответим сегодня."],
+        "other": ["Спасибо за сообщение! Проверяем {ref} и ответим здесь."],
     },
     "uk": {
         "praise": ["Щиро дякуємо, нам дуже приємно!"],
-        "other": ["Дякуємо за повідомлення! Перевіряємо {ref} і відповімо сьогодні."],
+        "other": ["Дякуємо за повідомлення! Перевіряємо {ref} і відповімо тут."],
     },
     "hi": {
         "praise": ["बहुत धन्यवाद, यह सुनकर खुशी हुई!"],
-        "other": ["संदेश के लिए धन्यवाद! हम {ref} की जाँच कर रहे हैं और आज ही उत्तर देंगे।"],
+        "other": ["संदेश के लिए धन्यवाद! हम {ref} की जाँच कर रहे हैं और यहीं उत्तर देंगे।"],
     },
 }
 _SUBJECTS = {
