@@ -2,10 +2,14 @@
 the importer, so that a mistake of the importer is not made twice."""
 
 import base64
-from datetime import UTC, datetime
+import hashlib
+import os
+from datetime import UTC, datetime, timedelta
 
 import pymysql
 from cryptography.fernet import Fernet
+from django.conf import settings
+from django.db import connection
 from pymongo import MongoClient
 
 MESSAGE_COLUMNS = (
@@ -22,10 +26,23 @@ MESSAGE_COLUMNS = (
 )
 
 
+def compare(legacy, *, account_id="account-1"):
+    """``find_differences`` for the databases of this test."""
+    return find_differences(
+        host=legacy.host,
+        port=legacy.port,
+        database=legacy.name,
+        mongodb_url=os.environ["MONGODB_URL"],
+        mongodb_name=connection.settings_dict["NAME"],
+        fernet_key=settings.TOKEN_ENCRYPTION_KEYS[0],
+        account_id=account_id,
+    )
+
+
 def find_differences(
     *, host, port, database, mongodb_url, mongodb_name, fernet_key, account_id
 ) -> list[str]:
-    """Every difference in messages and users, as a sentence; an empty list means equal."""
+    """Every difference in the three tables, as a sentence; an empty list means equal."""
     rows = _read_tables(host, port, database)
     with MongoClient(mongodb_url) as client:
         stored = client[mongodb_name]
@@ -40,6 +57,7 @@ def find_differences(
                 for item in stored["messages"].find()
             },
         )
+        differences += _compare_states(rows["oauth_states"], stored, fernet_key)
         return differences + _compare(
             "users",
             rows["users"],
@@ -75,7 +93,33 @@ def _read_tables(host, port, database):
             row.pop("id"): {name: _spell(value) for name, value in row.items()}
             for row in cursor.fetchall()
         }
-    return {"messages": messages, "users": users}
+        cursor.execute("SELECT state, code_verifier, created_at FROM oauth_states")
+        states = {
+            hashlib.sha256(row.pop("state").encode()).hexdigest(): row for row in cursor.fetchall()
+        }
+    return {"messages": messages, "users": users, "oauth_states": states}
+
+
+def _compare_states(rows, stored, fernet_key):
+    """Flows live ten minutes: those about to die, or dead, may be here or not."""
+    here = {
+        item["_id"]: {
+            "code_verifier": _decrypt(item["code_verifier"], fernet_key),
+            "created_at": _spell(item["created_at"]),
+        }
+        for item in stored["oauth_states"].find()
+    }
+    born_after = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=7)
+    live = {
+        key: {name: _spell(value) for name, value in row.items()}
+        for key, row in rows.items()
+        if row["created_at"] > born_after
+    }
+    return _compare(
+        "oauth_states",
+        live,
+        {key: item for key, item in here.items() if key in live or key not in rows},
+    )
 
 
 def _compare(table, expected, found):

@@ -1,17 +1,10 @@
 """The fast path against the slow one, and runs that end in the middle."""
 
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from datetime import datetime
 
 import bson
 import pymysql
 import pytest
-from django.conf import settings
 from django.core.management import CommandError
 from django.db import connection
 
@@ -139,42 +132,6 @@ def list_documents(url, database):
         for found in database["messages"].find()
     }
     return legacy, here
-
-
-def test_databases_are_equal_when_killed_at_random_and_run_again(legacy, run_import, child_environ):
-    """AUTORES_TEST_KILLS sets how often; the comparison shares no code with the import."""
-    kills = int(os.environ.get("AUTORES_TEST_KILLS", "3"))
-    legacy.add_user()
-    legacy.add_messages(int(os.environ.get("AUTORES_TEST_ROWS", "6000")))
-    legacy.add_message("000123", text="leading zeros", status="archived")
-    chance = random.Random(kills)
-    command = [sys.executable, "manage.py", "migrate_from_mysql", "--chunk-size", "100"]
-    command += ["--workers", "2", "--quiet"]
-    ended = 0
-    for _ in range(kills):
-        stored = Message.objects.count()
-        process = subprocess.Popen(
-            command,
-            cwd=settings.BASE_DIR,
-            env={**child_environ, "MYSQL_DATABASE_URL": legacy.url},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            if Message.objects.count() > stored:
-                break
-            time.sleep(0.02)
-        time.sleep(chance.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        ended += process.returncode == -signal.SIGKILL
-    report = run_import("--chunk-size", "100")
-    assert ended
-    assert report["exit_code"] == 0
-    there, here = list_documents(legacy, connection.database)
-    assert here == there
-    assert run_import("--chunk-size", "100")["changes"] == 0
 
 
 def test_workers_give_the_same_as_one_process_when_the_table_is_mixed(legacy, run_import):

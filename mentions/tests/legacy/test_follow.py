@@ -3,18 +3,10 @@
 import hashlib
 import io
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
 import threading
-import time
 from datetime import UTC, datetime
 
-import pymysql
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
@@ -22,10 +14,7 @@ from django.utils import timezone
 from accounts.models import OAuthState, TwitterAccount
 from mentions.legacy.position import POSITIONS
 from mentions.models import ImportReject, ImportRun, Message
-from mentions.tests.legacy.comparison import find_differences
-
-SECONDS = float(os.environ.get("FOLLOW_SECONDS", "5"))
-KILLS = int(os.environ.get("FOLLOW_KILLS", "2"))
+from mentions.tests.legacy.comparison import compare
 
 
 @pytest.fixture
@@ -62,18 +51,6 @@ def follow(legacy, frozen, transactional_db):
         return {**json.loads(out.getvalue()), "exit_code": code}
 
     return run
-
-
-def compare(legacy, *, account_id="account-1"):
-    return find_differences(
-        host=legacy.host,
-        port=legacy.port,
-        database=legacy.name,
-        mongodb_url=os.environ["MONGODB_URL"],
-        mongodb_name=connection.settings_dict["NAME"],
-        fernet_key=settings.TOKEN_ENCRYPTION_KEYS[0],
-        account_id=account_id,
-    )
 
 
 def test_changes_arrive_when_made_after_the_load(legacy, follow):
@@ -316,180 +293,3 @@ def _write_and_mark(legacy):
 def test_options_are_refused_when_they_mean_nothing_together(db, arguments, words):
     with pytest.raises(CommandError, match=words):
         call_command("migrate_from_mysql", *arguments)
-
-
-def test_no_difference_remains_when_killed_amid_a_writer(legacy, child_environ):
-    """A writer of 200 rows/s, a follower killed at random, then the cut-over."""
-    chance = random.Random()
-    seed = chance.randrange(10**6)
-    chance.seed(seed)
-    legacy.add_user()
-    legacy.add_user("account-2", twitter_id="1002")
-    legacy.add_messages(1500)
-    writer = Writer(legacy, chance=random.Random(seed))
-    writer.start()
-    argv = [sys.executable, "manage.py", "migrate_from_mysql", "--follow", "--until-drained"]
-    environ = {**child_environ, "MYSQL_DATABASE_URL": legacy.url}
-    stop_at = time.monotonic() + SECONDS
-    phases = []
-    try:
-        for _ in range(KILLS):
-            process = subprocess.Popen(
-                [*argv, "--account", "account-1"],
-                cwd=settings.BASE_DIR,
-                env=environ,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            before = read_position()
-            deadline = time.monotonic() + 30
-            while read_position() == before and process.poll() is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            # The first begins with the load, the others in the middle of the log.
-            time.sleep(chance.uniform(0, 1.2))
-            process.send_signal(signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL
-            phases.append(read_position())
-        process = subprocess.Popen(
-            [*argv, "--account", "account-1", "--json"],
-            cwd=settings.BASE_DIR,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        time.sleep(max(stop_at - time.monotonic(), 4))
-        writer.stop()
-        legacy.execute("SET GLOBAL read_only = 1")
-        output, errors = process.communicate(timeout=90)
-    finally:
-        process.kill()
-        process.wait()
-        legacy.execute("SET GLOBAL read_only = 0")
-        writer.stop()
-    told = f"seed {seed}, phases {phases}, {writer.rows} rows: {errors.decode()[-2000:]}"
-    assert process.returncode == 0, f"{told}\n{compare(legacy)[:3]}\n{output.decode()[-6000:]}"
-    report = json.loads(output)
-    differences = compare(legacy)
-    assert differences == [], f"{len(differences)} differences, {told}\n{differences[:5]}"
-    assert report["is_drained"]
-    assert report["downtime_seconds"] <= report["downtime_at_most_seconds"] < 60
-    # The test means nothing if the writer did little.
-    assert writer.rows > 200 * SECONDS * 0.5, told
-    print(f"{told}; downtime {report['downtime_at_most_seconds']} s")
-
-
-def read_position():
-    state = connection.get_collection(POSITIONS).find_one() or {}
-    return (state.get("phase"), state.get("offset"), state.get("row_count"))
-
-
-class Writer(threading.Thread):
-    """Changes about 200 rows a second, in transactions of one to forty, some rolled back."""
-
-    def __init__(self, legacy, *, chance):
-        super().__init__(daemon=True)
-        self.rows = 0
-        self._chance = chance
-        self._ends = threading.Event()
-        self._failure = None
-        self._next = 1_700_000_000_000_000_000
-        self._connection = pymysql.connect(
-            host=legacy.host,
-            port=legacy.port,
-            user="root",
-            database=legacy.name,
-            charset="utf8mb4",
-            autocommit=False,
-        )
-        with self._connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM messages")
-            self._keys = [key for (key,) in cursor.fetchall()]
-        self._connection.commit()
-
-    def stop(self):
-        self._ends.set()
-        if self.is_alive():
-            self.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def run(self):
-        began = time.monotonic()
-        try:
-            while not self._ends.is_set():
-                self._write(self._chance.choice((1, 2, 5, 40)))
-                ahead = self.rows / 200 - (time.monotonic() - began)
-                if ahead > 0:
-                    self._ends.wait(ahead)
-            self._connection.close()
-        except Exception as error:
-            self._failure = error
-
-    def _write(self, count):
-        keys = list(self._keys)
-        with self._connection.cursor() as cursor:
-            for _ in range(count):
-                self._change(cursor, keys)
-        if self._chance.random() < 0.05:
-            self._connection.rollback()
-        else:
-            self._connection.commit()
-            self._keys = keys
-        self.rows += count
-
-    def _change(self, cursor, keys):
-        chance = self._chance
-        kind = chance.choices(
-            ("insert", "update", "delete", "rename", "again", "token"), (40, 30, 15, 5, 5, 5)
-        )[0]
-        place = chance.randrange(len(keys))
-        if kind == "insert":
-            self._next += chance.randrange(1, 1000)
-            self._insert(cursor, str(self._next))
-            keys.append(str(self._next))
-        elif kind == "update":
-            cursor.execute(
-                "UPDATE messages SET status = %s, public_response = %s, dm_response = %s, "
-                "credits_used = %s, redirected = %s, updated_at = %s WHERE id = %s",
-                (
-                    chance.choice(("pending", "replied", "error", "odd")),
-                    self._make_text(),
-                    chance.choice((None, "", self._make_text())),
-                    chance.choice((None, -3, 0, 7)),
-                    chance.choice((None, 0, 1)),
-                    chance.choice((None, datetime(2025, 1, 1, 0, 0, chance.randrange(60)))),
-                    keys[place],
-                ),
-            )
-        elif kind == "delete":
-            cursor.execute("DELETE FROM messages WHERE id = %s", (keys.pop(place),))
-        elif kind == "rename":
-            self._next += 1
-            cursor.execute(
-                "UPDATE messages SET id = %s WHERE id = %s", (str(self._next), keys[place])
-            )
-            keys[place] = str(self._next)
-        elif kind == "again":
-            cursor.execute("DELETE FROM messages WHERE id = %s", (keys[place],))
-            self._insert(cursor, keys[place])
-        else:
-            cursor.execute(
-                "UPDATE users SET access_token = %s WHERE id = 'account-2'",
-                (self._make_text(),),
-            )
-
-    def _insert(self, cursor, key):
-        cursor.execute(
-            "INSERT INTO messages (id, timestamp, user, text) VALUES (%s, %s, %s, %s)",
-            (
-                key,
-                datetime(2025, 3, 4, 5, 6, self._chance.randrange(60)),
-                "2002",
-                self._make_text(),
-            ),
-        )
-
-    def _make_text(self):
-        letters = "abcäöü\n\t\\'\"%🙏👩‍🚀é€ "
-        return "".join(self._chance.choices(letters, k=self._chance.randrange(1, 60)))
