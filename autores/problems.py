@@ -161,7 +161,8 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     return response
 
 
-def _plain(request: HttpRequest, status_code: int, code: str, detail: str) -> JsonResponse:
+def answer_plainly(status_code: int, code: str, detail: str) -> JsonResponse:
+    """A problem document of code that runs outside DRF."""
     return JsonResponse(
         problem_document(code=code, detail=detail, status_code=status_code),
         status=status_code,
@@ -171,14 +172,13 @@ def _plain(request: HttpRequest, status_code: int, code: str, detail: str) -> Js
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     """handler404 of the paths outside DRF."""
-    return _plain(request, 404, "not_found", f"There is nothing at {request.path}.")
+    return answer_plainly(404, "not_found", f"There is nothing at {request.path}.")
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
     """handler500: says nothing about the cause, which is in the log under the request's id."""
     request_id = getattr(request, "request_id", "")
-    return _plain(
-        request,
+    return answer_plainly(
         500,
         "internal_error",
         f"Something broke on our side. The log has it under request id {request_id}.",

@@ -124,14 +124,16 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
             pause_account(account, reason=reason, now=now, actor=request.user.pk)
             for account in accounts
         )
-        self.message_user(request, f"{done} of {len(accounts)} paused.")
+        if accounts:
+            self.message_user(request, f"{done} of {len(accounts)} paused.")
 
     @admin.action(description="Resume", permissions=["change"])
     def resume_accounts(self, request: HttpRequest, chosen: QuerySet[TwitterAccount]) -> None:
         now = timezone.now()
         accounts = self._managed(request, chosen)
         done = sum(resume_account(account, now=now, actor=request.user.pk) for account in accounts)
-        self.message_user(request, f"{done} of {len(accounts)} resumed.")
+        if accounts:
+            self.message_user(request, f"{done} of {len(accounts)} resumed.")
         if any(account.status == AccountStatus.TOKEN_EXPIRED for account in accounts):
             self.message_user(
                 request,

@@ -10,7 +10,6 @@ from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import NotFound
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -271,7 +270,11 @@ class PersonalTokenView(APIView):
     def delete(self, request: Request, id: str) -> Response:
         tokens = PersonalToken.objects.filter(pk=id, user_id=request.user.pk)
         if not tokens.exists():
-            raise NotFound("You have no such personal token.")
+            raise ApiProblem(
+                "personal_token_not_found",
+                "You have no such personal token.",
+                status_code=status.HTTP_404_NOT_FOUND,
+            )
         tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -16,3 +16,36 @@ def test_read_as_ever_when_json_is_plain(client: Client) -> None:
     body = {"username": "nobody", "password": "wrong"}
     answer = client.post("/api/v1/auth/token", body, content_type="application/json")
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/messages/1/reply?response=%ed%a0%80",
+        "/api/v1/messages/?search=%ff",
+        "/api/v1/auth/me?x=caf%e9",
+    ],
+)
+def test_refused_with_its_own_code_when_the_query_is_not_utf8(client: Client, path: str) -> None:
+    for answer in (client.get(path), client.post(path)):
+        assert answer.status_code == 400
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["code"] == "invalid_encoding"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "query", ["response=%C3%A9%F0%9F%8E%89", "response=%25ed", "response=50%", ""]
+)
+def test_query_is_read_as_ever_when_it_is_utf8(client: Client, query: str) -> None:
+    assert client.get(f"/api/v1/auth/me?{query}").status_code == 401
+
+
+@pytest.mark.django_db
+def test_refused_with_its_own_code_when_the_form_is_not_utf8(client: Client) -> None:
+    kind = "application/x-www-form-urlencoded"
+    answer = client.post("/api/v1/auth/token", "username=%ed%a0%80&password=x", content_type=kind)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid_encoding"
+    good = client.post("/api/v1/auth/token", "username=%C3%A9&password=x", content_type=kind)
+    assert good.status_code == 401

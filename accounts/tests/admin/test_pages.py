@@ -326,3 +326,21 @@ def test_person_without_staff_rights_is_sent_to_sign_in(transactional_db: None) 
 
     assert answer.status_code == 302
     assert "/admin/login/" in answer["Location"]
+
+
+@pytest.mark.parametrize("action", ["pause_accounts", "resume_accounts"])
+def test_nothing_is_counted_when_every_account_was_left_out(
+    acme: Account, staff_bruno: User, action: str
+) -> None:
+    give_role(staff_bruno, acme, Role.VIEWER)
+    other = Account.objects.create(twitter_id="77", twitter_username="brand")
+    give_role(staff_bruno, other, Role.MANAGER)
+
+    answer = page_of(staff_bruno).post(
+        address("twitteraccount", "changelist"),
+        {"action": action, "_selected_action": [acme.pk]},
+        follow=True,
+    )
+
+    shown = [str(message) for message in answer.context["messages"]]
+    assert shown == ["1 left out: that takes the manager's role."]

@@ -213,7 +213,8 @@ def test_personal_token_is_shown_once_and_stored_hashed(ana: User) -> None:
 def test_personal_token_ends_when_revoked(ana: User, carla: User) -> None:
     made = client_of(ana).post("/api/v1/auth/tokens", {"name": "nightly"}).json()
 
-    assert client_of(carla).delete(f"/api/v1/auth/tokens/{made['id']}").status_code == 404
+    refused = client_of(carla).delete(f"/api/v1/auth/tokens/{made['id']}")
+    assert (refused.status_code, refused.json()["code"]) == (404, "personal_token_not_found")
     assert ask(f"Bearer {made['token']}").status_code == 200
     assert client_of(ana).delete(f"/api/v1/auth/tokens/{made['id']}").status_code == 204
     assert ask(f"Bearer {made['token']}").status_code == 401

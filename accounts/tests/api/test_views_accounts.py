@@ -53,7 +53,8 @@ def test_account_does_not_exist_when_the_person_is_a_stranger(
 ) -> None:
     client = client_of(carla)
 
-    assert client.get(f"/api/v1/accounts/{acme.pk}").status_code == 404
+    refused = client.get(f"/api/v1/accounts/{acme.pk}")
+    assert (refused.status_code, refused.json()["code"]) == (404, "account_not_found")
     assert client.patch(f"/api/v1/accounts/{acme.pk}", {"status": "paused"}).status_code == 404
     assert client.post("/api/v1/auth/refresh", {"account_id": acme.pk}).status_code == 404
 
