@@ -30,7 +30,7 @@ from redis.commands.core import Script
 from redis.exceptions import RedisError
 
 from accounts.errors import BudgetSpentError, BudgetUnavailableError
-from autores.x.endpoints import CREATE_POST, SEND_DM, Endpoint
+from autores.x.endpoints import CREATE_POST, GET_USER, SEND_DM, Endpoint
 from autores.x.types import RateLimits
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,8 @@ class Budget:
 POSTS = Budget("posts", CREATE_POST, "X_APP_POSTS_PER_DAY")
 DMS = Budget("dms", SEND_DM, "X_APP_DMS_PER_DAY")
 BUDGETS = (POSTS, DMS)
+# Of these the headers are kept: the writes, and the one read that is made on a person's whim.
+OBSERVED = frozenset({POSTS.endpoint.name, DMS.endpoint.name, GET_USER.name})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.utils import timezone
 
+from accounts.budgets import OBSERVED, observe_rate
 from accounts.errors import AccountBlockedError, AppPausedError, ReconnectNeededError
 from accounts.health import record_failure, record_success
 from accounts.models import AccountStatus, AppPause, TwitterAccount
@@ -14,6 +15,8 @@ from accounts.tokens import ACCESS_REJECTED, access_token_for, require_reconnect
 from accounts.wire import oauth_client
 from autores.x.client import XClient
 from autores.x.errors import KnownLimitError, UnauthorizedError, XError
+from autores.x.transport import Observe
+from autores.x.types import Call
 
 __all__ = ["XClient", "call_x", "check_callable", "oauth_client", "x_client"]
 
@@ -41,10 +44,10 @@ def call_x(
     try:
         token = access_token_for(account, now=moment)
         try:
-            result = call(x_client(token, scopes=account.scopes, closed=closed))
+            result = call(_client_for(account, token, closed=closed))
         except UnauthorizedError:
             token = access_token_for(account, now=moment, must_refresh=True, rejected_token=token)
-            result = call(x_client(token, scopes=account.scopes, closed=closed))
+            result = call(_client_for(account, token, closed=closed))
     except KnownLimitError as error:
         raise _blocked(account, opens_at=closed[error.endpoint], now=moment) from None
     except UnauthorizedError as error:
@@ -86,7 +89,23 @@ def check_callable(account: TwitterAccount, *, now: datetime) -> None:
         )
 
 
-def x_client(access_token: str, *, scopes: list[str], closed: Collection[str] = ()) -> XClient:
+def _client_for(account: TwitterAccount, token: str, *, closed: Collection[str]) -> XClient:
+    account_id = account.pk
+
+    def keep_rate(call: Call) -> None:
+        if call.endpoint in OBSERVED:
+            observe_rate(call.endpoint, account_id=account_id, rate=call.rate, now=timezone.now())
+
+    return x_client(token, scopes=account.scopes, closed=closed, observe=keep_rate)
+
+
+def x_client(
+    access_token: str,
+    *,
+    scopes: list[str],
+    closed: Collection[str] = (),
+    observe: Observe | None = None,
+) -> XClient:
     """A client for one token. A call that lacks its scope, or is ``closed``, is refused unsent."""
     return XClient(
         base_url=settings.X_API_BASE_URL,
@@ -97,6 +116,7 @@ def x_client(access_token: str, *, scopes: list[str], closed: Collection[str] = 
         # Legacy rows know no scopes: X itself tells them what they may not do.
         granted_scopes=frozenset(scopes) if scopes else None,
         closed=closed,
+        observe=observe,
     )
 
 

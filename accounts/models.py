@@ -6,7 +6,7 @@ Every key is a string stored in ``_id``: a key under another name would leave Mo
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -257,9 +257,16 @@ class AppPause(models.Model):
         return self.reason
 
     @classmethod
+    def standing(cls) -> "AppPause | None":
+        """The pause, in force or waiting to be probed, or None."""
+        pause: AppPause | None = cls.objects.filter(pk=cls.KEY).first()
+        return pause
+
+    @classmethod
     def current(cls, *, now: datetime | None = None) -> "AppPause | None":
         """The pause in force, or None."""
-        pause: Any = cls.objects.filter(pk=cls.KEY).first()
-        if pause is not None and pause.until is not None and pause.until <= (now or timezone.now()):
-            return None
-        return pause
+        pause = cls.standing()
+        return pause if pause is not None and pause.is_in_force(now=now) else None
+
+    def is_in_force(self, *, now: datetime | None = None) -> bool:
+        return self.until is None or self.until > (now or timezone.now())

@@ -6,7 +6,10 @@ class MentionsConfig(AppConfig):
     verbose_name = "Moderation"
 
     def ready(self) -> None:
+        from accounts.budgets import register_history
         from accounts.signals import account_changed
         from mentions.models.audit import record_account_change
+        from mentions.outbox.metering import list_departures
 
         account_changed.connect(record_account_change, dispatch_uid="mentions.audit")
+        register_history(list_departures)

@@ -19,12 +19,16 @@ from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest import poll
 from mentions.models import Reply
 from mentions.outbox.deliver import deliver_reply as deliver
-from mentions.outbox.deliver import find_due, recover_abandoned
+from mentions.outbox.deliver import recover_abandoned
+from mentions.outbox.dispatch import find_due, has_room
 from mentions.outbox.reconcile import find_unknown
 from mentions.outbox.reconcile import reconcile_reply as reconcile
 
 logger = logging.getLogger(__name__)
 
+_ROUND_SECONDS = 15
+# A worker keeps a task that is to start later; what is put off for longer is beat's to find.
+_LONGEST_COUNTDOWN = 30.0
 # An account in error is tried again: most errors pass. Those are for a person to end.
 _NOT_POLLED = (AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED)
 
@@ -79,12 +83,20 @@ def _read_account(account_id: str, read: Callable[..., poll.PollResult]) -> None
 
 @shared_task(name="mentions.deliver_due_replies")
 def deliver_due_replies() -> int:
-    """What no task was nudged for, or whose time has come; and rows whose sender died."""
+    """What no task was nudged for, or whose time has come; and rows whose sender died.
+
+    While all calls to X are paused nothing is taken up; when the pause is to be probed, one row
+    is.
+    """
     now = timezone.now()
     recover_abandoned(now=now)
-    ids = find_due(now=now)
+    pause = AppPause.standing()
+    if pause is not None and pause.is_in_force(now=now):
+        return 0
+    ids = find_due(now=now) if pause is None else find_due(now=now, limit=1)
     for reply_id in ids:
-        deliver_reply.apply_async((reply_id,), expires=60)
+        # What is still waiting when the next round comes is found by it, in its turn.
+        deliver_reply.apply_async((reply_id,), expires=_ROUND_SECONDS)
     return len(ids)
 
 
@@ -125,8 +137,18 @@ def draft_message(message_id: str) -> None:
 
 
 def nudge_delivery(reply: Reply) -> None:
-    """Send the row now instead of at beat's next look. Without a broker, beat's look must do."""
+    """Send the row when it is due instead of at beat's next look.
+
+    Without a broker, beat's look must do; so it must for an account with more rows waiting than
+    its lane holds, or its nudges would stand before everybody else's.
+    """
+    now = timezone.now()
+    wait = max(0.0, (reply.not_before - now).total_seconds())
+    if wait > _LONGEST_COUNTDOWN or not has_room(reply.account_id, now=now):
+        return
     try:
-        deliver_reply.apply_async((reply.pk,), expires=60, retry=False)
+        deliver_reply.apply_async(
+            (reply.pk,), countdown=wait or None, expires=wait + 60, retry=False
+        )
     except (OperationalError, RedisError, OSError):
         logger.warning("no broker to nudge the delivery of %s", reply.pk)

@@ -114,7 +114,7 @@ class AppPauseAdmin(TransactionalAdminMixin, ModelAdmin):
 
     @admin.display(description="in force", boolean=True)
     def is_in_force(self, pause: AppPause) -> bool:
-        return pause.until is None or pause.until > timezone.now()
+        return pause.is_in_force()
 
     @admin.action(description="Resume all calls to X", permissions=["delete"])
     def resume_calls(self, request: HttpRequest, chosen: QuerySet[AppPause]) -> None:

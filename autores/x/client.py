@@ -343,6 +343,7 @@ def _describe(
         posts_read=len(posts),
         users_read=len(users),
         messages_read=messages,
+        endpoint=endpoint.name,
     )
 
 

@@ -231,3 +231,5 @@ class Call:
     posts_read: int = 0
     users_read: int = 0
     messages_read: int = 0
+    # Name in autores.x.endpoints; "" for what is none, such as tokens.
+    endpoint: str = ""

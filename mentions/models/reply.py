@@ -59,11 +59,18 @@ class Reply(StringKeyModel):
     text = models.TextField()
     state = models.CharField(max_length=8, choices=ReplyState.choices, default=ReplyState.QUEUED)
     not_before = models.DateTimeField(default=timezone.now)
+    # When it was to go out at first: what its age is counted from.
+    due_at = models.DateTimeField(null=True, blank=True, editable=False)
     attempts = models.IntegerField(default=0)
+    # Requests that may have reached X: those it certainly did not count are taken off again.
+    departures = models.IntegerField(default=0, editable=False)
+    # Whether this attempt's request may have left; None in rows of before this was kept.
+    has_departed = models.BooleanField(null=True, default=None, editable=False)
     lease = models.CharField(max_length=64, blank=True, default="", editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
-    # When the last attempt left for X: reconciliation reads the timeline from here.
+    # When the last attempt left for X, and the first: reconciliation reads the timeline from there.
     sending_at = models.DateTimeField(null=True, blank=True)
+    first_sending_at = models.DateTimeField(null=True, blank=True, editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)
     # The public reply's post id, or the DM's event id.
     x_post_id = models.CharField("post or DM event id", max_length=64, blank=True, default="")
@@ -90,7 +97,15 @@ class Reply(StringKeyModel):
         indexes: ClassVar[list[models.Index]] = [
             UniqueIndex(fields=["live_key"], name="reply_live_unq"),
             UniqueIndex(fields=["idempotency_key"], name="reply_idempotency_unq"),
+            # One post on X stands for one row.
+            UniqueIndex(
+                fields=["account", "x_post_id"],
+                condition=models.Q(x_post_id__gt=""),
+                name="reply_x_post_unq",
+            ),
             models.Index(fields=["state", "not_before"], name="reply_due_idx"),
+            models.Index(fields=["state", "account", "not_before"], name="reply_lane_idx"),
+            models.Index(fields=["sending_at"], name="reply_sending_idx"),
             models.Index(fields=["state", "lease_until"], name="reply_lease_idx"),
             models.Index(fields=["message", "-created_at"], name="reply_message_idx"),
             models.Index(fields=["account", "state", "-created_at"], name="reply_account_idx"),

@@ -8,13 +8,17 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from accounts.budgets import Reservation, reserve
 from accounts.clients import XClient, call_x
-from accounts.errors import AccountError
+from accounts.errors import AccountError, CallRefusedError
 from autores.x.errors import XError
 from mentions.models import Message, Reply, ReplyKind, ReplyState
-from mentions.outbox.policy import Failure, decide_after_failure
+from mentions.outbox.metering import BUDGET_OF, name_attempt
+from mentions.outbox.policy import Failure, decide_after_failure, is_certainly_unsent
 from mentions.outbox.settle import (
+    mark_departed,
     mark_failed,
+    mark_not_departed,
     mark_queued_again,
     mark_sending,
     mark_sent,
@@ -25,15 +29,26 @@ logger = logging.getLogger(__name__)
 
 # The first look at the timeline comes soon: most lost answers are found by then.
 FIRST_CHECK_AFTER = timedelta(seconds=5)
+_SETTLE_SECONDS = 10.0
 
 
-def lease_seconds() -> float:
-    """Longer than a token refresh and a POST may take together, with every time-out used up."""
-    return 60 + 4 * (settings.X_CONNECT_TIMEOUT_SECONDS + settings.X_READ_TIMEOUT_SECONDS)
+def call_seconds() -> float:
+    """The longest a call to X may take."""
+    return float(settings.X_CONNECT_TIMEOUT_SECONDS + settings.X_READ_TIMEOUT_SECONDS)
 
 
-class LeaseSpentError(XError):
-    """Too little of the lease was left to begin the POST: nothing was sent."""
+def claim_seconds() -> float:
+    """Time to get a token: another's refresh may be waited for, and one of our own made."""
+    return 2 * call_seconds() + _SETTLE_SECONDS
+
+
+def departure_seconds() -> float:
+    """Time for the POST itself, and for writing down what came of it."""
+    return call_seconds() + 2 * _SETTLE_SECONDS
+
+
+class LeaseSpentError(CallRefusedError):
+    """The lease was over before the POST could begin: nothing was sent."""
 
     default_code = "sender_too_slow"
     default_sentence = "The sender was held up before it could begin; it will try again."
@@ -49,7 +64,7 @@ def claim_reply(reply_id: str, *, now: datetime) -> Reply | None:
         reply,
         now=now,
         lease=secrets.token_hex(16),
-        lease_until=now + timedelta(seconds=lease_seconds()),
+        lease_until=now + timedelta(seconds=claim_seconds()),
     )
     return reply if is_claimed else None
 
@@ -58,9 +73,8 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
     """Send the row if it is due. Returns the row as it stands afterwards; None if not claimed.
 
     Never raises for what X or the account does: that becomes the row's state. An error of our
-    own leaves the row in ``sending``; when its lease ends it becomes ``unknown``.
+    own leaves the row in ``sending``; when its lease ends it is recovered.
     """
-    begun = time.monotonic()
     reply = claim_reply(reply_id, now=now)
     if reply is None:
         return None
@@ -75,24 +89,61 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
             lease=reply.lease,
         )
         return reply
-    # Half of the lease is for settling; past it, recovery may already hold the row as unknown.
-    latest_start = begun + lease_seconds() / 2
-
-    def send(client: XClient) -> str:
-        if time.monotonic() > latest_start:
-            raise LeaseSpentError
-        if reply.kind == ReplyKind.DM:
-            return client.send_dm(reply.text, participant_id=message.user).event_id
-        return client.create_reply(reply.text, in_reply_to_post_id=message.reply_target_id).id
-
     try:
-        x_post_id = call_x(reply.account, send)
+        x_post_id = call_x(reply.account, lambda client: _send(client, reply, message))
     except (XError, AccountError) as error:
         _settle_failure(reply, error)
     else:
         mark_sent(reply, x_post_id=x_post_id, now=timezone.now(), lease=reply.lease)
         logger.info("sent %s %s as %s", reply.kind, reply.pk, x_post_id)
     return reply
+
+
+def _send(client: XClient, reply: Reply, message: Message) -> str:
+    """One POST under one reservation; the id X gave. After a 401 it runs once more."""
+    reservation = _depart(reply)
+    try:
+        if reply.kind == ReplyKind.DM:
+            x_post_id = client.send_dm(reply.text, participant_id=message.user).event_id
+        else:
+            x_post_id = client.create_reply(
+                reply.text, in_reply_to_post_id=message.reply_target_id
+            ).id
+    except XError as error:
+        if is_certainly_unsent(status=error.status, is_outcome_unknown=error.is_outcome_unknown):
+            mark_not_departed(reply)
+            reservation.give_back()
+        else:
+            reservation.confirm(now=timezone.now())
+        raise
+    reservation.confirm(now=timezone.now())
+    return x_post_id
+
+
+def _depart(reply: Reply) -> Reservation:
+    """Write down that the request leaves, then take its place in the budget; in this order, so
+    that whoever fills the budgets anew sees it.
+
+    Raises LeaseSpentError, BudgetSpentError and BudgetUnavailableError; nothing left then, and the
+    row says so.
+    """
+    now, begun = timezone.now(), time.monotonic()
+    until = now + timedelta(seconds=departure_seconds())
+    if not mark_departed(reply, now=now, lease_until=until):
+        raise LeaseSpentError
+    budget = BUDGET_OF[ReplyKind(reply.kind)]
+    try:
+        reservation = reserve(
+            budget, account_id=reply.account_id, key=name_attempt(reply), now=timezone.now()
+        )
+    except AccountError:
+        mark_not_departed(reply, is_attempt=False)
+        raise
+    if time.monotonic() - begun > _SETTLE_SECONDS:
+        mark_not_departed(reply, is_attempt=False)
+        reservation.give_back()
+        raise LeaseSpentError
+    return reservation
 
 
 def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
@@ -105,7 +156,12 @@ def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
         is_outcome_unknown=getattr(error, "is_outcome_unknown", False),
         scope=getattr(error, "scope", "account"),
     )
-    decision = decide_after_failure(failure, attempts=reply.attempts, age=now - reply.created_at)
+    decision = decide_after_failure(
+        failure,
+        attempts=reply.attempts,
+        departures=reply.departures,
+        age=now - (reply.due_at or reply.created_at),
+    )
     logger.warning("%s %s: %s -> %s", reply.kind, reply.pk, decision.code, decision.state)
     lease = reply.lease
     if decision.state == "unknown":
@@ -138,24 +194,30 @@ def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
 
 
 def recover_abandoned(*, now: datetime, limit: int = 100) -> int:
-    """Make rows whose sender died ``unknown``: the request may have left. Returns how many."""
+    """Take rows from senders that died. Returns how many.
+
+    One whose request may have left becomes ``unknown``; one that had not come so far is queued
+    again: its sender, should it still live, cannot depart any more.
+    """
     recovered = 0
     for reply in Reply.objects.filter(state=ReplyState.SENDING, lease_until__lt=now)[:limit]:
-        recovered += mark_unknown(
-            reply,
-            code="sender_died",
-            sentence="The sender stopped before X's answer was recorded.",
-            now=now,
-            lease=reply.lease,
-            check_at=now,
-        )
+        if reply.has_departed is False:
+            recovered += mark_queued_again(
+                reply,
+                code="sender_died",
+                sentence="The sender stopped before it could begin; it will try again.",
+                now=now,
+                delay=timedelta(0),
+                lease=reply.lease,
+                has_departed=False,
+            )
+        else:
+            recovered += mark_unknown(
+                reply,
+                code="sender_died",
+                sentence="The sender stopped before X's answer was recorded.",
+                now=now,
+                lease=reply.lease,
+                check_at=now,
+            )
     return recovered
-
-
-def find_due(*, now: datetime, limit: int = 200) -> list[str]:
-    """Ids of queued rows whose time has come, oldest first."""
-    return list(
-        Reply.objects.filter(state=ReplyState.QUEUED, not_before__lte=now)
-        .order_by("not_before")
-        .values_list("pk", flat=True)[:limit]
-    )

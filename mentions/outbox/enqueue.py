@@ -106,6 +106,7 @@ def _insert(
         idempotency_key=key or row_id,
         text=text,
         not_before=not_before or now,
+        due_at=not_before or now,
         requested_by=requested_by,
         created_at=now,
         updated_at=now,

@@ -8,8 +8,13 @@ NextState = Literal["queued", "failed", "unknown"]
 
 _FIRST_DELAY = timedelta(seconds=15)
 _LONGEST_DELAY = timedelta(minutes=30)
+# What does not pass by itself is looked at this often; a resumed account or app wakes its rows.
+_WAITING_DELAY = timedelta(minutes=10)
 # A reply that could not leave within a day answers nobody any more: a person should look.
 GIVE_UP_AFTER = timedelta(hours=24)
+# The account is the cause, and waiting does not help: only its owner does, on X or by consent.
+_ENDS_THE_ROW = frozenset({"account_suspended", "missing_scope"})
+_NOT_COUNTED_BY_X = frozenset({401, 402, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +40,32 @@ class Decision:
     delay: timedelta = timedelta(0)
 
 
-def decide_after_failure(failure: Failure, *, attempts: int, age: timedelta) -> Decision:
-    """Decide for a row that was tried ``attempts`` times (this one included), created ``age`` ago.
+def is_certainly_unsent(*, status: int | None, is_outcome_unknown: bool) -> bool:
+    """Whether an error of X or the network says that the write neither happened nor counts.
+
+    Without a status nothing was answered: the request did not leave, unless its outcome is unknown.
+    """
+    return not is_outcome_unknown and (status is None or status in _NOT_COUNTED_BY_X)
+
+
+def decide_after_failure(
+    failure: Failure, *, attempts: int, departures: int, age: timedelta
+) -> Decision:
+    """Decide for a row that was tried ``attempts`` times, this one included, and was due ``age``
+    ago. ``departures`` of the attempts may have reached X.
 
     - The outcome is not known: ``unknown``, which only reconciliation may leave.
-    - X already has this text and we tried before: the earlier attempt may be the reason, so
-      ``unknown`` again. At a first attempt somebody else posted it: ``failed``.
-    - The cause lies with the account or the app (reconnect, credits, limits): wait.
-    - X refused this text or this post: ``failed``, with a sentence.
+    - X already has this text and an earlier attempt may have reached it: that one may be the
+      reason, so ``unknown`` again. Otherwise somebody else posted it: ``failed``.
+    - X refused this text or this post, or takes nothing of this account: ``failed``, with a
+      sentence.
+    - The cause lies elsewhere (reconnect, credits, limits, a failing X): wait.
     """
     if failure.is_outcome_unknown:
         return Decision("unknown", failure.code, failure.sentence)
-    if failure.code == "duplicate_content" and attempts > 1:
+    if failure.code == "duplicate_content" and departures > 1:
         return Decision("unknown", failure.code, failure.sentence)
-    if not failure.is_retryable and failure.scope == "call":
+    if failure.code in _ENDS_THE_ROW or (not failure.is_retryable and failure.scope == "call"):
         return Decision("failed", failure.code, failure.sentence)
     if age >= GIVE_UP_AFTER:
         return Decision(
@@ -62,4 +79,6 @@ def decide_after_failure(failure: Failure, *, attempts: int, age: timedelta) -> 
 def _delay(failure: Failure, attempts: int) -> timedelta:
     if failure.retry_after is not None:
         return min(timedelta(seconds=max(1.0, failure.retry_after)), GIVE_UP_AFTER)
+    if not failure.is_retryable:
+        return _WAITING_DELAY
     return min(_FIRST_DELAY * 2 ** min(max(attempts - 1, 0), 10), _LONGEST_DELAY)

@@ -74,12 +74,44 @@ def mark_sending(reply: Reply, *, now: datetime, lease: str, lease_until: dateti
             "state": ReplyState.SENDING,
             "lease": lease,
             "lease_until": lease_until,
-            "sending_at": now,
-            "attempts": F("attempts") + 1,
+            "has_departed": False,
         },
         now=now,
         actor=ACTOR,
     )
+
+
+def mark_departed(reply: Reply, *, now: datetime, lease_until: datetime) -> bool:
+    """The request leaves now. The caller makes it only if this is True: the lease still ran."""
+    is_marked = Reply.objects.filter(
+        pk=reply.pk, state=ReplyState.SENDING, lease=reply.lease, lease_until__gt=now
+    ).update(
+        has_departed=True,
+        sending_at=now,
+        first_sending_at=reply.first_sending_at or now,
+        attempts=F("attempts") + 1,
+        departures=F("departures") + 1,
+        lease_until=lease_until,
+        updated_at=now,
+    )
+    if is_marked:
+        reply.refresh_from_db()
+    return bool(is_marked)
+
+
+def mark_not_departed(reply: Reply, *, is_attempt: bool = True) -> None:
+    """Take ``mark_departed`` back: the request certainly did not leave, or X did not take it.
+
+    With ``is_attempt`` it still counts as one that was tried.
+    """
+    Reply.objects.filter(
+        pk=reply.pk, state=ReplyState.SENDING, lease=reply.lease, has_departed=True
+    ).update(
+        has_departed=False,
+        departures=F("departures") - 1,
+        attempts=F("attempts") - (0 if is_attempt else 1),
+    )
+    reply.refresh_from_db()
 
 
 def mark_sent(
@@ -147,11 +179,17 @@ def mark_queued_again(
     delay: timedelta,
     lease: str | None = None,
     from_state: ReplyState = ReplyState.SENDING,
+    has_departed: bool | None = None,
     proof: dict[str, Any] | None = None,
     actor: str = ACTOR,
 ) -> bool:
-    """It certainly did not reach the public; it may be tried at ``now + delay``."""
+    """It certainly did not reach the public; it may be tried at ``now + delay``.
+
+    With ``has_departed`` only if that still is so: a sender may depart at this moment.
+    """
     expected: dict[str, Any] = {"state": from_state}
+    if has_departed is not None:
+        expected["has_departed"] = has_departed
     if lease is not None:
         expected["lease"] = lease
     return _move(

@@ -14,7 +14,8 @@ from autores.sandbox.server import RunningSandbox
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest.poll import poll_account
 from mentions.models import Draft, Message, Reply
-from mentions.outbox.deliver import deliver_reply, find_due, recover_abandoned
+from mentions.outbox.deliver import deliver_reply, recover_abandoned
+from mentions.outbox.dispatch import find_due
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.preflight import check_reply
 from mentions.outbox.reconcile import find_unknown, reconcile_reply

@@ -16,7 +16,8 @@ from autores.tests.programs import require_program
 from mentions.drafting.generate import generate_draft
 from mentions.ingest.poll import poll_account
 from mentions.models import Message
-from mentions.outbox.deliver import deliver_reply, find_due
+from mentions.outbox.deliver import deliver_reply
+from mentions.outbox.dispatch import find_due
 
 _REMEDY = "install Debian's chromium and chromium-driver (apt-get install chromium chromium-driver)"
 

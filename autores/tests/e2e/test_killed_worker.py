@@ -23,7 +23,7 @@ from autores.tests.e2e.conftest import StartAutores
 from autores.tests.e2e.processes import RunningAutores
 from mentions.ingest.poll import poll_account
 from mentions.models import Cursor, Message, Reply, ReplyKind, ReplyState
-from mentions.outbox.deliver import lease_seconds
+from mentions.outbox.deliver import claim_seconds
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.reconcile import ABSENT_AFTER
 
@@ -204,7 +204,7 @@ def queue_replies(account: TwitterAccount, sandbox: RunningSandbox, number: int)
 def let_leases_end() -> None:
     """As if the minutes had passed for which a dead sender keeps its rows."""
     Reply.objects.filter(state=ReplyState.SENDING).update(
-        lease_until=F("lease_until") - timedelta(seconds=lease_seconds())
+        lease_until=F("lease_until") - timedelta(seconds=claim_seconds())
     )
 
 

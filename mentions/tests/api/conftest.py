@@ -13,7 +13,8 @@ from accounts.models import TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from mentions.ingest.poll import poll_account
 from mentions.models import Message
-from mentions.outbox.deliver import deliver_reply, find_due
+from mentions.outbox.deliver import deliver_reply
+from mentions.outbox.dispatch import find_due
 
 Client = Callable[[User], APIClient]
 FIRST_POST_AT = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)

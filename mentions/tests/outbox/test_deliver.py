@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -16,9 +17,11 @@ from mentions.outbox.deliver import claim_reply, deliver_reply, recover_abandone
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.reconcile import reconcile_reply
+from mentions.outbox.settle import mark_departed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+DAY = timedelta(days=1)
 TEXT = "On its way & tracked: https://acme.example/track?id=1 🚚"
 
 
@@ -166,14 +169,57 @@ def test_stays_unknown_when_x_cannot_be_read(
         assert look_again(queued, after=timedelta(hours=1)).state == ReplyState.UNKNOWN
 
 
-def test_unknown_when_the_sender_died_in_the_middle(queued: Reply, sandbox: RunningSandbox) -> None:
+def test_unknown_when_the_sender_died_after_the_request_may_have_left(
+    queued: Reply, sandbox: RunningSandbox
+) -> None:
     now = timezone.now()
-    assert claim_reply(queued.pk, now=now) is not None
+    row = claim_reply(queued.pk, now=now)
+    assert row is not None
+    assert mark_departed(row, now=now, lease_until=now + timedelta(seconds=30))
     assert recover_abandoned(now=now) == 0, "its lease still runs"
     assert recover_abandoned(now=now + timedelta(hours=1)) == 1
     queued.refresh_from_db()
     assert (queued.state, queued.reason_code) == (ReplyState.UNKNOWN, "sender_died")
-    assert not replies_on_x(sandbox, queued.message_id)
+
+
+def test_queued_again_when_the_sender_died_before_the_request_left(
+    queued: Reply, sandbox: RunningSandbox
+) -> None:
+    now = timezone.now()
+    row = claim_reply(queued.pk, now=now)
+    assert row is not None
+    later = now + timedelta(minutes=2)
+    assert recover_abandoned(now=later) == 1
+    queued.refresh_from_db()
+    assert (queued.state, queued.reason_code, queued.attempts) == ("queued", "sender_died", 0)
+    # Should it wake up after all, it cannot depart.
+    assert not mark_departed(row, now=later, lease_until=later + timedelta(seconds=30))
+    assert deliver_reply(queued.pk, now=later).state == ReplyState.SENT
+    assert len(replies_on_x(sandbox, queued.message_id)) == 1
+
+
+def test_nothing_leaves_when_the_lease_ended_while_a_token_was_waited_for(
+    queued: Reply, sandbox: RunningSandbox, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("mentions.outbox.deliver.claim_seconds", lambda: 0.0)
+    deliver(queued)
+    queued.refresh_from_db()
+    assert (queued.state, queued.reason_code) == (ReplyState.QUEUED, "sender_too_slow")
+    assert not sandbox.control.list_calls(route="create_post")
+
+
+def test_age_counts_from_when_it_was_to_go_out(mention: Message, sandbox: RunningSandbox) -> None:
+    now = timezone.now()
+    row = enqueue_reply(mention, kind="public", text="Later", not_before=now, now=now - 3 * DAY)
+    sandbox.control.add_fault("create_post", "rate_limit_window")
+    deliver(row)
+    row.refresh_from_db()
+    assert row.state == ReplyState.QUEUED
+    Reply.objects.filter(pk=row.pk).update(due_at=now - DAY, not_before=now)
+    TwitterAccount.objects.update(closed_endpoints=[])
+    deliver(row)
+    row.refresh_from_db()
+    assert (row.state, row.reason[:23]) == (ReplyState.FAILED, "Not sent within 24 hour")
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mentions.outbox.policy import GIVE_UP_AFTER, Failure, decide_after_failure
+from mentions.outbox.policy import (
+    GIVE_UP_AFTER,
+    Decision,
+    Failure,
+    decide_after_failure,
+    is_certainly_unsent,
+)
 
 MINUTE = timedelta(minutes=1)
 
 
-def decide(failure: Failure, *, attempts: int = 1, age: timedelta = MINUTE):
-    return decide_after_failure(failure, attempts=attempts, age=age)
+def decide(
+    failure: Failure, *, attempts: int = 1, departures: int = 1, age: timedelta = MINUTE
+) -> Decision:
+    return decide_after_failure(failure, attempts=attempts, departures=departures, age=age)
 
 
 def test_unknown_when_the_request_left_and_no_answer_came() -> None:
@@ -34,7 +42,38 @@ def test_failed_when_the_very_first_attempt_is_called_a_duplicate() -> None:
 
 def test_unknown_when_a_later_attempt_is_called_a_duplicate() -> None:
     duplicate = Failure("duplicate_content", "…", is_retryable=False)
-    assert decide(duplicate, attempts=2).state == "unknown"
+    assert decide(duplicate, attempts=2, departures=2).state == "unknown"
+
+
+def test_failed_when_no_earlier_attempt_can_have_made_the_duplicate() -> None:
+    duplicate = Failure("duplicate_content", "…", is_retryable=False)
+    assert decide(duplicate, attempts=5, departures=1).state == "failed"
+
+
+@pytest.mark.parametrize("code", ["account_suspended", "missing_scope"])
+def test_failed_when_x_takes_nothing_of_the_account(code: str) -> None:
+    decision = decide(Failure(code, "Why.", is_retryable=False, scope="account"))
+    assert (decision.state, decision.sentence) == ("failed", "Why.")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_unknown", "is_unsent"),
+    [
+        (None, False, True),  # never left
+        (None, True, False),  # left, no answer
+        (401, False, True),
+        (402, False, True),
+        (429, False, True),
+        (400, False, False),
+        (403, False, False),  # X looked at it, and counts it
+        (503, True, False),
+        (201, True, False),  # accepted, unreadable
+    ],
+)
+def test_counts_as_unsent_only_when_x_cannot_have_counted_it(
+    status: int | None, is_unknown: bool, is_unsent: bool
+) -> None:
+    assert is_certainly_unsent(status=status, is_outcome_unknown=is_unknown) is is_unsent
 
 
 def test_waits_for_x_when_it_says_how_long() -> None:
