@@ -1,7 +1,7 @@
 """One import, from the check of the schema to the last chunk."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +29,7 @@ from mentions.models import ImportReject, ImportRun
 RUN_DONE, RUN_INCOMPLETE, RUN_FAILED = "done", "incomplete", "failed"
 # Starting workers takes a second or two: not for small databases.
 _WORKER_ROWS = 20_000
+_LISTED_ACCOUNTS = 10
 
 
 class TooManyRejectsError(LegacyImportError):
@@ -213,9 +214,10 @@ class Importer:
             rules = AttributionRules({**known, **rules.handles}, rules.messages)
             self._rules = rules.resolve(lambda name: self._find_account(name, accounts))
             report.attribution = (
-                f"accounts by {len(rules.handles)} @names and {len(rules.messages)} single rules"
+                f"accounts by {len(rules.handles)} @names and {len(rules.messages)} message ids"
             )
-        elif chosen is not None:
+            return
+        if chosen is not None:
             self._account_id = self._find_account(chosen, accounts)
         elif self._options.is_unattributed:
             report.attribution = "no account (--unattributed): only superusers see them"
@@ -223,10 +225,10 @@ class Importer:
         elif len(accounts) == 1:
             self._account_id = accounts[0][0]
         elif source.count_rows(MESSAGES):
-            listed = ", ".join(f"{key} (X user {x_id})" for key, x_id in accounts[:20]) or "none"
             raise AttributionError(
                 "The legacy messages do not say which account they mention, and there is not "
-                f"exactly one account. Give --account ID, or --unattributed. Accounts: {listed}"
+                "exactly one account. Give --account ID, --attribute-by RULES or --unattributed. "
+                f"Accounts: {_list_accounts(accounts)}"
             )
         else:
             return
@@ -242,7 +244,7 @@ class Importer:
             or TwitterAccount.objects.filter(twitter_id=chosen).first()
         )
         if stored is None:
-            listed = ", ".join(f"{key} (X user {x_id})" for key, x_id in known[:20]) or "none"
+            listed = _list_accounts(known)
             raise AttributionError(
                 f"Account {chosen} is neither in the legacy users nor connected here. "
                 f"Accounts: {listed}"
@@ -349,6 +351,13 @@ class Importer:
             "now. Once it is, run the import again: it gives them to the account."
         )
         return None
+
+
+def _list_accounts(accounts: Sequence[tuple[str, str]]) -> str:
+    listed = [f"{key} (X user {x_id})" for key, x_id in accounts[:_LISTED_ACCOUNTS]]
+    if len(accounts) > _LISTED_ACCOUNTS:
+        listed.append(f"and {len(accounts) - _LISTED_ACCOUNTS} more")
+    return ", ".join(listed) or "none"
 
 
 def connected_handles() -> dict[str, str]:

@@ -27,6 +27,8 @@ _MEANINGS = {
 }
 # A report with a million lines helps nobody; the rejects themselves are all kept.
 _LISTED = 50
+# Of these there may be many, and none is at fault.
+_SHOWN_AMBIGUOUS = 10
 
 
 @dataclass
@@ -265,10 +267,10 @@ class ImportReport:
             lines += _more(table.unexplained_count, len(table.unexplained))
         if table.ambiguous_count:
             lines += ["", f"Without an account, because no rule decides ({table.table}):"]
-            for found in table.ambiguous[:_LISTED]:
+            for found in table.ambiguous[:_SHOWN_AMBIGUOUS]:
                 among = f": {', '.join(found.candidates)}" if found.candidates else ""
                 lines.append(f"  {found.key!r}: {found.reason}{among}")
-            lines += _more(table.ambiguous_count, min(_LISTED, len(table.ambiguous)))
+            lines += _more(table.ambiguous_count, min(_SHOWN_AMBIGUOUS, len(table.ambiguous)))
         if table.notes:
             lines += ["", f"Noted in {table.table}:"]
             lines += [f"  {count} x {note}" for note, count in sorted(table.notes.items())]

@@ -111,6 +111,7 @@ def test_each_message_gets_its_account_when_rules_decide(
         report = run_import(*options, *arguments)
         assert report["exit_code"] == 0
         assert report["tables"]["messages"]["ambiguous"] == 2
+        assert report["attribution"] == "accounts by 2 @names and 2 message ids"
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert lines == report["tables"]["messages"]["ambiguous_list"]
         assert lines == [
