@@ -13,6 +13,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.admin.access import SuperuserOnlyMixin, is_signed_in_staff
+from accounts.admin.names import NamedRowsMixin
 from accounts.models import Membership, Role, TwitterAccount, User
 from accounts.permissions import account_ids_visible_to, has_role
 from autores.mongo.admin import TransactionalAdminMixin
@@ -52,12 +53,11 @@ class GroupAdmin(TransactionalAdminMixin, SuperuserOnlyMixin, DjangoGroupAdmin, 
 
 
 @admin.register(Membership)
-class MembershipAdmin(TransactionalAdminMixin, ModelAdmin):
+class MembershipAdmin(TransactionalAdminMixin, NamedRowsMixin, ModelAdmin):
     """Superusers see all; a manager sees and invites people on the accounts he manages."""
 
-    list_display = ("user", "account", "role", "created_at")
+    list_display = ("shown_person", "shown_account", "role", "created_at")
     list_filter = ("role",)
-    list_select_related = ("user", "account")
     show_full_result_count = False
     ordering = ("account_id", "user_id")
     fields = ("user", "account", "role")

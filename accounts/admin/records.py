@@ -10,6 +10,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from accounts.admin.access import SuperuserOnlyMixin, is_signed_in_staff
+from accounts.admin.names import NamedRowsMixin
 from accounts.health import OPERATOR_PAUSE, resume_app
 from accounts.models import AppPause, OAuthState, PersonalToken
 from accounts.personal import fill_personal_token
@@ -17,11 +18,12 @@ from autores.mongo.admin import TransactionalAdminMixin
 
 
 @admin.register(PersonalToken)
-class PersonalTokenAdmin(TransactionalAdminMixin, ModelAdmin):
+class PersonalTokenAdmin(TransactionalAdminMixin, NamedRowsMixin, ModelAdmin):
     """Staff make and revoke their own; superusers see and revoke everybody's."""
 
-    list_display = ("name", "prefix", "user", "created_at", "last_used_at", "expires_at", "state")
-    list_select_related = ("user",)
+    list_display = (
+        *("name", "prefix", "shown_person", "created_at", "last_used_at", "expires_at", "state"),
+    )
     ordering = ("-created_at",)
     show_full_result_count = False
     actions = ("revoke_tokens",)
@@ -84,11 +86,10 @@ class PersonalTokenAdmin(TransactionalAdminMixin, ModelAdmin):
 
 
 @admin.register(OAuthState)
-class OAuthStateAdmin(SuperuserOnlyMixin, ModelAdmin):
+class OAuthStateAdmin(SuperuserOnlyMixin, NamedRowsMixin, ModelAdmin):
     """Read-only. The key is a hash of the state, of no use to finish the flow with."""
 
-    list_display = ("created_at", "user", "return_to", "expires_at")
-    list_select_related = ("user",)
+    list_display = ("created_at", "shown_person", "return_to", "expires_at")
     ordering = ("-created_at",)
     show_full_result_count = False
     fields = ("created_at", "user", "redirect_uri", "return_to", "expires_at")

@@ -19,12 +19,12 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
+from accounts.admin.names import account_name
 from accounts.models import Role
 from autores.llm.errors import LlmError
 from mentions.admin.scope import (
     AccountFilter,
     AccountScopedAdmin,
-    account_name,
     account_names,
     name_actors,
 )

@@ -3,11 +3,11 @@
 from django.contrib import admin
 from unfold.decorators import display
 
+from accounts.admin.names import person_name
 from mentions.admin.scope import (
     AccountFilter,
     AccountScopedAdmin,
     SuperuserOnlyAdmin,
-    person_name,
 )
 from mentions.models import AuditEntry, Cursor, Tombstone
 

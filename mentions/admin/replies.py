@@ -11,8 +11,9 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
+from accounts.admin.names import account_name
 from accounts.models import Role
-from mentions.admin.scope import AccountFilter, AccountScopedAdmin, account_name
+from mentions.admin.scope import AccountFilter, AccountScopedAdmin
 from mentions.models import Reply, ReplyState
 from mentions.outbox.settle import mark_failed, mark_queued_again, mark_sent
 from mentions.tasks import nudge_delivery

@@ -1,16 +1,16 @@
 """What each person sees and may do in the admin: by membership, as in the API."""
 
 from collections.abc import Iterable
-from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.paginator import InfinitePaginator
 
+from accounts.admin.names import NamedRowsMixin
 from accounts.models import Role, TwitterAccount, User
 from accounts.permissions import account_ids_visible_to, has_role
 from mentions.models import AuditEntry
@@ -45,22 +45,6 @@ def name_actors(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
     return found
 
 
-# Columns are made without the request, in a class that all threads share.
-# Their defaults are never changed in place: B039 does not apply.
-_shown_accounts: ContextVar[dict[str, str]] = ContextVar("shown_accounts", default={})  # noqa: B039
-_shown_people: ContextVar[dict[str, str]] = ContextVar("shown_people", default={})  # noqa: B039
-
-
-def account_name(account_id: str | None) -> str:
-    """@name of an account of the list that is being shown."""
-    return _shown_accounts.get().get(account_id or "", "—")
-
-
-def person_name(person_id: str) -> str:
-    """A person's name on the list that is being shown; other actors as they are."""
-    return _shown_people.get().get(person_id, person_id)
-
-
 class AccountFilter(DropdownFilter):
     """Only the person's own accounts are offered."""
 
@@ -76,7 +60,7 @@ class AccountFilter(DropdownFilter):
         return queryset.filter(account_id=self.value()) if self.value() else queryset
 
 
-class AccountScopedAdmin(ModelAdmin):
+class AccountScopedAdmin(NamedRowsMixin, ModelAdmin):
     """A read-only list of rows that carry ``account_id``; subclasses add what may be done.
 
     Staff see the rows of accounts they are members of; superusers see all, also those without
@@ -99,11 +83,8 @@ class AccountScopedAdmin(ModelAdmin):
         ids = visible_account_ids(request)
         return queryset if ids is None else queryset.filter(**{f"{self.account_field}__in": ids})
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        # A team and its accounts are few: read once, not once a row.
-        _shown_accounts.set(account_names(request))
-        _shown_people.set(dict(User.objects.values_list("pk", "username")))
-        return super().changelist_view(request, extra_context)
+    def read_account_names(self, request: HttpRequest) -> dict[str, str]:
+        return account_names(request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         ids = visible_account_ids(request)

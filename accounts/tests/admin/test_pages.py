@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -344,3 +346,23 @@ def test_nothing_is_counted_when_every_account_was_left_out(
 
     shown = [str(message) for message in answer.context["messages"]]
     assert shown == ["1 left out: that takes the manager's role."]
+
+
+def test_lists_name_people_and_accounts_without_a_join(
+    sandbox: Any, acme: Account, ana: User, admin: User
+) -> None:
+    for number in range(3):
+        guest = make_person(f"guest-{number}")
+        give_role(guest, acme, Role.VIEWER)
+        create_personal_token(guest, name=f"script-{number}")
+        begin_link(user=guest, browser_hash="")
+    client = page_of(admin)
+    for model in ("membership", "personaltoken", "oauthstate"):
+        with CaptureQueriesContext(connection) as captured:
+            page = client.get(address(model, "changelist")).content.decode()
+        assert all(f"guest-{number}" in page for number in range(3)), model
+        assert ("@acme" in page) is (model == "membership")
+        queries = [query["sql"] for query in captured.captured_queries]
+        assert [query for query in queries if "$lookup" in query] == []
+        # None of them once a row.
+        assert len(queries) == len(set(queries)), queries
