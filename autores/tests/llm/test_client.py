@@ -13,7 +13,7 @@ from autores.llm import errors
 from autores.llm.client import DraftingModel
 from autores.llm.types import AnswerKind, DraftRequest, ModelCall, Usage
 
-from .scripted_server import Script, Step, answer_body, error_body, serve_script
+from .scripted_model import Script, Step, answer_body, error_body, serve_model
 
 KEY = "sk-test-verysecretvalue0123456789"
 REQUEST = DraftRequest(system="Be kind.", user="Hello from a stranger")
@@ -26,7 +26,7 @@ def build_model(url: str, **options: Any) -> DraftingModel:
 
 def draft_with(*steps: Step, **options: Any) -> tuple[Any, Script]:
     """Run one call; return its answer or its error."""
-    with serve_script(*steps) as script, build_model(script.url, **options) as model:
+    with serve_model(*steps) as script, build_model(script.url, **options) as model:
         try:
             return model.draft_answer(REQUEST), script
         except errors.LlmError as err:
@@ -328,7 +328,7 @@ def test_connect_error_raised_when_nothing_listens() -> None:
 
 
 def test_prompt_with_half_a_character_is_refused_when_sent() -> None:
-    with serve_script() as script, build_model(script.url) as model:
+    with serve_model() as script, build_model(script.url) as model:
         with pytest.raises(errors.RequestRejectedError, match="surrogate"):
             model.draft_answer(DraftRequest(system="s", user="\ud83d"))
         assert script.requests == []
@@ -336,7 +336,7 @@ def test_prompt_with_half_a_character_is_refused_when_sent() -> None:
 
 def test_next_call_works_when_the_last_was_reset() -> None:
     with (
-        serve_script(Step(fault="reset"), Step(body=answer_body())) as script,
+        serve_model(Step(fault="reset"), Step(body=answer_body())) as script,
         build_model(script.url) as model,
     ):
         with pytest.raises(errors.NoAnswerError):

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from autores.tests.x.scripted_x import ScriptedX, serve_scripted_x
+from autores.tests.scripted_server import ScriptedServer, serve_script
 from autores.x.client import XClient
 from autores.x.transport import build_session
 from autores.x.types import Call
@@ -11,8 +11,8 @@ ACCESS_TOKEN = "anas-access-token-a1b2c3"
 
 
 @pytest.fixture
-def x() -> Iterator[ScriptedX]:
-    with serve_scripted_x() as script:
+def x() -> Iterator[ScriptedServer]:
+    with serve_script() as script:
         yield script
 
 
@@ -22,7 +22,7 @@ def calls() -> list[Call]:
 
 
 @pytest.fixture
-def make_client(x: ScriptedX, calls: list[Call]) -> Iterator[Callable[..., XClient]]:
+def make_client(x: ScriptedServer, calls: list[Call]) -> Iterator[Callable[..., XClient]]:
     with build_session() as session:
 
         def make(**options: object) -> XClient:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from autores.tests.scripted_server import ScriptedServer
 from autores.tests.x.bodies import ANA, CARLA, page_body, post_body, problem_body
 from autores.tests.x.conftest import ACCESS_TOKEN
-from autores.tests.x.scripted_x import ScriptedX
 from autores.tests.x_openapi.validator import validate_request
 from autores.x import errors
 from autores.x.client import XClient
@@ -55,7 +55,7 @@ ASKS: dict[str, tuple[Callable[[XClient], Any], int, Any]] = {
 @pytest.mark.parametrize("vocabulary", ["post", "tweet"])
 @pytest.mark.parametrize("name", ASKS)
 def test_the_request_is_one_x_documents_when_calling(
-    x: ScriptedX, make_client: Any, vocabulary: Any, name: str
+    x: ScriptedServer, make_client: Any, vocabulary: Any, name: str
 ) -> None:
     ask, status, body = ASKS[name]
     x.answer(body, status=status)
@@ -78,7 +78,7 @@ def test_the_request_is_one_x_documents_when_calling(
     ],
 )  # fmt: skip
 def test_every_field_we_depend_on_is_asked_for_when_polling(
-    x: ScriptedX, make_client: Any, vocabulary: str, needed: set[str]
+    x: ScriptedServer, make_client: Any, vocabulary: str, needed: set[str]
 ) -> None:
     x.answer(EMPTY)
     make_client(vocabulary=vocabulary).get_mentions("1001")
@@ -89,7 +89,7 @@ def test_every_field_we_depend_on_is_asked_for_when_polling(
 
 
 def test_no_author_is_paid_for_when_the_tweet_vocabulary_polls_cheaply(
-    x: ScriptedX, make_client: Any
+    x: ScriptedServer, make_client: Any
 ) -> None:
     x.answer(EMPTY)
     client = make_client(vocabulary="tweet")
@@ -99,7 +99,7 @@ def test_no_author_is_paid_for_when_the_tweet_vocabulary_polls_cheaply(
 
 @pytest.mark.parametrize("vocabulary", ["post", "tweet"])
 def test_what_x_bills_is_told_when_a_page_arrives(
-    x: ScriptedX, make_client: Any, calls: list[Call], vocabulary: str
+    x: ScriptedServer, make_client: Any, calls: list[Call], vocabulary: str
 ) -> None:
     x.answer(page_body(vocabulary), headers={"x-rate-limit-limit": "300",
              "x-rate-limit-remaining": "299", "x-rate-limit-reset": "1795348800"})  # fmt: skip
@@ -113,7 +113,9 @@ def test_what_x_bills_is_told_when_a_page_arrives(
     assert call.seconds > 0
 
 
-def test_headers_are_kept_when_x_refuses(x: ScriptedX, client: XClient, calls: list[Call]) -> None:
+def test_headers_are_kept_when_x_refuses(
+    x: ScriptedServer, client: XClient, calls: list[Call]
+) -> None:
     x.answer({}, status=429, headers={"x-app-limit-24hour-limit": "1440",
              "x-app-limit-24hour-remaining": "0", "x-app-limit-24hour-reset": "1795348800",
              "Date": "Sun, 22 Nov 2026 00:00:00 GMT"})  # fmt: skip
@@ -124,7 +126,7 @@ def test_headers_are_kept_when_x_refuses(x: ScriptedX, client: XClient, calls: l
     assert calls[0].rate.app_day is not None
 
 
-def test_x_own_clock_counts_when_ours_is_wrong(x: ScriptedX, client: XClient) -> None:
+def test_x_own_clock_counts_when_ours_is_wrong(x: ScriptedServer, client: XClient) -> None:
     headers = {"x-rate-limit-remaining": "0", "x-rate-limit-reset": "1000000300"}
     x.answer({}, status=429, headers=headers | {"Date": "Sun, 09 Sep 2001 01:46:40 GMT"})
     with pytest.raises(errors.RateLimitedError) as caught:
@@ -132,7 +134,7 @@ def test_x_own_clock_counts_when_ours_is_wrong(x: ScriptedX, client: XClient) ->
     assert caught.value.retry_after == 300
 
 
-def test_the_post_is_named_when_a_reply_was_confirmed(x: ScriptedX, client: XClient) -> None:
+def test_the_post_is_named_when_a_reply_was_confirmed(x: ScriptedServer, client: XClient) -> None:
     x.answer({"data": {"id": "6", "text": "@carla Hi"}}, status=201)
     created = client.create_reply("Hi", in_reply_to_post_id="5")
     assert (created.id, created.text) == ("6", "@carla Hi")
@@ -141,7 +143,7 @@ def test_the_post_is_named_when_a_reply_was_confirmed(x: ScriptedX, client: XCli
 
 @pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": {"id": 6, "text": "Hi"}}, [], None])
 def test_the_outcome_is_unknown_when_an_accepted_reply_comes_back_without_its_id(
-    x: ScriptedX, client: XClient, body: Any
+    x: ScriptedServer, client: XClient, body: Any
 ) -> None:
     x.answer(body, status=201)
     with pytest.raises(errors.ContractError) as caught:
@@ -151,7 +153,7 @@ def test_the_outcome_is_unknown_when_an_accepted_reply_comes_back_without_its_id
     assert caught.value.status == 201
 
 
-def test_a_read_is_settled_when_a_field_is_missing(x: ScriptedX, client: XClient) -> None:
+def test_a_read_is_settled_when_a_field_is_missing(x: ScriptedServer, client: XClient) -> None:
     x.answer(page_body(data=[post_body(author_id=None)]))
     with pytest.raises(errors.ContractError) as caught:
         client.get_mentions("1001")
@@ -159,7 +161,7 @@ def test_a_read_is_settled_when_a_field_is_missing(x: ScriptedX, client: XClient
     assert not caught.value.is_outcome_unknown
 
 
-def test_people_are_left_out_when_x_does_not_have_them(x: ScriptedX, client: XClient) -> None:
+def test_people_are_left_out_when_x_does_not_have_them(x: ScriptedServer, client: XClient) -> None:
     gone = problem_body(404, title="Not Found Error", kind="resource-not-found", detail="No user")
     x.answer({"errors": [gone]})
     x.answer({"data": CARLA | {"receives_your_dm": False}})
@@ -169,7 +171,7 @@ def test_people_are_left_out_when_x_does_not_have_them(x: ScriptedX, client: XCl
 
 
 def test_a_scope_is_missed_before_sending_when_the_grant_is_known(
-    x: ScriptedX, make_client: Any, calls: list[Call]
+    x: ScriptedServer, make_client: Any, calls: list[Call]
 ) -> None:
     client = make_client(granted_scopes=frozenset({"tweet.read", "users.read"}))
     with pytest.raises(errors.MissingScopeError) as caught:
@@ -200,7 +202,7 @@ def test_a_scope_is_missed_before_sending_when_the_grant_is_known(
     ],
 )
 def test_nothing_is_sent_when_an_argument_is_wrong(
-    x: ScriptedX, client: XClient, ask: Callable[[XClient], Any]
+    x: ScriptedServer, client: XClient, ask: Callable[[XClient], Any]
 ) -> None:
     with pytest.raises(errors.BadRequestError, match="not sent") as caught:
         ask(client)

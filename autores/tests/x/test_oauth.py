@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from autores.tests.x.scripted_x import ScriptedX
+from autores.tests.scripted_server import ScriptedServer
 from autores.x import errors as x_errors
 from autores.x.oauth import OAuthClient
 from autores.x.types import Call, TokenGrant
@@ -27,7 +27,7 @@ GRANT = {
 
 
 @pytest.fixture
-def make_oauth(x: ScriptedX, calls: list[Call]) -> Callable[..., OAuthClient]:
+def make_oauth(x: ScriptedServer, calls: list[Call]) -> Callable[..., OAuthClient]:
     def make(**options: Any) -> OAuthClient:
         defaults: dict[str, Any] = {
             "base_url": x.url,
@@ -72,7 +72,7 @@ def test_the_consent_page_is_asked_rightly_when_a_flow_begins(oauth: OAuthClient
 
 
 def test_the_code_is_exchanged_as_x_documents_when_it_arrives(
-    x: ScriptedX, oauth: OAuthClient, calls: list[Call]
+    x: ScriptedServer, oauth: OAuthClient, calls: list[Call]
 ) -> None:
     x.answer(GRANT)
     before = datetime.now(UTC)
@@ -95,7 +95,9 @@ def test_the_code_is_exchanged_as_x_documents_when_it_arrives(
     oauth.check_scopes(grant)
 
 
-def test_the_new_pair_is_given_when_a_token_is_refreshed(x: ScriptedX, oauth: OAuthClient) -> None:
+def test_the_new_pair_is_given_when_a_token_is_refreshed(
+    x: ScriptedServer, oauth: OAuthClient
+) -> None:
     x.answer(GRANT | {"refresh_token": "fresh-refresh-token-2"})
     assert oauth.refresh("old-refresh").refresh_token == "fresh-refresh-token-2"
     assert x.received[0].form == {"grant_type": "refresh_token", "refresh_token": "old-refresh"}
@@ -103,7 +105,7 @@ def test_the_new_pair_is_given_when_a_token_is_refreshed(x: ScriptedX, oauth: OA
 
 
 def test_the_narrower_grant_is_read_when_a_person_allowed_less(
-    x: ScriptedX, oauth: OAuthClient
+    x: ScriptedServer, oauth: OAuthClient
 ) -> None:
     x.answer({k: v for k, v in GRANT.items() if k != "refresh_token"} | {"scope": "tweet.read"})
     grant = oauth.exchange("code", code_verifier="v" * 64)
@@ -118,7 +120,7 @@ def test_the_narrower_grant_is_read_when_a_person_allowed_less(
     [{"expires_in": "soon"}, {"expires_in": -1}, {"expires_in": None}, {"scope": 5}, {"more": []}],
 )
 def test_the_new_pair_is_not_lost_when_another_field_is_odd(
-    x: ScriptedX, oauth: OAuthClient, odd: dict[str, Any]
+    x: ScriptedServer, oauth: OAuthClient, odd: dict[str, Any]
 ) -> None:
     x.answer(GRANT | odd)
     grant = oauth.refresh("old-refresh")
@@ -127,14 +129,14 @@ def test_the_new_pair_is_not_lost_when_another_field_is_odd(
     assert timedelta(0) < grant.expires_at - datetime.now(UTC) <= timedelta(hours=2)
 
 
-def test_a_token_is_forgotten_when_revoked(x: ScriptedX, oauth: OAuthClient) -> None:
+def test_a_token_is_forgotten_when_revoked(x: ScriptedServer, oauth: OAuthClient) -> None:
     x.answer({"revoked": True})
     oauth.revoke("some-token")
     assert (x.received[0].path, x.received[0].form) == ("/2/oauth2/revoke", {"token": "some-token"})
 
 
 def test_the_account_must_reconnect_when_its_refresh_token_is_stale(
-    x: ScriptedX, oauth: OAuthClient
+    x: ScriptedServer, oauth: OAuthClient
 ) -> None:
     stale = "Value passed for the token was invalid."
     x.answer({"error": "invalid_request", "error_description": stale}, status=400)
@@ -155,7 +157,7 @@ def test_the_account_must_reconnect_when_its_refresh_token_is_stale(
 )
 @pytest.mark.parametrize("step", [{"after": "reset"}, {"after": "hang"}, {"after": "close"}])
 def test_the_outcome_is_unknown_when_x_takes_the_request_and_is_silent(
-    x: ScriptedX, oauth: OAuthClient, act: Any, retryable: bool, step: dict[str, str]
+    x: ScriptedServer, oauth: OAuthClient, act: Any, retryable: bool, step: dict[str, str]
 ) -> None:
     x.act(**step)
     with pytest.raises(x_errors.NoAnswerError) as caught:
@@ -178,7 +180,7 @@ def test_the_outcome_is_unknown_when_x_takes_the_request_and_is_silent(
     ],
 )
 def test_the_failure_is_typed_when_the_token_endpoint_answers(
-    x: ScriptedX, oauth: OAuthClient, status: int, body: Any, expected: type[x_errors.XError]
+    x: ScriptedServer, oauth: OAuthClient, status: int, body: Any, expected: type[x_errors.XError]
 ) -> None:
     x.answer(body, status=status)
     with pytest.raises(expected):
@@ -235,7 +237,7 @@ def test_no_flow_begins_when_the_state_is_unfit(oauth: OAuthClient, state: str) 
 
 
 def test_the_process_still_demands_https_when_the_loopback_was_used(
-    x: ScriptedX, oauth: OAuthClient
+    x: ScriptedServer, oauth: OAuthClient
 ) -> None:
     from oauthlib.oauth2 import is_secure_transport
 
@@ -246,7 +248,7 @@ def test_the_process_still_demands_https_when_the_loopback_was_used(
 
 
 def test_no_secret_is_shown_when_the_flow_runs_and_fails(
-    x: ScriptedX, oauth: OAuthClient, calls: list[Call], caplog: pytest.LogCaptureFixture
+    x: ScriptedServer, oauth: OAuthClient, calls: list[Call], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     logging.getLogger("requests_oauthlib.oauth2_session").setLevel(logging.DEBUG)

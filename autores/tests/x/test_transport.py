@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from autores.tests.scripted_server import ScriptedServer
 from autores.tests.x.bodies import ANA, page_body
 from autores.tests.x.conftest import ACCESS_TOKEN
-from autores.tests.x.scripted_x import ScriptedX
 from autores.x import errors as x
 from autores.x import transport
 from autores.x.client import XClient
@@ -53,7 +53,7 @@ NO_WHOLE_ANSWER = {
 )
 @pytest.mark.parametrize("step", NO_WHOLE_ANSWER.values(), ids=NO_WHOLE_ANSWER.keys())
 def test_no_answer_is_told_from_a_refusal_when_the_line_fails(
-    x_step: None, x: ScriptedX, client: XClient, act: Any, retryable: bool, unknown: bool
+    x_step: None, x: ScriptedServer, client: XClient, act: Any, retryable: bool, unknown: bool
 ) -> None:
     with pytest.raises(transport.NoAnswerError) as caught:
         act(client)
@@ -63,7 +63,7 @@ def test_no_answer_is_told_from_a_refusal_when_the_line_fails(
 
 
 @pytest.fixture
-def x_step(x: ScriptedX, step: dict[str, Any]) -> None:
+def x_step(x: ScriptedServer, step: dict[str, Any]) -> None:
     x.act(**step)
 
 
@@ -82,7 +82,9 @@ def test_nothing_left_when_the_name_does_not_exist(make_client: Any) -> None:
         POST(make_client(base_url="https://x.invalid"))
 
 
-def test_nothing_left_when_the_server_does_not_speak_tls(x: ScriptedX, make_client: Any) -> None:
+def test_nothing_left_when_the_server_does_not_speak_tls(
+    x: ScriptedServer, make_client: Any
+) -> None:
     client = make_client(base_url=x.url.replace("http:", "https:"))
     with pytest.raises(transport.XError):
         READ(client)
@@ -106,7 +108,7 @@ GARBLED = {
     ids=["read", "post"],
 )
 def test_a_success_is_not_believed_when_its_body_is(
-    x: ScriptedX, client: XClient, body: bytes, content_type: str, act: Any, retryable: bool,
+    x: ScriptedServer, client: XClient, body: bytes, content_type: str, act: Any, retryable: bool,
     unknown: bool,
 ) -> None:  # fmt: skip
     x.answer(body, content_type=content_type)
@@ -116,13 +118,13 @@ def test_a_success_is_not_believed_when_its_body_is(
     assert caught.value.is_outcome_unknown is unknown
 
 
-def test_json_is_read_when_its_content_type_is_wrong(x: ScriptedX, client: XClient) -> None:
+def test_json_is_read_when_its_content_type_is_wrong(x: ScriptedServer, client: XClient) -> None:
     x.answer({"data": ANA}, content_type="text/html")
     assert client.get_me().username == "ana_team"
 
 
 def test_an_error_page_is_typed_by_its_status_when_it_is_html(
-    x: ScriptedX, client: XClient
+    x: ScriptedServer, client: XClient
 ) -> None:
     x.answer(b"<html>" + b"Bad gateway " * 1000, status=502, content_type="text/html")
     with pytest.raises(transport.XError) as caught:
@@ -133,7 +135,7 @@ def test_an_error_page_is_typed_by_its_status_when_it_is_html(
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_redirect_is_followed_when_one_is_answered(
-    x: ScriptedX, client: XClient, status: int
+    x: ScriptedServer, client: XClient, status: int
 ) -> None:
     x.answer(b"", status=status, headers={"Location": f"{x.url}/elsewhere"})
     with pytest.raises(transport.ContractError) as caught:
@@ -143,7 +145,7 @@ def test_no_redirect_is_followed_when_one_is_answered(
 
 
 def test_reading_stops_when_the_body_is_huge(
-    x: ScriptedX, client: XClient, monkeypatch: pytest.MonkeyPatch
+    x: ScriptedServer, client: XClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 100_000)
     packed = gzip.compress(b"[" + b" " * 3_000_000 + b"]")
@@ -154,7 +156,7 @@ def test_reading_stops_when_the_body_is_huge(
 
 
 def test_waiting_ends_when_an_answer_drips_for_longer_than_allowed(
-    x: ScriptedX, make_client: Any
+    x: ScriptedServer, make_client: Any
 ) -> None:
     body = json.dumps({"data": ANA}).encode() + b" " * 10_000
     x.answer(body, pieces=40, pause=0.2)
@@ -165,28 +167,30 @@ def test_waiting_ends_when_an_answer_drips_for_longer_than_allowed(
 
 
 def test_an_answer_is_read_when_it_comes_slowly_in_compressed_pieces(
-    x: ScriptedX, client: XClient
+    x: ScriptedServer, client: XClient
 ) -> None:
     packed = gzip.compress(json.dumps({"data": ANA}).encode())
     x.answer(packed, headers={"Content-Encoding": "gzip"}, pieces=5, pause=0.05)
     assert client.get_me().id == ANA["id"]
 
 
-def test_one_connection_serves_when_calls_follow_each_other(x: ScriptedX, make_client: Any) -> None:
+def test_one_connection_serves_when_calls_follow_each_other(
+    x: ScriptedServer, make_client: Any
+) -> None:
     for _ in range(5):
         x.answer({"data": ANA})
         make_client().get_me()
     assert len(x.connections) == 1
 
 
-def test_cookies_are_not_kept_when_x_sets_some(x: ScriptedX, client: XClient) -> None:
+def test_cookies_are_not_kept_when_x_sets_some(x: ScriptedServer, client: XClient) -> None:
     for _ in range(2):
         x.answer({"data": ANA}, headers={"Set-Cookie": "guest_id=1; Path=/"})
         client.get_me()
     assert "cookie" not in x.received[1].headers
 
 
-def test_threads_share_the_pool_when_many_call_at_once(x: ScriptedX, client: XClient) -> None:
+def test_threads_share_the_pool_when_many_call_at_once(x: ScriptedServer, client: XClient) -> None:
     for _ in range(32):
         x.answer({"data": ANA})
     names: list[str] = []
@@ -201,7 +205,7 @@ def test_threads_share_the_pool_when_many_call_at_once(x: ScriptedX, client: XCl
 
 
 def test_the_callers_token_is_sent_when_a_netrc_knows_the_host(
-    x: ScriptedX, client: XClient, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    x: ScriptedServer, client: XClient, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login ana password wrong\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -211,7 +215,7 @@ def test_the_callers_token_is_sent_when_a_netrc_knows_the_host(
 
 
 def test_the_token_is_nowhere_when_calls_fail_and_are_logged(
-    x: ScriptedX, client: XClient, calls: list[Call], caplog: pytest.LogCaptureFixture
+    x: ScriptedServer, client: XClient, calls: list[Call], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     x.answer({"title": "Forbidden", "detail": f"Bad token {ACCESS_TOKEN}"}, status=403)
@@ -228,7 +232,9 @@ def test_the_token_is_nowhere_when_calls_fail_and_are_logged(
     assert "/2/users/{id}/mentions -> 403" in caplog.text
 
 
-def test_a_sent_reply_stays_sent_when_the_observer_fails(x: ScriptedX, make_client: Any) -> None:
+def test_a_sent_reply_stays_sent_when_the_observer_fails(
+    x: ScriptedServer, make_client: Any
+) -> None:
     def observe(_: Call) -> None:
         raise RuntimeError("metrics are down")
 

@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass
-class ScriptedX:
+class ScriptedServer:
     url: str
     steps: list[Step] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
@@ -74,8 +74,8 @@ class ScriptedX:
 
 
 @contextmanager
-def serve_scripted_x() -> Iterator[ScriptedX]:
-    script = ScriptedX(url="")
+def serve_script() -> Iterator[ScriptedServer]:
+    script = ScriptedServer(url="")
     is_over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
