@@ -29,6 +29,7 @@ from mentions.legacy.binlog import (
 )
 from mentions.legacy.current import CurrentSource
 from mentions.legacy.documents import TARGETS
+from mentions.legacy.lease import ImportLease
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.position import FOLLOWING, LOADING, FollowState, forget_state, load_state
 from mentions.legacy.report import ImportReport
@@ -149,14 +150,19 @@ class Follower:
         self._read_rules = read_rules
         self._rules: AttributionRules | None = None
         self._server_id = options.server_id or 2**31 + secrets.randbelow(2**31 - 2)
+        self._lease: ImportLease | None = None
         self._saved_at = 0.0
         self._reported_at = 0.0
         self._reported_rows = 0
 
-    def run(self) -> FollowReport:
+    def run(self, lease: ImportLease | None = None) -> FollowReport:
+        """``lease`` is held by the caller."""
+        self._lease = lease
         state = self._begin()
         if state.phase == LOADING:
             self._load_tables(state)
+        if lease is not None:
+            lease.name_run(state.run_id)
         # As the accounts are here now: the load may have found them under other ids.
         self._rules = self._read_rules()
         failing_since: datetime | None = None
@@ -268,6 +274,8 @@ class Follower:
         return True
 
     def _apply(self, current: CurrentSource, state: FollowState, batch: Batch) -> None:
+        if self._lease is not None:
+            self._lease.check()
         applier = self._make_applier(current, state)
         if batch.unclear:
             self._compare_tables(current, applier, batch)

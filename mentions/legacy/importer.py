@@ -18,6 +18,7 @@ from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.deferral import defer_indexes, restore_indexes
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target
 from mentions.legacy.driver import Row
+from mentions.legacy.lease import ImportLease
 from mentions.legacy.mapping import RejectedRow, show_key
 from mentions.legacy.progress import LineProgress, ProgressView
 from mentions.legacy.rejects import RejectWriter
@@ -82,6 +83,7 @@ class Importer:
         self._rules: AttributionRules | None = None
         self._x_id_of: dict[str, str] = {}
         self._pool: Inline | Workers = Inline()
+        self._lease: ImportLease | None = None
         self._rejected = 0
 
     @property
@@ -106,7 +108,8 @@ class Importer:
         assert self._rules is not None
         return self._rules.resolve(lambda name: self._find_taken_over(name, users, report))
 
-    def run(self) -> ImportReport:
+    def run(self, lease: ImportLease | None = None) -> ImportReport:
+        """``lease`` is held by the caller; a rehearsal needs none."""
         options = self._options
         now = timezone.now()
         began = time.monotonic()
@@ -121,6 +124,9 @@ class Importer:
             if not options.is_dry_run:
                 run.save(force_insert=True)
                 report.run_id = run.pk
+                self._lease = lease
+                if lease is not None:
+                    lease.name_run(run.pk)
             try:
                 self._load(source, report, run_id=run.pk, now=now, unfinished=unfinished)
             except BaseException:
@@ -260,6 +266,8 @@ class Importer:
         seen = _Distinct() if table is USERS else None
         chunks = source.read_chunks(table, size=self._options.chunk_size)
         for number, chunk in enumerate(chunks):
+            if self._lease is not None:
+                self._lease.check()
             refusals = seen.find_repeated(chunk.rows) if seen else {}
             task = Task.make(number, chunk.after, chunk.rows, refusals)
             self._collect(self._pool.submit(task), counts)

@@ -12,6 +12,7 @@ from mentions.legacy.attribution import Ambiguous, AttributionRules
 from mentions.legacy.delta import delete_missing_rows
 from mentions.legacy.follow import Follower, FollowOptions
 from mentions.legacy.importer import Importer
+from mentions.legacy.lease import ImportLease
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.progress import ProgressView
 from mentions.legacy.report import ImportReport
@@ -106,10 +107,17 @@ def run(
     progress: ProgressView,
 ) -> Report:
     """The import, followed or completed as the options say. Raises LegacyImportError."""
-    if options["follow"]:
+    if options["dry_run"]:
+        return importer.run()
+    with ImportLease(f"the import of {source.label}") as lease:
+        if not options["follow"]:
+            report = importer.run(lease)
+            if options["delta"]:
+                return delete_missing_rows(source, imported=report, cipher=cipher)
+            return report
 
         def load() -> tuple[ImportReport, str | None]:
-            return importer.run(), importer.account_id
+            return importer.run(lease), importer.account_id
 
         return Follower(
             source,
@@ -126,11 +134,7 @@ def run(
             on_ambiguous=on_ambiguous,
             on_progress=progress.say,
             on_reject=on_reject,
-        ).run()
-    report = importer.run()
-    if options["delta"]:
-        return delete_missing_rows(source, imported=report, cipher=cipher)
-    return report
+        ).run(lease)
 
 
 def _server_id(value: str) -> int:

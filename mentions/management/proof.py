@@ -17,6 +17,7 @@ from accounts.models import TwitterAccount
 from accounts.tokens import lift_fences
 from mentions.legacy.export import export_to_mysql
 from mentions.legacy.handover import render_handover, report_handover
+from mentions.legacy.lease import ImportLease
 from mentions.legacy.progress import ProgressView
 from mentions.legacy.proof.page import render_html, render_text
 from mentions.legacy.proof.runs import add_to_run, check_seal, keep_report
@@ -202,7 +203,11 @@ def _verify_only(
 
 def _roll_back(command: BaseCommand, options: Mapping[str, Any]) -> None:
     began = timezone.now()
-    report = roll_back(options["rollback"], is_dry_run=options["dry_run"])
+    if options["dry_run"]:
+        report = roll_back(options["rollback"], is_dry_run=True)
+    else:
+        with ImportLease(f"the rollback of run {options['rollback']}"):
+            report = roll_back(options["rollback"])
     shown = {"rollback": report.to_json()}
     if not options["dry_run"]:
         source = ImportRun.objects.get(pk=options["rollback"]).source
