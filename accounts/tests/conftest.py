@@ -10,13 +10,13 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.api.authentication import issue_access_token
-from accounts.models import Membership, Role, TwitterAccount, User
-
-PASSWORD = "correct-horse-battery"
+from accounts.models import TwitterAccount, User
+from autores.tests.cast import create_person
 
 
 def make_person(username: str, **values: Any) -> User:
-    return User.objects.create_user(username, password=PASSWORD, **values)
+    """Here people come by the API: nobody may open the admin unless a test says so."""
+    return create_person(username, **{"is_staff": False, **values})
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def carla(transactional_db: None) -> User:
 
 @pytest.fixture
 def admin(transactional_db: None) -> User:
-    return make_person("root", is_staff=True, is_superuser=True)
+    return create_person("root", is_superuser=True)
 
 
 def client_of(user: User | None = None) -> APIClient:
@@ -85,10 +85,6 @@ def acme(sandbox: Any, ana: User) -> TwitterAccount:
     answer = Browser(sandbox, ana).connect("acme")
     assert answer.status_code == 200, answer.content
     return TwitterAccount.objects.get(twitter_username="acme")
-
-
-def give_role(user: User, account: TwitterAccount, role: Role) -> None:
-    Membership.objects.create(user=user, account=account, role=role)
 
 
 def expire_access(account: TwitterAccount, sandbox: Any) -> None:

@@ -10,7 +10,8 @@ from django.test import RequestFactory
 from accounts import counting
 from accounts.guessing import GuessGuard, address_of
 from accounts.models import User
-from accounts.tests.conftest import PASSWORD, client_of
+from accounts.tests.conftest import client_of
+from autores.tests.cast import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

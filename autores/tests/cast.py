@@ -1,5 +1,6 @@
 """The people and accounts of the tests: ana (manager), bruno (responder), carla (stranger)."""
 
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
@@ -8,13 +9,15 @@ from accounts.linking import begin_link, complete_link
 from accounts.models import Membership, Role, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 
-PASSWORD = "correct horse battery"
+# Goes into forms and URLs as it is.
+PASSWORD = "correct-horse-battery"
 
 
-def create_person(username: str, *, is_staff: bool = True, is_superuser: bool = False) -> User:
-    make = User.objects.create_superuser if is_superuser else User.objects.create_user
-    extra = {} if is_superuser else {"is_staff": is_staff}
-    return make(username=username, password=PASSWORD, **extra)
+def create_person(username: str, *, is_staff: bool = True, **values: Any) -> User:
+    """One who may open the admin, unless told otherwise; a superuser with ``is_superuser``."""
+    return User.objects.create_user(
+        username=username, password=PASSWORD, is_staff=is_staff, **values
+    )
 
 
 def connect_account(

@@ -8,7 +8,8 @@ from django.test import override_settings
 from accounts import counting
 from accounts.models import User
 from accounts.personal import create_personal_token
-from accounts.tests.conftest import PASSWORD, client_of
+from accounts.tests.conftest import client_of
+from autores.tests.cast import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

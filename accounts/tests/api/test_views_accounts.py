@@ -7,8 +7,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Role, TwitterAccount, User
-from accounts.tests.conftest import client_of, count_calls, expire_access, give_role
+from accounts.tests.conftest import client_of, count_calls, expire_access
 from accounts.tokens import token_cipher
+from autores.tests.cast import give_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
