@@ -21,10 +21,11 @@ class AutoresConfig(AppConfig):
         protect_values([*settings.ENV.secret_texts, settings.SECRET_KEY])
         # The checks register themselves; the Celery app must exist before a view sends a task.
         from autores import celery, checks  # noqa: F401 - loaded for what they register
-        from autores.mongo.checks import check_servers
+        from autores.mongo.checks import check_indexes, check_servers
         from autores.observability import tasks  # noqa: F401 - connects itself
 
         register(check_servers, Tags.database)
+        register(check_indexes, Tags.database)
 
 
 class MongoAdminConfig(AdminConfig):

@@ -25,3 +25,7 @@ class MongoUnavailableError(MongoError):
 
     retryable = True
     retry_after = 5.0
+
+
+class DuplicateDocumentsError(MongoError):
+    """A unique index cannot be built: two documents have the same values."""

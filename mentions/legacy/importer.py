@@ -11,11 +11,13 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.crypto import TokenCipher
+from autores.mongo.errors import DuplicateDocumentsError
+from autores.mongo.restore import restore_indexes
 from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
-from mentions.legacy.deferral import defer_indexes, restore_indexes
+from mentions.legacy.deferral import defer_indexes
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target
 from mentions.legacy.driver import Row
 from mentions.legacy.lease import ImportLease
@@ -170,7 +172,7 @@ class Importer:
                     if not self._options.is_dry_run:
                         if is_deferred:
                             self._progress.say(f"Building the indexes of {target.table.name}.")
-                        restore_indexes(target.model)
+                        _restore_indexes(target)
                 if target.table is USERS:
                     self._check_account(table, report)
         finally:
@@ -372,6 +374,13 @@ def connected_handles() -> dict[str, str]:
     """Accounts connected here by their lower-case @name."""
     named = TwitterAccount.objects.exclude(twitter_username="")
     return {name.lower(): key for key, name in named.values_list("pk", "twitter_username")}
+
+
+def _restore_indexes(target: Target) -> None:
+    try:
+        restore_indexes(target.model)
+    except DuplicateDocumentsError as error:
+        raise LegacyImportError(str(error)) from None
 
 
 class _Distinct:
