@@ -469,7 +469,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "REPLY_UNDO_SECONDS",
         decimal(or_equal=True),
-        0.0,
+        5.0,
         "How long a reply approved in the admin waits before it is sent, so it can be undone.",
         "Replies",
     ),

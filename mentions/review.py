@@ -4,6 +4,7 @@ The only road from a draft to a reply. Every function is one conditional update 
 entry; who may call it is checked by the API and the admin (accounts.permissions).
 """
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -22,9 +23,12 @@ from mentions.models import (
     ReplyKind,
     record_audit,
 )
+from mentions.outbox.decide import cancel_reply
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.preflight import check_text, clean_text
+
+logger = logging.getLogger(__name__)
 
 
 class ReviewConflictError(Exception):
@@ -372,3 +376,19 @@ def _refuse_ungated(draft: Draft, text: str | None = None) -> None:
         raise ReviewConflictError(
             "draft_violates_rules", f"Edit this draft before it can be sent. {sentences}"
         )
+
+
+def undo_reply(reply: Reply, *, user: Any, now: datetime) -> Reply:
+    """Take a waiting reply back; if it came of a draft, its text is an open draft again.
+
+    Raises OutboxRefusedError once it is on its way.
+    """
+    cancel_reply(reply, user=user, now=now)
+    message = Message.objects.filter(pk=reply.message_id).first()
+    if reply.draft_id is not None and message is not None:
+        try:
+            write_draft(message, text=reply.text, user=user, now=now)
+        except (ReviewConflictError, OutboxRefusedError) as error:
+            # Another draft was begun meanwhile: the text stays on the cancelled row.
+            logger.info("no draft of the undone reply %s: %s", reply.pk, error.code)
+    return reply

@@ -84,6 +84,8 @@ class TestServices:
             "X_AUTHORIZE_URL": f"{self.sandbox_url}/i/oauth2/authorize",
             "OPENAI_BASE_URL": f"{self.sandbox_url}/v1",
             "OPENAI_API_KEY": "test-openai-key",
+            # What is sent is sent at once, but where a test wants to undo it.
+            "REPLY_UNDO_SECONDS": "0",
         }
 
     def start(self) -> None:

@@ -54,6 +54,7 @@ from mentions.review import (
     release_message,
     reopen_message,
     submit_draft,
+    undo_reply,
     write_draft,
 )
 from mentions.tasks import nudge_delivery
@@ -339,6 +340,7 @@ class MessageAdmin(AccountScopedAdmin):
             "release": (Role.RESPONDER, self._release),
             "ignore": (Role.RESPONDER, self._ignore),
             "reopen": (Role.RESPONDER, self._reopen),
+            "undo": (Role.APPROVER, self._undo),
         }
         if name not in actions:
             messages.error(request, "Nothing was done: use one of the buttons.")
@@ -435,7 +437,7 @@ class MessageAdmin(AccountScopedAdmin):
                 now=now,
             )
         nudge_delivery(reply)
-        return "The reply is on its way; its state is shown below."
+        return f"The reply is on its way; its state is shown below.{_undo_hint(reply)}"
 
     def _send_dm(self, request: HttpRequest, message: Message) -> str:
         reply = enqueue_reply(
@@ -447,7 +449,7 @@ class MessageAdmin(AccountScopedAdmin):
             now=timezone.now(),
         )
         nudge_delivery(reply)
-        return "The direct message is on its way; its state is shown below."
+        return f"The direct message is on its way; its state is shown below.{_undo_hint(reply)}"
 
     def _claim(self, request: HttpRequest, message: Message) -> str:
         claim_message(message, user=request.user, now=timezone.now())
@@ -465,9 +467,25 @@ class MessageAdmin(AccountScopedAdmin):
         reopen_message(message, user=request.user, now=timezone.now())
         return "The mention is pending again."
 
+    def _undo(self, request: HttpRequest, message: Message) -> str:
+        given = request.POST.get("reply", "")
+        reply = Reply.objects.filter(pk=given, message_id=message.pk).first()
+        if reply is None:
+            raise ReviewConflictError("reply_gone", "This reply is gone: look at the page again.")
+        undo_reply(reply, user=request.user, now=timezone.now())
+        if reply.kind == ReplyKind.PUBLIC:
+            # What was written is wanted again, to be changed.
+            request.session[f"typed:{message.pk}"] = reply.text
+        return "Undone: it is not sent."
+
 
 def _send_time() -> Any:
     return timezone.now() + timedelta(seconds=settings.REPLY_UNDO_SECONDS)
+
+
+def _undo_hint(reply: Reply) -> str:
+    seconds = round((reply.not_before - timezone.now()).total_seconds())
+    return f" It can be undone for {seconds} s." if seconds > 0 else ""
 
 
 def _new_draft(message: Message, request: HttpRequest) -> Draft:

@@ -1,12 +1,14 @@
 """The outbox: what is under way, what failed and why, what a person must decide."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
@@ -15,7 +17,9 @@ from accounts.admin.names import account_name
 from accounts.models import Role
 from mentions.admin.scope import AccountFilter, AccountScopedAdmin
 from mentions.models import Reply, ReplyState
-from mentions.outbox.settle import mark_failed, mark_queued_again, mark_sent
+from mentions.outbox.decide import settle_reply
+from mentions.outbox.errors import OutboxRefusedError
+from mentions.review import undo_reply
 from mentions.tasks import nudge_delivery
 
 
@@ -38,6 +42,7 @@ class ReplyAdmin(AccountScopedAdmin):
     search_fields = ("text", "=message_id", "=x_post_id")
     ordering = ("-created_at",)
     actions = ("cancel_selected", "send_now", "settle_as_sent", "settle_as_absent")
+    change_form_template = "admin/mentions/reply/change_form.html"
     fields = (
         ("kind", "state", "attempts"),
         "text",
@@ -76,25 +81,66 @@ class ReplyAdmin(AccountScopedAdmin):
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_module_permission(request)
 
-    @admin.action(description="Cancel what has not been sent", permissions=["act"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
-        cancelled = 0
-        for reply in queryset:
-            if not self.may(request, reply, Role.APPROVER):
-                self.message_user(request, f"{reply}: you may not.", messages.WARNING)
-                continue
-            cancelled += mark_failed(
-                reply,
-                code="cancelled",
-                sentence="Cancelled before it was sent.",
-                now=timezone.now(),
-                from_state=ReplyState.QUEUED,
-                actor=request.user.pk,
-            )
-        self.message_user(
+    # -- one row ------------------------------------------------------------------------------
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        reply = self.get_object(request, object_id)
+        if reply is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        may_approve = self.may(request, reply, Role.APPROVER)
+        if request.method == "POST":
+            if not may_approve:
+                raise PermissionDenied("This needs the role “approver” on the account.")
+            return self._decide(request, reply)
+        target = reply.message.reply_target_id
+        return super().change_view(
             request,
-            f"{cancelled} cancelled. What is being sent or was sent cannot be called back.",
-            messages.SUCCESS if cancelled else messages.WARNING,
+            object_id,
+            form_url,
+            {
+                **(extra_context or {}),
+                "may_approve": may_approve,
+                "parent_url": f"https://x.com/i/status/{target}" if target.isdigit() else "",
+            },
+        )
+
+    def _decide(self, request: HttpRequest, reply: Reply) -> HttpResponse:
+        act, now = request.POST.get("act", ""), timezone.now()
+        try:
+            if act == "cancel":
+                undo_reply(reply, user=request.user, now=now)
+                messages.success(request, "Undone: it is not sent.")
+            elif act in ("sent", "absent"):
+                settle_reply(
+                    reply,
+                    outcome="sent" if act == "sent" else "absent",
+                    x_post_id=request.POST.get("x_post_id", "") if act == "sent" else "",
+                    user=request.user,
+                    now=now,
+                )
+                done = "Settled as sent." if act == "sent" else "It is sent again."
+                messages.success(request, done)
+            else:
+                messages.error(request, "Nothing was done: use one of the buttons.")
+        except OutboxRefusedError as error:
+            messages.error(request, error.sentence)
+        return redirect(reverse("admin:mentions_reply_change", args=[reply.pk]))
+
+    # -- many ---------------------------------------------------------------------------------
+
+    @admin.action(description="Undo: cancel what has not been sent", permissions=["act"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
+        self._for_each(
+            request,
+            queryset,
+            lambda reply: undo_reply(reply, user=request.user, now=timezone.now()),
+            done="cancelled",
         )
 
     @admin.action(description="Try queued ones now", permissions=["act"])
@@ -114,51 +160,46 @@ class ReplyAdmin(AccountScopedAdmin):
 
     @admin.action(description="Unknown: I saw it on X, it was sent", permissions=["act"])
     def settle_as_sent(self, request: HttpRequest, queryset: QuerySet) -> None:
-        def settle(reply: Reply) -> bool:
-            return mark_sent(
-                reply,
-                x_post_id=reply.x_post_id,
-                now=timezone.now(),
-                proof={**reply.proof, "settled_by": request.user.pk, "found": "by a person"},
-                actor=request.user.pk,
-            )
-
-        self._settle(request, queryset, settle, done="settled as sent")
+        self._for_each(
+            request,
+            queryset,
+            lambda reply: settle_reply(
+                reply, outcome="sent", user=request.user, now=timezone.now()
+            ),
+            done="settled as sent",
+        )
 
     @admin.action(description="Unknown: it is not on X, send it again", permissions=["act"])
     def settle_as_absent(self, request: HttpRequest, queryset: QuerySet) -> None:
-        def settle(reply: Reply) -> bool:
-            return mark_queued_again(
-                reply,
-                code="proved_absent",
-                sentence="A person looked on X and did not find it; it is sent again.",
-                now=timezone.now(),
-                delay=timedelta(0),
-                from_state=ReplyState.UNKNOWN,
-                proof={**reply.proof, "settled_by": request.user.pk, "found": None},
-                actor=request.user.pk,
-            )
+        self._for_each(
+            request,
+            queryset,
+            lambda reply: settle_reply(
+                reply, outcome="absent", user=request.user, now=timezone.now()
+            ),
+            done="queued again",
+        )
 
-        self._settle(request, queryset, settle, done="queued again")
-
-    def _settle(
+    def _for_each(
         self,
         request: HttpRequest,
         queryset: QuerySet,
-        settle: Callable[[Reply], bool],
+        decide: Callable[[Reply], object],
         *,
         done: str,
     ) -> None:
-        """Only an unknown outcome is a person's to decide; X or the sender settle the others."""
-        settled = 0
+        decided = 0
         for reply in queryset:
-            if reply.state != ReplyState.UNKNOWN or not self.may(request, reply, Role.APPROVER):
+            if not self.may(request, reply, Role.APPROVER):
                 self.message_user(
-                    request,
-                    f"{reply}: left as it is. It must be unknown, and you an approver.",
-                    messages.WARNING,
+                    request, f"{reply}: you need the role “approver”.", messages.WARNING
                 )
                 continue
-            settled += settle(reply)
-        if settled:
-            self.message_user(request, f"{settled} {done}.", messages.SUCCESS)
+            try:
+                decide(reply)
+            except OutboxRefusedError as error:
+                self.message_user(request, f"{reply}: {error.sentence}", messages.WARNING)
+            else:
+                decided += 1
+        if decided:
+            self.message_user(request, f"{decided} {done}.", messages.SUCCESS)

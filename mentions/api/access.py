@@ -78,10 +78,11 @@ def load_draft(user: User, draft_id: str, *, role: Role = Role.VIEWER) -> Draft:
     return draft
 
 
-def load_reply(user: User, reply_id: str) -> Reply:
+def load_reply(user: User, reply_id: str, *, role: Role = Role.VIEWER) -> Reply:
     reply = Reply.objects.filter(pk=reply_id).first()
     if reply is None or not _may(user, reply.account_id, Role.VIEWER):
         _refuse_unknown("reply", reply_id)
+    require_role(user, reply.account_id, role)
     return reply
 
 

@@ -163,7 +163,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
 
     @extend_schema(
         summary="Answer by public reply",
-        parameters=[schema.RESPONSE, schema.IDEMPOTENCY_KEY],
+        parameters=[schema.RESPONSE, schema.UNDO_SECONDS, schema.IDEMPOTENCY_KEY],
         responses=_SENT_OR_PENDING,
     )
     @reply.mapping.post
@@ -181,7 +181,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
 
     @extend_schema(
         summary="Answer by direct message",
-        parameters=[schema.RESPONSE, schema.IDEMPOTENCY_KEY],
+        parameters=[schema.RESPONSE, schema.UNDO_SECONDS, schema.IDEMPOTENCY_KEY],
         responses=_SENT_OR_PENDING,
     )
     @dm_reply.mapping.post
@@ -190,8 +190,14 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
 
     def _send(self, request: Request, id: str, kind: str) -> Response:
         message = access.load_message(access.person_of(request), id, role=Role.APPROVER)
-        text = sending.read_response(request, self._read_body(request).get("response"))
-        return sending.send_reply(request, message, kind=kind, text=text)
+        body = self._read_body(request)
+        return sending.send_reply(
+            request,
+            message,
+            kind=kind,
+            text=sending.read_response(request, body.get("response")),
+            undo_seconds=sending.read_undo_seconds(request, body.get("undo_seconds")),
+        )
 
     def _reply_page(self, request: Request, id: str, kind: str) -> Response:
         message = access.load_message(access.person_of(request), id)

@@ -1,6 +1,7 @@
 """Drafts under review, and the outbox rows that came of them."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -18,7 +19,9 @@ from mentions.api import serializers as shapes
 from mentions.api.etags import changed_meanwhile, etag_of, require_match
 from mentions.api.refusals import problem_of_refusal
 from mentions.models import Draft, Reply, ReplyKind, ReplyState
+from mentions.outbox.decide import settle_reply
 from mentions.outbox.errors import OutboxRefusedError
+from mentions.tasks import nudge_delivery
 
 
 class _EmptySerializer(serializers.Serializer[Any]):
@@ -96,7 +99,12 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, id: str) -> Response:
         draft, reply = self._decide(request, id, Role.APPROVER, review.approve_draft)
-        reply = sending.deliver_and_wait(reply)
+        # One that is put off can still be undone: its address is wanted at once.
+        is_put_off = reply.state == ReplyState.QUEUED and reply.not_before > timezone.now()
+        if is_put_off:
+            nudge_delivery(reply)
+        else:
+            reply = sending.deliver_and_wait(reply)
         body = {
             "draft": shapes.DraftSerializer(draft).data,
             "reply": shapes.ReplySerializer(reply).data,
@@ -117,6 +125,9 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         words = dict(serializer.validated_data)
+        if undo_seconds := words.pop("undo_seconds", None):
+            earliest = timezone.now() + timedelta(seconds=undo_seconds)
+            words["not_before"] = max(words.get("not_before") or earliest, earliest)
         try:
             outcome = decide(draft, user=person, now=timezone.now(), version=version, **words)
         except review.ReviewConflictError as error:
@@ -144,6 +155,13 @@ class ReplyViewSet(viewsets.GenericViewSet[Reply]):
     pagination_class = None
     filter_backends = ()
     serializer_class = shapes.ReplySerializer
+    _input_of: ClassVar[Mapping[str, type[serializers.Serializer[Any]]]] = {
+        "cancel": _EmptySerializer,
+        "settle": shapes.ReplySettlementSerializer,
+    }
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        return self._input_of.get(self.action or "", shapes.ReplySerializer)
 
     @extend_schema(
         summary="Read how far a reply came",
@@ -151,4 +169,41 @@ class ReplyViewSet(viewsets.GenericViewSet[Reply]):
     )
     def retrieve(self, request: Request, id: str) -> Response:
         reply = access.load_reply(access.person_of(request), id)
+        return Response(shapes.ReplySerializer(reply).data)
+
+    @extend_schema(
+        summary="Undo a reply that still waits",
+        request=None,
+        responses={200: shapes.ReplySerializer, **schema.problems(403, 404, 409)},
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, id: str) -> Response:
+        """Take it out of the queue. A draft that it came of is there again, as edited."""
+        person = access.person_of(request)
+        reply = access.load_reply(person, id, role=Role.APPROVER)
+        return self._decide(lambda: review.undo_reply(reply, user=person, now=timezone.now()))
+
+    @extend_schema(
+        summary="Say what became of a send whose outcome is unknown",
+        request=shapes.ReplySettlementSerializer,
+        responses={200: shapes.ReplySerializer, **schema.problems(400, 403, 404, 409)},
+    )
+    @action(detail=True, methods=["post"])
+    def settle(self, request: Request, id: str) -> Response:
+        """Look at the account on X first: compare the text with the `candidates` of `proof`."""
+        person = access.person_of(request)
+        reply = access.load_reply(person, id, role=Role.APPROVER)
+        given = shapes.ReplySettlementSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        return self._decide(
+            lambda: settle_reply(reply, **given.validated_data, user=person, now=timezone.now())
+        )
+
+    def _decide(self, decide: Callable[[], Reply]) -> Response:
+        try:
+            reply = decide()
+        except OutboxRefusedError as error:
+            raise problem_of_refusal(
+                error, kind=ReplyKind.PUBLIC, text="", field="outcome"
+            ) from error
         return Response(shapes.ReplySerializer(reply).data)

@@ -37,6 +37,13 @@ RESPONSE = OpenApiParameter(
     OpenApiParameter.QUERY,
     description="The text, as the old client sends it. In the body it does as well.",
 )
+UNDO_SECONDS = OpenApiParameter(
+    "undo_seconds",
+    OpenApiTypes.FLOAT,
+    OpenApiParameter.QUERY,
+    description="Wait so long before it is sent, so that it can be undone. In the body it does "
+    "as well.",
+)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,

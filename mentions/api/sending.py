@@ -13,7 +13,7 @@ from autores.problems import ApiProblem
 from mentions.api.access import load_document
 from mentions.api.etags import etag_of
 from mentions.api.refusals import problem_of_failed_reply, problem_of_refusal, reply_url
-from mentions.api.serializers import ReplySerializer, message_json
+from mentions.api.serializers import ReplySerializer, ResponseSerializer, message_json
 from mentions.models import Message, Reply, ReplyState
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
@@ -35,8 +35,25 @@ def read_response(request: Any, body: str | None) -> str:
     return (query if query is not None else body) or ""
 
 
-def send_reply(request: Any, message: Message, *, kind: str, text: str) -> Response:
-    """Queue it, nudge the worker, and wait for X for ``REPLY_WAIT_SECONDS`` at most."""
+def read_undo_seconds(request: Any, body: float | None) -> float:
+    """How long it waits to be undone: query parameter ``undo_seconds``, or the body's field."""
+    query = request.query_params.get("undo_seconds")
+    if query is None:
+        return body or 0.0
+    given = ResponseSerializer(data={"undo_seconds": query})
+    given.is_valid(raise_exception=True)
+    return given.validated_data["undo_seconds"] or 0.0
+
+
+def send_reply(
+    request: Any, message: Message, *, kind: str, text: str, undo_seconds: float = 0.0
+) -> Response:
+    """Queue it, nudge the worker, and wait for X for ``REPLY_WAIT_SECONDS`` at most.
+
+    What can be undone is not waited for: the caller needs its address to undo it.
+    """
+    now = timezone.now()
+    not_before = now + timedelta(seconds=undo_seconds) if undo_seconds else None
     try:
         reply = enqueue_reply(
             message,
@@ -44,11 +61,15 @@ def send_reply(request: Any, message: Message, *, kind: str, text: str) -> Respo
             text=text,
             requested_by=request.user,
             idempotency_key=request.headers.get("Idempotency-Key") or None,
-            now=timezone.now(),
+            not_before=not_before,
+            now=now,
         )
     except OutboxRefusedError as error:
         raise problem_of_refusal(error, kind=kind, text=text, field="response") from error
-    reply = deliver_and_wait(reply)
+    if not_before is not None and reply.state == ReplyState.QUEUED:
+        nudge_delivery(reply)
+    else:
+        reply = deliver_and_wait(reply)
     document = load_document(request.user, message.pk)
     if reply.state == ReplyState.SENT:
         return Response(

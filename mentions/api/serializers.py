@@ -5,10 +5,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from mentions.models import Draft, MentionKind, MessageStatus, Reply
+from mentions.models import Draft, MentionKind, MessageStatus, Reply, ReplyState
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+MAX_UNDO_SECONDS = 600
 _LONGEST_RESPONSE = 25_000
 
 
@@ -184,6 +185,27 @@ class ResponseSerializer(serializers.Serializer[Any]):
     response = TextField(
         required=False, allow_blank=True, style={"base_template": "textarea.html", "rows": 4}
     )
+    undo_seconds = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=MAX_UNDO_SECONDS,
+        help_text="Wait so long before it is sent, so that it can be undone. The query parameter "
+        "of the same name does as well.",
+    )
+
+
+class ReplySettlementSerializer(serializers.Serializer[Any]):
+    outcome = serializers.ChoiceField(
+        choices=["sent", "absent"], help_text="What you saw on X. Absent: it is sent again."
+    )
+    x_post_id = serializers.RegexField(
+        r"^[0-9]{1,19}$",
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="The post (or message) that it is, if you know.",
+    )
 
 
 class GenerateSerializer(serializers.Serializer[Any]):
@@ -271,6 +293,15 @@ class ReplySerializer(serializers.ModelSerializer[Reply]):
     draft_id = serializers.CharField(read_only=True, allow_null=True)
     requested_by = serializers.CharField(read_only=True, allow_null=True, source="requested_by_id")
     post_url = serializers.SerializerMethodField(help_text="The public reply on X, once sent.")
+    can_undo = serializers.SerializerMethodField(help_text="It waits, and can be cancelled.")
+    needs_decision = serializers.SerializerMethodField(
+        help_text="X's answers contradict each other: a person must look and settle it."
+    )
+    proof = serializers.DictField(
+        read_only=True,
+        help_text="What was read from X to settle an unknown outcome, with the own posts nearest "
+        "to the text (`candidates`).",
+    )
 
     class Meta:
         model = Reply
@@ -292,8 +323,17 @@ class ReplySerializer(serializers.ModelSerializer[Reply]):
             "requested_by",
             "created_at",
             "updated_at",
+            "can_undo",
+            "needs_decision",
+            "proof",
         ]
         read_only_fields = fields
+
+    def get_can_undo(self, reply: Reply) -> bool:
+        return reply.state == ReplyState.QUEUED
+
+    def get_needs_decision(self, reply: Reply) -> bool:
+        return reply.state == ReplyState.UNKNOWN and bool((reply.proof or {}).get("needs_person"))
 
     def get_post_url(self, reply: Reply) -> str:
         return post_url(reply.x_post_id) if reply.kind == "public" else ""
@@ -346,6 +386,13 @@ class DraftApprovalSerializer(serializers.Serializer[Any]):
     )
     not_before = serializers.DateTimeField(
         required=False, allow_null=True, help_text="Send it at this time, not at once."
+    )
+    undo_seconds = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=MAX_UNDO_SECONDS,
+        help_text="Wait so long before it is sent, so that it can be undone.",
     )
 
 

@@ -6,6 +6,7 @@ import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.budgets import Reservation, reserve
@@ -94,9 +95,20 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
     except (XError, AccountError) as error:
         _settle_failure(reply, error)
     else:
-        mark_sent(reply, x_post_id=x_post_id, now=timezone.now(), lease=reply.lease)
-        logger.info("sent %s %s as %s", reply.kind, reply.pk, x_post_id)
+        _settle_sent(reply, x_post_id)
     return reply
+
+
+def _settle_sent(reply: Reply, x_post_id: str) -> None:
+    now, lease = timezone.now(), reply.lease
+    try:
+        mark_sent(reply, x_post_id=x_post_id, now=now, lease=lease)
+    except IntegrityError:
+        # Another row was settled with our post meanwhile. X confirmed ours: it is sent.
+        logger.exception("%s stands for another row than %s", x_post_id, reply.pk)
+        proof = {"confirmed_as": x_post_id, "found": "by X's answer"}
+        mark_sent(reply, x_post_id="", now=now, lease=lease, proof=proof)
+    logger.info("sent %s %s as %s", reply.kind, reply.pk, x_post_id)
 
 
 def _send(client: XClient, reply: Reply, message: Message) -> str:

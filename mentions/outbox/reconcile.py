@@ -1,10 +1,16 @@
-"""Settles an unknown send by reading X back: found means sent; absent long enough means not."""
+"""Settles an unknown send by reading X back: found means sent; absent long enough means not.
+
+What was read stays on the row as ``proof``, with the own posts that look most like ours, so that a
+person can decide where X's answers contradict each other.
+"""
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.clients import XClient, call_x
@@ -13,7 +19,8 @@ from autores.x.errors import XError
 from autores.x.ids import first_post_id_at
 from autores.x.text import normalise_for_match
 from mentions.models import Message, Reply, ReplyKind, ReplyState
-from mentions.outbox.settle import mark_queued_again, mark_sent
+from mentions.outbox.likeness import Candidate, find_nearest
+from mentions.outbox.settle import mark_failed, mark_queued_again, mark_sent
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +29,21 @@ CLOCK_MARGIN = timedelta(minutes=5)
 # X shows a new post in the timeline within seconds, sometimes after a minute or two.
 ABSENT_AFTER = timedelta(minutes=3)
 ABSENT_READS = 3
+# X says it has the text, and it is not where ours would be: look where it stands, this far back.
+TWIN_SPAN = timedelta(hours=24)
 MAX_PAGES = 5
 _CHECK_DELAYS = (5, 10, 20, 40, 60, 120, 300)
+_DUPLICATE = "duplicate_content"
+
+
+@dataclass(slots=True)
+class _Look:
+    """What X showed. ``matches`` have our parent and text; ``twins`` our text elsewhere."""
+
+    count: int = 0
+    matches: list[str] = field(default_factory=list)
+    twins: list[str] = field(default_factory=list)
+    seen: list[Candidate] = field(default_factory=list)
 
 
 def reconcile_reply(reply_id: str, *, now: datetime) -> Reply | None:
@@ -37,33 +57,47 @@ def reconcile_reply(reply_id: str, *, now: datetime) -> Reply | None:
         return None
     message = Message.objects.get(pk=reply.message_id)
     assert reply.sending_at is not None
-    since = reply.sending_at - CLOCK_MARGIN
+    since = (reply.first_sending_at or reply.sending_at) - CLOCK_MARGIN
+    is_duplicate = reply.reason_code == _DUPLICATE and reply.kind == ReplyKind.PUBLIC
+    if is_duplicate:
+        since = min(since, reply.sending_at - TWIN_SPAN)
+    read = _read_dms if reply.kind == ReplyKind.DM else _read_posts
     try:
-        if reply.kind == ReplyKind.DM:
-            found, count = call_x(reply.account, lambda c: _find_dm(c, reply, message, since))
-        else:
-            found, count = call_x(reply.account, lambda c: _find_post(c, reply, message, since))
+        look = call_x(reply.account, lambda client: read(client, reply, message, since))
     except (XError, AccountError) as error:
         logger.warning("reconciling %s: %s", reply.pk, error.code)
         return reply
     now = timezone.now()
+    found = _first_unclaimed(look.matches, reply)
     proof: dict[str, Any] = {
         "read_at": now.isoformat(),
         "since": since.isoformat(),
-        "items_read": count,
+        "items_read": look.count,
         "attempts": reply.reconcile_attempts,
+        "found": found,
     }
     if found is not None:
-        mark_sent(reply, x_post_id=found, now=now, proof={**proof, "found": found})
+        _settle_found(reply, message, found, proof=proof, now=now)
         return reply
+    proof["candidates"] = [candidate.to_json() for candidate in find_nearest(reply.text, look.seen)]
     is_absent = now - reply.sending_at >= ABSENT_AFTER and reply.reconcile_attempts >= ABSENT_READS
-    if is_absent and reply.reason_code == "duplicate_content":
-        # X says it has the text, the timeline says it has not: a person decides.
-        Reply.objects.filter(pk=reply.pk, state=ReplyState.UNKNOWN).update(
-            proof=proof, updated_at=now
+    if not is_absent:
+        _keep_proof(reply, proof)
+    elif is_duplicate and look.twins:
+        mark_failed(
+            reply,
+            code=_DUPLICATE,
+            sentence="X refused this text because the account posted the same one to somebody else "
+            "within a day. Change the text.",
+            now=now,
+            from_state=ReplyState.UNKNOWN,
+            lease=reply.lease,
+            proof={**proof, "twin": look.twins[0]},
         )
-        reply.refresh_from_db()
-    elif is_absent:
+    elif is_duplicate:
+        # X says it has the text, the timeline says it has not: a person decides.
+        _keep_proof(reply, {**proof, "needs_person": True})
+    else:
         mark_queued_again(
             reply,
             code="proved_absent",
@@ -73,9 +107,30 @@ def reconcile_reply(reply_id: str, *, now: datetime) -> Reply | None:
             # This attempt's: a look held up past a later attempt says nothing about that one.
             lease=reply.lease,
             from_state=ReplyState.UNKNOWN,
-            proof={**proof, "found": None},
+            proof=proof,
         )
     return reply
+
+
+def _settle_found(
+    reply: Reply, message: Message, found: str, *, proof: dict[str, Any], now: datetime
+) -> None:
+    if reply.kind == ReplyKind.DM and _is_rival_sending(reply, message):
+        # The same words to the same person are on their way: what we found may be theirs.
+        _keep_proof(reply, proof)
+        return
+    try:
+        mark_sent(reply, x_post_id=found, now=now, proof=proof)
+    except IntegrityError:
+        logger.warning("reconciling %s: %s stands for another row by now", reply.pk, found)
+        reply.refresh_from_db()
+
+
+def _keep_proof(reply: Reply, proof: dict[str, Any]) -> None:
+    Reply.objects.filter(pk=reply.pk, state=ReplyState.UNKNOWN, lease=reply.lease).update(
+        proof=proof, updated_at=timezone.now()
+    )
+    reply.refresh_from_db()
 
 
 def find_unknown(*, now: datetime, limit: int = 100) -> list[str]:
@@ -102,63 +157,66 @@ def _claim_check(reply_id: str, now: datetime) -> Reply | None:
     return Reply.objects.get(pk=reply_id)
 
 
-def _unclaimed(ids: Iterable[str], reply: Reply) -> str | None:
+def _first_unclaimed(ids: Iterable[str], reply: Reply) -> str | None:
     """The first of ``ids`` that no other row of ours already stands for."""
     for x_id in ids:
-        others = Reply.objects.filter(
-            account_id=reply.account_id, state=ReplyState.SENT, x_post_id=x_id
-        ).exclude(pk=reply.pk)
-        if not others.exists():
+        others = Reply.objects.filter(account_id=reply.account_id, x_post_id=x_id)
+        if not others.exclude(pk=reply.pk).exists():
             return x_id
     return None
 
 
-def _find_post(
-    client: XClient, reply: Reply, message: Message, since: datetime
-) -> tuple[str | None, int]:
+def _is_rival_sending(reply: Reply, message: Message) -> bool:
+    """Whether another row is sending the same message to the same person at this moment.
+
+    Asked after X was read: whoever's message stands there had departed by then.
+    """
+    wanted = normalise_for_match(reply.text)
+    sending = Reply.objects.filter(
+        account_id=reply.account_id, state=ReplyState.SENDING, kind=ReplyKind.DM
+    ).exclude(pk=reply.pk)
+    ids = [row.message_id for row in sending if normalise_for_match(row.text) == wanted]
+    return bool(ids) and Message.objects.filter(pk__in=ids, user=message.user).exists()
+
+
+def _read_posts(client: XClient, reply: Reply, message: Message, since: datetime) -> _Look:
     targets = {message.post_id, message.reply_target_id}
     wanted = normalise_for_match(reply.text)
-    token, count = None, 0
-    matches = []
+    look, token = _Look(), None
     for _ in range(MAX_PAGES):
         page = client.get_user_posts(
             reply.account.twitter_id, since_id=first_post_id_at(since), pagination_token=token
         )
-        count += len(page.posts)
-        matches += [
-            post.id
-            for post in page.posts
-            if post.get_reference("replied_to") in targets
-            and normalise_for_match(post.text, post.urls) == wanted
-        ]
+        look.count += len(page.posts)
+        for post in page.posts:
+            text = normalise_for_match(post.text, post.urls)
+            parent = post.get_reference("replied_to")
+            if text == wanted:
+                (look.matches if parent in targets else look.twins).append(post.id)
+            look.seen.append(
+                Candidate(post.id, post.text, text, post.created_at, parent, parent in targets)
+            )
         token = page.next_token
-        if token is None or matches:
-            break
-    else:
-        # More was posted than we read: absence is not proved, so do not conclude it.
-        if not matches:
-            raise XError("Too many own posts to prove that this one is absent.", code="too_many")
-    return _unclaimed(matches, reply), count
+        if token is None or look.matches:
+            return look
+    # More was posted than we read: absence is not proved, so do not conclude it.
+    raise XError("Too many own posts to prove that this one is absent.", code="too_many")
 
 
-def _find_dm(
-    client: XClient, reply: Reply, message: Message, since: datetime
-) -> tuple[str | None, int]:
+def _read_dms(client: XClient, reply: Reply, message: Message, since: datetime) -> _Look:
     wanted = normalise_for_match(reply.text)
-    token, count = None, 0
+    look, token = _Look(), None
     for _ in range(MAX_PAGES):
         page = client.get_dm_events(message.user, pagination_token=token)
-        count += len(page.events)
-        matches = [
-            event.id
-            for event in page.events
-            if event.sender_id == reply.account.twitter_id
-            and event.created_at >= since
-            and normalise_for_match(event.text, event.urls) == wanted
-        ]
-        if found := _unclaimed(matches, reply):
-            return found, count
+        look.count += len(page.events)
+        for event in page.events:
+            if event.sender_id != reply.account.twitter_id or event.created_at < since:
+                continue
+            text = normalise_for_match(event.text, event.urls)
+            if text == wanted:
+                look.matches.append(event.id)
+            look.seen.append(Candidate(event.id, event.text, text, event.created_at, None, True))
         token = page.next_token
         if token is None or any(event.created_at < since for event in page.events):
-            return None, count
+            return look
     raise XError("Too many messages to prove that this one is absent.", code="too_many")

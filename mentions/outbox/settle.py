@@ -31,15 +31,17 @@ def _move(
     actor: str,
     note: str = "",
     message_changes: dict[str, Any] | None = None,
+    message_states: tuple[MessageStatus, ...] | None = None,
 ) -> bool:
     def move() -> bool:
         matched = Reply.objects.filter(pk=reply.pk, **expected).update(updated_at=now, **changes)
         if not matched:
             return False
         if message_changes is not None:
-            Message.objects.filter(pk=reply.message_id).update(
-                updated_at=now, version=F("version") + 1, **message_changes
-            )
+            messages = Message.objects.filter(pk=reply.message_id)
+            if message_states is not None:
+                messages = messages.filter(status__in=message_states)
+            messages.update(updated_at=now, version=F("version") + 1, **message_changes)
         state = str(changes["state"])
         record_audit(
             f"reply.{state}.{reply.kind}",
@@ -219,6 +221,7 @@ def mark_failed(
     lease: str | None = None,
     actor: str = ACTOR,
     note: str = "",
+    proof: dict[str, Any] | None = None,
 ) -> bool:
     """Terminal, with a sentence; the mention can be answered anew."""
     expected: dict[str, Any] = {"state": from_state}
@@ -233,9 +236,30 @@ def mark_failed(
             "reason": sentence,
             "live_key": reply.pk,
             "lease_until": None,
+            **({"proof": proof} if proof else {}),
         },
         now=now,
         actor=actor,
         note=note,
         message_changes={"status": MessageStatus.ERROR},
+    )
+
+
+def mark_cancelled(reply: Reply, *, now: datetime, actor: str) -> bool:
+    """A person took it back while it waited: the mention is pending again."""
+    return _move(
+        reply,
+        {"state": ReplyState.QUEUED},
+        {
+            "state": ReplyState.FAILED,
+            "reason_code": "cancelled",
+            "reason": "Cancelled before it was sent.",
+            "live_key": reply.pk,
+            "lease_until": None,
+        },
+        now=now,
+        actor=actor,
+        message_changes={"status": MessageStatus.PENDING},
+        # Answered by the other kind, or ignored since: that stands.
+        message_states=(MessageStatus.PROCESSING,),
     )

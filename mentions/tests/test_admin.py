@@ -164,3 +164,57 @@ def test_the_prompt_field_belongs_to_no_form_that_sends(
     page = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
     field = page[page.index('id="desk-prompt"') :][:120]
     assert 'form="generate-form"' in field
+
+
+def test_reply_is_undone_on_the_desk_and_its_text_is_there_again(
+    mention: Message, ana: User, bruno: User, client: Client, settings
+) -> None:
+    settings.REPLY_UNDO_SECONDS = 5
+    desk = f"/admin/mentions/message/{mention.pk}/change/"
+    client.force_login(ana)
+    sent = client.post(desk, {"act": "send", "text": "Too hasty."}, follow=True)
+    assert "can be undone for 5 s" in sent.content.decode()
+    assert 'value="undo"' in sent.content.decode()
+    reply = Reply.objects.get()
+    client.force_login(bruno)
+    assert client.post(desk, {"act": "undo", "reply": reply.pk}).status_code == 403
+    client.force_login(ana)
+    undone = client.post(desk, {"act": "undo", "reply": reply.pk}, follow=True).content.decode()
+    assert "Undone: it is not sent." in undone
+    assert ">Too hasty.</textarea>" in undone
+    reply.refresh_from_db()
+    assert (reply.state, reply.reason_code) == ("failed", "cancelled")
+
+
+def test_both_texts_are_shown_when_a_person_must_decide(
+    unknown: Reply, ana: User, bruno: User, client: Client
+) -> None:
+    nearest = {
+        "id": "1234567",
+        "text": "@dora Soon <i>enough</i>!",
+        "created_at": "2026-03-01T10:00:00+00:00",
+        "in_reply_to_post_id": "1",
+        "is_to_parent": False,
+        "likeness": 0.83,
+    }
+    proof = {"needs_person": True, "attempts": 3, "read_at": "…", "candidates": [nearest]}
+    Reply.objects.filter(pk=unknown.pk).update(proof=proof)
+    client.force_login(ana)
+    page = f"/admin/mentions/reply/{unknown.pk}/change/"
+    shown = client.get(page).content.decode()
+    assert "X contradicts itself" in shown
+    assert "Soon!" in shown
+    assert "@dora Soon &lt;i&gt;enough&lt;/i&gt;!" in shown
+    assert "83 % alike" in shown
+    desk = client.get(f"/admin/mentions/message/{unknown.message_id}/change/").content.decode()
+    assert page in desk
+    client.force_login(bruno)
+    assert client.post(page, {"act": "sent"}).status_code == 403
+    client.force_login(ana)
+    client.post(page, {"act": "sent", "x_post_id": "1234567"})
+    unknown.refresh_from_db()
+    assert (unknown.state, unknown.x_post_id) == ("sent", "1234567")
+    assert (
+        "Only an unknown outcome"
+        in client.post(page, {"act": "absent"}, follow=True).content.decode()
+    )

@@ -1,0 +1,217 @@
+"""Unknown outcomes: settled by what X shows, by the parent and the text; else by a person."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.clients import call_x
+from accounts.models import TwitterAccount, User
+from autores.sandbox.server import RunningSandbox
+from mentions.ingest.poll import poll_account
+from mentions.models import Message, Reply, ReplyState
+from mentions.outbox.decide import cancel_reply, settle_reply
+from mentions.outbox.deliver import claim_reply, deliver_reply
+from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.errors import OutboxRefusedError
+from mentions.outbox.reconcile import ABSENT_AFTER, ABSENT_READS, reconcile_reply
+from mentions.outbox.settle import mark_departed, mark_sent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TEXT = "Thanks, we are on it!"
+
+
+@pytest.fixture
+def mentions(acme: TwitterAccount, sandbox: RunningSandbox, settings: Any) -> list[Message]:
+    """Three mentions by lena, oldest first."""
+    settings.X_READ_TIMEOUT_SECONDS = 1
+    for number in range(3):
+        sandbox.control.create_mention(account="acme", author="lena", text=f"@acme help {number}")
+    poll_account(acme, now=timezone.now())
+    return list(Message.objects.order_by("timestamp"))
+
+
+def send(message: Message, *, text: str = TEXT, kind: str = "public") -> Reply:
+    row = enqueue_reply(message, kind=kind, text=text, now=timezone.now())
+    deliver_reply(row.pk, now=timezone.now())
+    row.refresh_from_db()
+    return row
+
+
+def look(reply: Reply, *, after: timedelta = timedelta(0), times: int = 1) -> Reply:
+    """Reconcile as if ``after`` had passed since the send."""
+    reply.refresh_from_db()
+    Reply.objects.filter(pk=reply.pk).update(
+        sending_at=reply.sending_at - after, first_sending_at=reply.first_sending_at - after
+    )
+    for _ in range(times):
+        Reply.objects.filter(pk=reply.pk, state=ReplyState.UNKNOWN).update(
+            not_before=timezone.now()
+        )
+        reconcile_reply(reply.pk, now=timezone.now())
+    reply.refresh_from_db()
+    return reply
+
+
+def look_to_the_end(reply: Reply) -> Reply:
+    return look(reply, after=ABSENT_AFTER, times=ABSENT_READS)
+
+
+def test_same_text_to_two_posts_is_told_apart_by_the_parent(
+    mentions: list[Message], sandbox: RunningSandbox
+) -> None:
+    sandbox.control.change_settings(duplicate_window_seconds=0)
+    sandbox.control.add_fault("create_post", "reset_before")
+    lost = send(mentions[0])
+    sandbox.control.add_fault("create_post", "reset_after")
+    arrived = send(mentions[1])
+    assert (lost.state, arrived.state) == (ReplyState.UNKNOWN, ReplyState.UNKNOWN)
+    assert look(lost).state == ReplyState.UNKNOWN, "the other's post must not settle it"
+    assert look(arrived).state == ReplyState.SENT
+    (post,) = sandbox.control.list_posts(in_reply_to=mentions[1].pk)
+    assert (arrived.x_post_id, arrived.proof["found"]) == (post["id"], post["id"])
+    lost = look_to_the_end(lost)
+    assert (lost.state, lost.reason_code, lost.proof["found"]) == ("queued", "proved_absent", None)
+
+
+def test_proof_says_what_was_read_and_shows_what_is_nearest(
+    mentions: list[Message], acme: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    send(mentions[0], text="Thanks, we are on it, @lena!")
+    send(mentions[1], text="Entirely different words about opening hours")
+    sandbox.control.add_fault("create_post", "reset_before")
+    reply = look(send(mentions[2]))
+    assert reply.state == ReplyState.UNKNOWN
+    assert reply.proof["items_read"] == 2
+    (nearest,) = reply.proof["candidates"]
+    assert nearest["text"] == "@lena Thanks, we are on it, @lena!" or "on it" in nearest["text"]
+    assert 0.5 < nearest["likeness"] < 1
+    assert not nearest["is_to_parent"]
+    assert nearest["in_reply_to_post_id"] == mentions[0].post_id
+
+
+def test_found_though_the_lost_attempt_was_not_the_last(
+    mentions: list[Message], sandbox: RunningSandbox
+) -> None:
+    """The first attempt went through and showed late; the second was called a duplicate."""
+    sandbox.control.change_settings(timeline_delay_seconds=3600)
+    sandbox.control.add_fault("create_post", "reset_after")
+    reply = look_to_the_end(send(mentions[0]))
+    assert (reply.state, reply.reason_code) == (ReplyState.QUEUED, "proved_absent")
+    deliver_reply(reply.pk, now=timezone.now())
+    reply.refresh_from_db()
+    assert (reply.state, reply.reason_code) == (ReplyState.UNKNOWN, "duplicate_content")
+    sandbox.control.advance_clock(4000)
+    reply = look(reply)
+    assert reply.state == ReplyState.SENT
+    assert len(sandbox.control.list_posts(in_reply_to=mentions[0].pk)) == 1
+
+
+def test_fails_with_a_sentence_when_the_duplicate_is_an_answer_to_somebody_else(
+    mentions: list[Message], sandbox: RunningSandbox
+) -> None:
+    other = send(mentions[0])
+    sandbox.control.add_fault("create_post", "reset_before")
+    reply = look_to_the_end(send(mentions[1]))
+    assert reply.state == ReplyState.QUEUED
+    deliver_reply(reply.pk, now=timezone.now())
+    reply.refresh_from_db()
+    assert (reply.state, reply.reason_code) == (ReplyState.UNKNOWN, "duplicate_content")
+    reply = look_to_the_end(reply)
+    assert (reply.state, reply.reason_code) == (ReplyState.FAILED, "duplicate_content")
+    assert reply.proof["twin"] == other.x_post_id
+    assert "Change the text." in reply.reason
+
+
+@pytest.fixture
+def contradicted(mentions: list[Message], sandbox: RunningSandbox) -> Reply:
+    """X says it has the text, and shows it nowhere."""
+    sandbox.control.add_fault("create_post", "reset_before")
+    reply = look_to_the_end(send(mentions[0]))
+    sandbox.control.add_fault("create_post", "duplicate")
+    deliver_reply(reply.pk, now=timezone.now())
+    return look_to_the_end(reply)
+
+
+def test_waits_for_a_person_when_x_contradicts_itself(contradicted: Reply) -> None:
+    assert contradicted.state == ReplyState.UNKNOWN
+    assert contradicted.proof["needs_person"]
+    assert look(contradicted, after=timedelta(hours=3)).state == ReplyState.UNKNOWN
+
+
+def test_settled_when_a_person_says_what_became_of_it(
+    contradicted: Reply, mentions: list[Message], ana: User, sandbox: RunningSandbox
+) -> None:
+    other = send(mentions[1])
+    now = timezone.now()
+    with pytest.raises(OutboxRefusedError) as caught:
+        settle_reply(contradicted, outcome="sent", x_post_id=other.x_post_id, user=ana, now=now)
+    assert caught.value.code == "x_post_taken"
+    settle_reply(contradicted, outcome="sent", x_post_id="1234567890", user=ana, now=now)
+    assert (contradicted.state, contradicted.x_post_id) == (ReplyState.SENT, "1234567890")
+    assert contradicted.proof["settled_by"] == ana.pk
+    with pytest.raises(OutboxRefusedError) as caught:
+        settle_reply(contradicted, outcome="absent", user=ana, now=now)
+    assert caught.value.code == "not_unknown"
+
+
+def test_sent_again_when_a_person_found_it_absent(
+    contradicted: Reply, ana: User, sandbox: RunningSandbox
+) -> None:
+    settle_reply(contradicted, outcome="absent", user=ana, now=timezone.now())
+    deliver_reply(contradicted.pk, now=timezone.now())
+    contradicted.refresh_from_db()
+    assert contradicted.state == ReplyState.SENT
+
+
+def test_one_message_settles_one_row_when_two_lost_the_same_words_to_one_person(
+    mentions: list[Message], sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("dm", "reset_after")
+    arrived = send(mentions[0], kind="dm", text="Your order number?")
+    sandbox.control.add_fault("dm", "reset_before")
+    lost = send(mentions[1], kind="dm", text="Your order number?")
+    assert (arrived.state, lost.state) == (ReplyState.UNKNOWN, ReplyState.UNKNOWN)
+    states = {look(arrived).state, look(lost).state}
+    assert states == {ReplyState.SENT, ReplyState.UNKNOWN}
+    rest = arrived if arrived.state == ReplyState.UNKNOWN else lost
+    assert look_to_the_end(rest).state == ReplyState.QUEUED
+
+
+def test_message_is_not_taken_from_a_row_that_is_sending_it_now(
+    mentions: list[Message], acme: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("dm", "reset_before")
+    lost = send(mentions[0], kind="dm", text="Your order number?")
+    now = timezone.now()
+    row = enqueue_reply(mentions[1], kind="dm", text="Your order number?", now=now)
+    other = claim_reply(row.pk, now=now)
+    assert other is not None
+    assert mark_departed(other, now=now, lease_until=now + timedelta(seconds=30))
+    sent = call_x(acme, lambda x: x.send_dm(other.text, participant_id=mentions[1].user))
+    assert look(lost).state == ReplyState.UNKNOWN, "what stands there is the other's"
+    assert mark_sent(other, x_post_id=sent.event_id, now=now, lease=other.lease)
+    assert look_to_the_end(lost).state == ReplyState.QUEUED
+
+
+def test_undone_while_it_waits_and_not_after(
+    mentions: list[Message], ana: User, sandbox: RunningSandbox
+) -> None:
+    now = timezone.now()
+    row = enqueue_reply(
+        mentions[0], kind="public", text=TEXT, not_before=now + timedelta(seconds=5), now=now
+    )
+    cancel_reply(row, user=ana, now=now)
+    assert (row.state, row.reason_code) == (ReplyState.FAILED, "cancelled")
+    mentions[0].refresh_from_db()
+    assert mentions[0].status == "pending"
+    assert deliver_reply(row.pk, now=now + timedelta(minutes=1)) is None
+    sent = send(mentions[0])
+    assert sent.state == ReplyState.SENT
+    with pytest.raises(OutboxRefusedError) as caught:
+        cancel_reply(sent, user=ana, now=now)
+    assert caught.value.code == "not_cancellable"
+    mentions[0].refresh_from_db()
+    assert mentions[0].status == "replied"
