@@ -11,6 +11,7 @@ from accounts.budgets import OBSERVED, observe_rate
 from accounts.errors import AccountBlockedError, AppPausedError, ReconnectNeededError
 from accounts.health import record_failure, record_success
 from accounts.models import AccountStatus, AppPause, TwitterAccount
+from accounts.pauses import PROBE_SECONDS, end_probe, take_probe
 from accounts.tokens import ACCESS_REJECTED, access_token_for, require_reconnect
 from accounts.wire import oauth_client
 from autores.x.client import XClient
@@ -37,46 +38,77 @@ def call_x(
     (all of them CallRefusedError), and XError for what X did; health is recorded by then.
     """
     moment = now or timezone.now()
-    check_callable(account, now=moment)
-    closed = account.list_closed(now=moment)
-    if TOKEN_ENDPOINT in closed:
-        raise _blocked(account, opens_at=closed[TOKEN_ENDPOINT], now=moment)
+    probe = check_callable(account, now=moment, may_probe=True)
+    has_succeeded = False
     try:
-        token = access_token_for(account, now=moment)
+        result = _call(account, call, now=moment)
+        has_succeeded = True
+    finally:
+        if probe is not None:
+            end_probe(probe, has_succeeded=has_succeeded)
+    return result
+
+
+def _call(account: TwitterAccount, call: Callable[[XClient], T], *, now: datetime) -> T:
+    closed = account.list_closed(now=now)
+    if TOKEN_ENDPOINT in closed:
+        raise _blocked(account, opens_at=closed[TOKEN_ENDPOINT], now=now)
+    try:
+        token = access_token_for(account, now=now)
         try:
             result = call(_client_for(account, token, closed=closed))
         except UnauthorizedError:
-            token = access_token_for(account, now=moment, must_refresh=True, rejected_token=token)
+            token = access_token_for(account, now=now, must_refresh=True, rejected_token=token)
             result = call(_client_for(account, token, closed=closed))
     except KnownLimitError as error:
-        raise _blocked(account, opens_at=closed[error.endpoint], now=moment) from None
+        raise _blocked(account, opens_at=closed[error.endpoint], now=now) from None
     except UnauthorizedError as error:
-        record_failure(account, error, now=moment)
+        record_failure(account, error, now=now)
         require_reconnect(
             account.pk,
             pair=account.refresh_token,
             sentence=ACCESS_REJECTED,
             code=error.code,
-            now=moment,
+            now=now,
         )
         raise ReconnectNeededError(ACCESS_REJECTED) from None
     except XError as error:
-        record_failure(account, error, now=moment)
+        record_failure(account, error, now=now)
         raise
-    record_success(account, now=moment)
+    record_success(account, now=now)
     return result
 
 
-def check_callable(account: TwitterAccount, *, now: datetime) -> None:
-    """Raise AppPausedError or AccountBlockedError if X may not be called for the account now."""
-    pause = AppPause.current(now=now)
-    if pause is not None:
-        seconds = None if pause.until is None else (pause.until - now).total_seconds()
+def check_callable(
+    account: TwitterAccount, *, now: datetime, may_probe: bool = False
+) -> AppPause | None:
+    """Raise AppPausedError or AccountBlockedError if X may not be called for the account now.
+
+    With ``may_probe`` the call may be the one that tries whether X takes calls again: the pause
+    is returned then, and must be given to ``accounts.pauses.end_probe``.
+    """
+    _check_account(account)
+    pause = AppPause.standing()
+    if pause is None:
+        return None
+    if pause.is_in_force(now=now):
         raise AppPausedError(
             f"All calls to X are paused: {pause.reason}",
-            retryable=seconds is not None,
-            retry_after=seconds,
+            retryable=pause.until is not None,
+            retry_after=None if pause.until is None else (pause.until - now).total_seconds(),
         )
+    if not pause.is_probed or not may_probe:
+        return None
+    if not take_probe(pause, now=now):
+        raise AppPausedError(
+            f"All calls to X are paused, and one is being tried now: {pause.reason}",
+            retryable=True,
+            retry_after=float(PROBE_SECONDS),
+        )
+    return pause
+
+
+def _check_account(account: TwitterAccount) -> None:
     stored = TwitterAccount.objects.get(pk=account.pk)
     for name in (
         *("status", "status_reason", "last_error_code"),

@@ -10,7 +10,8 @@ from typing import Any
 
 from django.db.models import Q
 
-from accounts.models import AccountStatus, AppPause, TwitterAccount
+from accounts.models import AccountStatus, TwitterAccount
+from accounts.pauses import pause_app
 from accounts.signals import SYSTEM, announce
 from autores.x.errors import (
     CreditsDepletedError,
@@ -22,7 +23,6 @@ from autores.x.errors import (
 
 logger = logging.getLogger(__name__)
 
-OPERATOR_PAUSE = "operator"
 # X states when a window opens again; without that, a whole window is waited for.
 _WINDOW_SECONDS = 900.0
 _RECOVERABLE = (AccountStatus.RATE_LIMITED, AccountStatus.ERROR)
@@ -83,25 +83,6 @@ def record_failure(account: TwitterAccount, error: XError, *, now: datetime) -> 
         )
     elif isinstance(error, SuspendedError):
         _change_status(account, AccountStatus.ERROR, reason=error.sentence, now=now)
-
-
-def pause_app(code: str, reason: str, *, seconds: float | None, now: datetime) -> None:
-    """Stop all calls to X for ``seconds``, or until a person resumes them. Keeps an operator's."""
-    until = None if seconds is None else now + timedelta(seconds=seconds)
-    current = AppPause.current(now=now)
-    if current is not None and (current.code == OPERATOR_PAUSE or current.until is None):
-        return
-    AppPause(pk=AppPause.KEY, code=code, reason=reason, paused_at=now, until=until).save()
-    announce("app.paused", account_id="", after={"code": code}, note=reason)
-    logger.error("All calls to X are paused: %s", code)
-
-
-def resume_app(*, actor: str = SYSTEM) -> bool:
-    """Let calls to X go out again; False if nothing was paused."""
-    is_resumed = bool(AppPause.objects.filter(pk=AppPause.KEY).delete()[0])
-    if is_resumed:
-        announce("app.resumed", account_id="", actor=actor)
-    return is_resumed
 
 
 def pause_account(

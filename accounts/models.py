@@ -248,6 +248,11 @@ class AppPause(models.Model):
     paused_at = models.DateTimeField(default=timezone.now)
     # None: until somebody resumes it.
     until = models.DateTimeField(null=True, blank=True)
+    # One that X made us set ends by itself: after ``until`` one call at a time tries whether X
+    # takes calls again, ``probes`` counts them, and the next waits longer.
+    is_probed = models.BooleanField(default=False, editable=False)
+    probes = models.IntegerField(default=0, editable=False)
+    probing_until = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = "pause of all calls to X"

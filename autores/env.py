@@ -473,6 +473,30 @@ VARIABLES: tuple[Variable, ...] = (
         "How long a reply approved in the admin waits before it is sent, so it can be undone.",
         "Replies",
     ),
+    # -- alerts
+    Variable(
+        "ALERT_EMAILS",
+        string_list,
+        [],
+        "Who is mailed when all calls to X are paused, comma separated.",
+        "Alerts",
+    ),
+    Variable(
+        "SMTP_URL",
+        url("smtp", "smtps"),
+        "smtp://localhost:25",
+        "The mail server: smtp://user:pass@host:587 (STARTTLS with a user) or smtps://…:465.",
+        "Alerts",
+        is_secret=True,
+    ),
+    Variable(
+        "ALERT_WEBHOOK_URL",
+        url("http", "https"),
+        "",
+        'Where {"text": "…"} is posted then, as Slack and Mattermost take it.',
+        "Alerts",
+        is_secret=True,
+    ),
     # -- drafting
     Variable(
         "OPENAI_API_KEY", text, "", "Without it no drafts are made.", "Drafts", is_secret=True

@@ -4,6 +4,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from kombu.entity import Queue
 
@@ -87,6 +88,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "accounts.admin.banner.add_pause",
             ],
         },
     },
@@ -244,6 +246,20 @@ X_BASELINE_COUNT: int = ENV["X_BASELINE_COUNT"]
 X_APP_POSTS_PER_DAY: int = ENV["X_APP_POSTS_PER_DAY"]
 X_APP_DMS_PER_DAY: int = ENV["X_APP_DMS_PER_DAY"]
 REPLY_UNDO_SECONDS: float = ENV["REPLY_UNDO_SECONDS"]
+
+# Alerts
+ADMINS = [("", address) for address in ENV["ALERT_EMAILS"]]
+ALERT_WEBHOOK_URL: str = ENV["ALERT_WEBHOOK_URL"]
+_SMTP = urlsplit(ENV["SMTP_URL"])
+EMAIL_HOST = _SMTP.hostname or "localhost"
+EMAIL_PORT = _SMTP.port or (465 if _SMTP.scheme == "smtps" else 25)
+EMAIL_HOST_USER = unquote(_SMTP.username or "")
+EMAIL_HOST_PASSWORD = unquote(_SMTP.password or "")
+EMAIL_USE_SSL = _SMTP.scheme == "smtps"
+EMAIL_USE_TLS = bool(EMAIL_HOST_USER) and not EMAIL_USE_SSL
+EMAIL_TIMEOUT = 15
+EMAIL_SUBJECT_PREFIX = ""
+SERVER_EMAIL = f"autores@{EMAIL_HOST}" if "@" not in EMAIL_HOST_USER else EMAIL_HOST_USER
 
 # Drafts
 OPENAI_API_KEY: str = ENV["OPENAI_API_KEY"]

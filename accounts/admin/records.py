@@ -11,8 +11,8 @@ from unfold.admin import ModelAdmin
 
 from accounts.admin.access import SuperuserOnlyMixin, is_signed_in_staff
 from accounts.admin.names import NamedRowsMixin
-from accounts.health import OPERATOR_PAUSE, resume_app
 from accounts.models import AppPause, OAuthState, PersonalToken
+from accounts.pauses import OPERATOR_PAUSE, resume_app
 from accounts.personal import fill_personal_token
 from autores.mongo.admin import TransactionalAdminMixin
 
@@ -108,7 +108,7 @@ class OAuthStateAdmin(SuperuserOnlyMixin, NamedRowsMixin, ModelAdmin):
 class AppPauseAdmin(TransactionalAdminMixin, ModelAdmin):
     """Staff see why nothing goes out; superusers stop and resume it."""
 
-    list_display = ("reason", "code", "paused_at", "until", "is_in_force")
+    list_display = ("reason", "code", "paused_at", "until", "probes", "is_in_force")
     fields = ("reason", "until")
     actions = ("resume_calls",)
     show_full_result_count = False
@@ -126,6 +126,7 @@ class AppPauseAdmin(TransactionalAdminMixin, ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: AppPause, form: Any, change: bool) -> None:
         obj.pk, obj.code, obj.paused_at = AppPause.KEY, OPERATOR_PAUSE, timezone.now()
+        obj.is_probed = False
         obj.save()
 
     def has_module_permission(self, request: HttpRequest) -> bool:

@@ -1,6 +1,6 @@
 """Addresses under /api/v1/ for people, sign-in and accounts."""
 
-from accounts.api import views_accounts, views_auth
+from accounts.api import views_accounts, views_auth, views_pause
 from autores.routes import both_slashes
 
 urlpatterns = [
@@ -19,4 +19,5 @@ urlpatterns = [
     *both_slashes("auth/me", views_auth.MeView.as_view(), name="me"),
     *both_slashes("accounts/", views_accounts.AccountsView.as_view(), name="accounts"),
     *both_slashes("accounts/<str:id>", views_accounts.AccountView.as_view(), name="account"),
+    *both_slashes("pause", views_pause.PauseView.as_view(), name="pause"),
 ]

@@ -8,8 +8,9 @@ from django.utils import timezone
 
 from accounts.clients import call_x
 from accounts.errors import AccountBlockedError, AppPausedError, ReconnectNeededError
-from accounts.health import pause_account, pause_app, resume_account, resume_app
+from accounts.health import pause_account, resume_account
 from accounts.models import AppPause, TwitterAccount
+from accounts.pauses import pause_app, resume_app
 from accounts.tests.conftest import count_calls
 from autores.x.client import XClient
 from autores.x.errors import CreditsDepletedError, RateLimitedError, ServerError, UsageCapError

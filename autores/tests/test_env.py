@@ -185,7 +185,15 @@ def test_no_secret_is_quoted_when_its_value_is_bad(name: str, value: str, form: 
 
 
 def test_secrets_are_those_that_hold_a_credential() -> None:
-    telling = ("SECRET", "_KEY", "MONGODB_URL", "REDIS_URL", "MYSQL_DATABASE_URL")
+    telling = (
+        "SECRET",
+        "_KEY",
+        "MONGODB_URL",
+        "REDIS_URL",
+        "MYSQL_DATABASE_URL",
+        "SMTP_URL",
+        "WEBHOOK",
+    )
     assert [v.name for v in env.VARIABLES if any(word in v.name for word in telling)] == SECRETS
 
 

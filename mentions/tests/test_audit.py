@@ -3,8 +3,9 @@
 import pytest
 from django.utils import timezone
 
-from accounts.health import pause_account, resume_account, resume_app
+from accounts.health import pause_account, resume_account
 from accounts.models import TwitterAccount, User
+from accounts.pauses import resume_app
 from accounts.tokens import access_token_for
 from autores.sandbox.server import RunningSandbox
 from autores.x.errors import XError

@@ -12,8 +12,8 @@ from redis import Redis
 
 from accounts import budgets
 from accounts.budgets import DMS, POSTS, read_budgets
-from accounts.health import resume_app
 from accounts.models import TwitterAccount, User
+from accounts.pauses import resume_app
 from autores.sandbox.server import RunningSandbox
 from mentions.api.changes import delete_message
 from mentions.ingest.poll import poll_account
