@@ -44,18 +44,24 @@ def lower_counter(key: str) -> None:
         logger.debug("Nothing to lower: %s", type(error).__name__)
 
 
-def remember(name: str, *, seconds: int) -> None:
-    """Keep a name for so long from now."""
+def remember(name: str, *, seconds: int, value: str | int = 1) -> None:
+    """Keep ``value`` under a name for so long from now."""
     try:
-        cache.set(name, 1, timeout=seconds)
+        cache.set(name, value, timeout=seconds)
     except RedisError as error:
         logger.warning("Not remembered: %s", type(error).__name__)
 
 
-def is_remembered(name: str) -> bool:
-    """Whether ``remember`` kept it; no without Redis."""
+def recall(name: str) -> str | int | None:
+    """What ``remember`` kept; None if nothing, and without Redis."""
     try:
-        return cache.get(name) is not None
+        found: str | int | None = cache.get(name)
     except RedisError as error:
         logger.warning("Nothing is remembered: %s", type(error).__name__)
-        return False
+        return None
+    return found
+
+
+def is_remembered(name: str) -> bool:
+    """Whether ``remember`` kept it; no without Redis."""
+    return recall(name) is not None

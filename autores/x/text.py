@@ -33,6 +33,14 @@ def weighted_length(text: str) -> int:
     return sum(_weigh_piece(piece) for piece in _GAP.split(text) if piece)
 
 
+def count_links(text: str) -> int:
+    """How many links X would see in the text, bare domains too."""
+    from twitter_text import extract_urls_with_indices
+
+    pieces = (piece for piece in _GAP.split(text) if "." in piece and not _is_no_link(piece))
+    return sum(len(extract_urls_with_indices(piece)) for piece in pieces)
+
+
 def unescape_text(text: str) -> str:
     """What the author typed: X hands out ``&``, ``<`` and ``>`` of a text as HTML escapes."""
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

@@ -43,6 +43,7 @@ from mentions.models import (
 )
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
+from mentions.outbox.outlook import look_ahead
 from mentions.outbox.preflight import check_reply
 from mentions.review import (
     ReviewConflictError,
@@ -296,15 +297,19 @@ class MessageAdmin(AccountScopedAdmin):
             thread.sort(key=lambda item: item.timestamp)
         audit = name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15])
         replies = list(Reply.objects.filter(message_id=message.pk)[:10])
+        public = check_reply(message, kind=ReplyKind.PUBLIC, now=now)
+        preflight = f"/api/v1/messages/{quote(message.pk, safe='')}/preflight"
         return {
             "title": f"Mention of {account_names(request).get(message.account_id or '', '—')}",
             "message_row": message,
             "draft": draft,
             "thread": thread,
             "replies": replies,
+            "outlook": look_ahead(message, kind=ReplyKind.PUBLIC, text=None, now=now),
             "desk_data": {
-                "preflight": f"/api/v1/messages/{quote(message.pk, safe='')}/preflight"
-                "?kind=public&text=",
+                "preflight": f"{preflight}?kind=public&text=",
+                "dm_preflight": f"{preflight}?kind=dm",
+                "shown": [refusal.code for refusal in public.refusals],
                 "under_way": [
                     (f"/api/v1/replies/{reply.pk}", reply.state)
                     for reply in replies
@@ -316,7 +321,7 @@ class MessageAdmin(AccountScopedAdmin):
             if draft is None and message.draft_state == "none"
             else "",
             "status_variant": _STATUS_VARIANTS.get(message.status, ""),
-            "public_preflight": check_reply(message, kind=ReplyKind.PUBLIC, now=now),
+            "public_preflight": public,
             "dm_preflight": check_reply(message, kind=ReplyKind.DM, now=now),
             "may_respond": self.may(request, message, Role.RESPONDER),
             "may_approve": self.may(request, message, Role.APPROVER),

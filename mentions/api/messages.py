@@ -19,10 +19,15 @@ from mentions.api.changes import delete_message, update_message
 from mentions.api.etags import etag_of, is_unchanged, require_match
 from mentions.api.fetching import fetch_all, fetch_one
 from mentions.api.filters import MessageFilterForm
+from mentions.api.preflight import (
+    PreflightQuerySerializer,
+    PreflightSerializer,
+    ReplyPageSerializer,
+    preflight_json,
+)
 from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, Reply, ReplyKind
-from mentions.outbox.preflight import check_reply
 
 _SENT_OR_PENDING = {
     200: OpenApiResponse(shapes.MessageSerializer, description="X has it."),
@@ -154,7 +159,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
 
     @extend_schema(
         summary="May a public reply be sent, and was one",
-        responses={200: shapes.ReplyPageSerializer, **schema.problems(404)},
+        responses={200: ReplyPageSerializer, **schema.problems(404)},
     )
     @action(detail=True, methods=["get"], url_path="reply", filter_backends=())
     def reply(self, request: Request, id: str) -> Response:
@@ -172,7 +177,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
 
     @extend_schema(
         summary="May a direct message be sent, and was one",
-        responses={200: shapes.ReplyPageSerializer, **schema.problems(404)},
+        responses={200: ReplyPageSerializer, **schema.problems(404)},
     )
     @action(detail=True, methods=["get"], url_path="dm-reply", filter_backends=())
     def dm_reply(self, request: Request, id: str) -> Response:
@@ -204,24 +209,24 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         latest = Reply.objects.filter(message_id=id, kind=kind).order_by("-created_at").first()
         return Response(
             {
-                "preflight": _preflight(message, kind=kind, text=None),
+                "preflight": preflight_json(message, kind=kind, text=None, now=timezone.now()),
                 "reply": shapes.ReplySerializer(latest).data if latest else None,
             }
         )
 
     @extend_schema(
         summary="Could this text be sent",
-        parameters=[shapes.PreflightQuerySerializer],
-        responses={200: shapes.PreflightSerializer, **schema.problems(400, 404)},
+        parameters=[PreflightQuerySerializer],
+        responses={200: PreflightSerializer, **schema.problems(400, 404)},
         filters=False,
     )
     @action(detail=True, methods=["get"], filter_backends=())
     def preflight(self, request: Request, id: str) -> Response:
         """Whether a text could be sent (`kind`: public or dm), and what hinders it."""
         message = access.load_message(access.person_of(request), id)
-        given = shapes.PreflightQuerySerializer(data=request.query_params)
+        given = PreflightQuerySerializer(data=request.query_params)
         given.is_valid(raise_exception=True)
-        return Response(_preflight(message, **given.validated_data))
+        return Response(preflight_json(message, **given.validated_data, now=timezone.now()))
 
     # -- drafting and fetching ----------------------------------------------------------------
 
@@ -310,20 +315,6 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         if request.method == "GET" and is_unchanged(request, version):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
         return Response(shapes.message_json(document), headers=headers)
-
-
-def _preflight(message: Message, *, kind: str, text: str | None) -> dict[str, Any]:
-    found = check_reply(message, kind=kind, text=text, now=timezone.now())
-    return {
-        "kind": kind,
-        "can_send": found.can_send,
-        "refusals": [
-            {"code": item.code, "sentence": item.sentence, "is_warning": item.is_warning}
-            for item in found.refusals
-        ],
-        "weighted_length": found.weighted_length,
-        "max_weighted_length": found.max_weighted_length,
-    }
 
 
 def _address_with(request: Request, **changes: Any) -> str:

@@ -266,25 +266,6 @@ class StatsSerializer(serializers.Serializer[Any]):
     by_status = serializers.DictField(child=serializers.IntegerField())
 
 
-class RefusalSerializer(FindingSerializer):
-    is_warning = serializers.BooleanField(help_text="It may be sent all the same.")
-
-
-class PreflightSerializer(serializers.Serializer[Any]):
-    kind = serializers.CharField()
-    can_send = serializers.BooleanField()
-    refusals = RefusalSerializer(many=True)
-    weighted_length = serializers.IntegerField(allow_null=True)
-    max_weighted_length = serializers.IntegerField()
-
-
-class PreflightQuerySerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=["public", "dm"], required=False, default="public")
-    text = serializers.CharField(
-        required=False, allow_blank=True, allow_null=True, default=None, trim_whitespace=False
-    )
-
-
 class ReplySerializer(serializers.ModelSerializer[Reply]):
     """An outbox row: what is to be sent, and how far it came."""
 
@@ -410,13 +391,6 @@ class PendingReplySerializer(serializers.Serializer[Any]):
 class ApprovedSerializer(serializers.Serializer[Any]):
     draft = DraftSerializer()
     reply = ReplySerializer()
-
-
-class ReplyPageSerializer(serializers.Serializer[Any]):
-    """What the address of a reply shows before anyone types: may it be sent, and was it."""
-
-    preflight = PreflightSerializer()
-    reply = ReplySerializer(allow_null=True)
 
 
 class FieldErrorSerializer(serializers.Serializer[Any]):

@@ -20,6 +20,7 @@ __all__ = [
 
 # X documents no limit for v2; the former API took 10,000 characters.
 MAX_DM_LENGTH = 10_000
+_SEND_SCOPES = CREATE_POST.scopes
 _DM_SCOPES = frozenset({"dm.read", "dm.write"})
 
 
@@ -139,10 +140,27 @@ def _check_account(message: Message, kind: str, now: datetime) -> list[Refusal]:
                 f"{account} did not grant {missing}: connect it again to send messages.",
             )
         )
+    missing_scopes = _SEND_SCOPES - set(account.scopes)
+    if kind == ReplyKind.PUBLIC and account.scopes and missing_scopes:
+        found.append(
+            Refusal(
+                "missing_scope",
+                f"{account} did not grant {', '.join(sorted(missing_scopes))}: connect it again "
+                "to reply.",
+            )
+        )
     if account.status == AccountStatus.TOKEN_EXPIRED:
         found.append(Refusal("reconnect_needed", f"{account} must be connected again first."))
     elif account.status == AccountStatus.PAUSED:
         found.append(Refusal("account_paused", f"{account} is paused: resume it first."))
+    elif account.status == AccountStatus.ERROR:
+        found.append(
+            Refusal(
+                "account_error",
+                f"X may refuse it: {account.status_reason or 'the account is in error.'}",
+                is_warning=True,
+            )
+        )
     endpoint = SEND_DM if kind == ReplyKind.DM else CREATE_POST
     if opens_at := account.list_closed(now=now).get(endpoint.name):
         found.append(

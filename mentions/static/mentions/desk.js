@@ -5,6 +5,24 @@
   const out = document.getElementById("desk-count");
   const headers = { Accept: "application/json" };
 
+  // Sentences of a preflight that the page does not show already.
+  function hint(list, body) {
+    list.replaceChildren(
+      ...body.refusals
+        .filter((refusal) => !data.shown.includes(refusal.code))
+        .map((refusal) => {
+          const item = document.createElement("li");
+          item.textContent = refusal.sentence;
+          item.className =
+            "rounded-default px-3 py-2 " +
+            (refusal.is_warning
+              ? "bg-blue-100 text-blue-700 dark:bg-blue-500/20 dark:text-blue-400"
+              : "bg-red-100 text-red-700 dark:bg-red-500/20 dark:text-red-400");
+          return item;
+        })
+    );
+  }
+
   async function count() {
     if (!box.value.trim()) {
       out.textContent = "";
@@ -18,6 +36,7 @@
       const body = await answer.json();
       out.textContent = body.weighted_length + " / " + body.max_weighted_length;
       out.classList.toggle("text-red-600", body.weighted_length > body.max_weighted_length);
+      hint(document.getElementById("desk-hints"), body);
     } catch (error) {
       out.textContent = "";
     }
@@ -34,6 +53,22 @@
         }
       }
     }, 3000);
+  }
+
+  // Whether the author takes messages is asked of X, and billed: only when somebody wants to.
+  const messages = document.getElementById("desk-dm");
+  if (messages) {
+    messages.addEventListener("toggle", async () => {
+      if (!messages.open) {
+        return;
+      }
+      const answer = await fetch(data.dm_preflight, { headers });
+      if (answer.ok) {
+        const body = await answer.json();
+        body.refusals = body.refusals.filter((refusal) => refusal.code === "recipient_closed");
+        hint(document.getElementById("dm-hints"), body);
+      }
+    });
   }
 
   if (box) {

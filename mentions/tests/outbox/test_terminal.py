@@ -108,8 +108,12 @@ def test_scope_missing_as_we_know_it(
     mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
 ) -> None:
     scopes = sorted({*acme.scopes} - {"tweet.write"})
+    row = enqueue_reply(mention, kind="public", text="Hello!", now=timezone.now())
+    # Connected again with less, while the reply waited.
     TwitterAccount.objects.filter(pk=acme.pk).update(scopes=scopes)
-    assert_ended(send(mention), sandbox, code="missing_scope", requests=0)
+    deliver_reply(row.pk, now=timezone.now())
+    row.refresh_from_db()
+    assert_ended(row, sandbox, code="missing_scope", requests=0)
     assert "tweet.write" in Reply.objects.get().reason
 
 
