@@ -1,9 +1,9 @@
 import pytest
-from django.db import connection
 
 from autores.mongo.checks import check_servers
 from autores.mongo.errors import MongoUnavailableError
 from autores.mongo.health import ServerState, ping, read_server_state
+from autores.tests.other_server import connected_to
 
 
 def test_state_has_no_problems_when_the_server_is_a_primary(db: None) -> None:
@@ -36,10 +36,7 @@ def test_problem_comes_with_its_remedy_when_the_server_does_not_fit(
 
 
 def test_error_names_the_server_without_its_password_when_it_is_down(db: None) -> None:
-    host = connection.settings_dict["HOST"]
-    connection.close_pool()
-    connection.settings_dict["HOST"] = "mongodb://ana:hunter2@127.0.0.1:1/?directConnection=true"
-    try:
+    with connected_to("mongodb://ana:hunter2@127.0.0.1:1/?directConnection=true"):
         with pytest.raises(MongoUnavailableError, match=r"MongoDB at mongodb://127.0.0.1:1 ") as e:
             ping(timeout_seconds=0.3)
         assert e.value.retryable
@@ -47,6 +44,3 @@ def test_error_names_the_server_without_its_password_when_it_is_down(db: None) -
         assert [found.id for found in check_servers(databases=["default"])] == [
             "autores.mongo.E002"
         ]
-    finally:
-        connection.close_pool()
-        connection.settings_dict["HOST"] = host

@@ -18,6 +18,7 @@ from autores.mongo.transactions import (
 )
 from autores.tests.mongo.app.models import Shop
 from autores.tests.mongo.proxy import CutOnCommit
+from autores.tests.other_server import connected_to
 
 pytestmark = pytest.mark.usefixtures("mongo_app")
 
@@ -293,15 +294,11 @@ def proxy() -> Any:
     connection.ensure_connection()
     connection.connection.admin.command("ping")
     address = connection.connection.address
-    with CutOnCommit(address) as proxy:
-        connection.close_pool()
-        host = connection.settings_dict["HOST"]
-        connection.settings_dict["HOST"] = f"mongodb://{proxy.address}/?directConnection=true"
-        try:
-            yield proxy
-        finally:
-            connection.close_pool()
-            connection.settings_dict["HOST"] = host
+    with (
+        CutOnCommit(address) as proxy,
+        connected_to(f"mongodb://{proxy.address}/?directConnection=true"),
+    ):
+        yield proxy
 
 
 def test_commit_is_confirmed_when_its_answer_is_lost_at_first(proxy: CutOnCommit) -> None:
@@ -334,18 +331,11 @@ def test_commit_is_unknown_and_not_repeated_when_its_answer_never_comes(
     assert keys() == ["a"]  # it did arrive: doing it again would have been wrong
 
 
-def test_error_says_what_is_wrong_when_no_server_answers(proxy: CutOnCommit) -> None:
-    connection.ensure_connection()
-    connection.close_pool()
-    connection.settings_dict["HOST"] = (
-        "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"
-    )
-    connection.settings_dict["OPTIONS"], options = {}, connection.settings_dict["OPTIONS"]
-    try:
+def test_error_says_what_is_wrong_when_no_server_answers() -> None:
+    nowhere = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"
+    with connected_to(nowhere, OPTIONS={}):
         with pytest.raises(OperationalError, match="ServerSelectionTimeoutError on collection"):
             keys()
         with pytest.raises(DatabaseError), atomic():
             add_shop("a")
         assert connection.session is None
-    finally:
-        connection.settings_dict["OPTIONS"] = options

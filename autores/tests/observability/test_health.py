@@ -4,20 +4,17 @@ from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.db import connection
 from django.test import Client
+
+from autores.tests.other_server import connected_to
 
 NOWHERE = "mongodb://ana:hunter2-secret@127.0.0.1:1/?directConnection=true"
 
 
 @pytest.fixture
 def _no_mongodb(db: None) -> Iterator[None]:
-    host = connection.settings_dict["HOST"]
-    connection.close_pool()
-    connection.settings_dict["HOST"] = NOWHERE
-    yield
-    connection.close_pool()
-    connection.settings_dict["HOST"] = host
+    with connected_to(NOWHERE):
+        yield
 
 
 @pytest.fixture
