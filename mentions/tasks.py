@@ -20,8 +20,7 @@ from mentions.ingest import poll
 from mentions.models import Reply
 from mentions.outbox.deliver import deliver_reply as deliver
 from mentions.outbox.deliver import recover_abandoned
-from mentions.outbox.dispatch import find_due, has_room
-from mentions.outbox.reconcile import find_unknown
+from mentions.outbox.dispatch import find_due, find_unknown, has_room
 from mentions.outbox.reconcile import reconcile_reply as reconcile
 
 logger = logging.getLogger(__name__)
@@ -112,7 +111,8 @@ def deliver_reply(reply_id: str) -> None:
 
 @shared_task(name="mentions.reconcile_unknown_replies")
 def reconcile_unknown_replies() -> int:
-    ids = find_unknown(now=timezone.now())
+    now = timezone.now()
+    ids = find_unknown(now=now) if AppPause.current(now=now) is None else []
     for reply_id in ids:
         reconcile_reply.apply_async((reply_id,), expires=60)
     return len(ids)

@@ -74,13 +74,15 @@ def reconcile_reply(reply_id: str, *, now: datetime) -> Reply | None:
         "since": since.isoformat(),
         "items_read": look.count,
         "attempts": reply.reconcile_attempts,
+        "reads": _count_earlier_reads(reply) + 1,
+        "lease": reply.lease,
         "found": found,
     }
     if found is not None:
         _settle_found(reply, message, found, proof=proof, now=now)
         return reply
     proof["candidates"] = [candidate.to_json() for candidate in find_nearest(reply.text, look.seen)]
-    is_absent = now - reply.sending_at >= ABSENT_AFTER and reply.reconcile_attempts >= ABSENT_READS
+    is_absent = now - reply.sending_at >= ABSENT_AFTER and proof["reads"] >= ABSENT_READS
     if not is_absent:
         _keep_proof(reply, proof)
     elif is_duplicate and look.twins:
@@ -126,20 +128,17 @@ def _settle_found(
         reply.refresh_from_db()
 
 
+def _count_earlier_reads(reply: Reply) -> int:
+    """Looks at X since this attempt that X did answer."""
+    earlier = reply.proof or {}
+    return int(earlier.get("reads", 0)) if earlier.get("lease") == reply.lease else 0
+
+
 def _keep_proof(reply: Reply, proof: dict[str, Any]) -> None:
     Reply.objects.filter(pk=reply.pk, state=ReplyState.UNKNOWN, lease=reply.lease).update(
         proof=proof, updated_at=timezone.now()
     )
     reply.refresh_from_db()
-
-
-def find_unknown(*, now: datetime, limit: int = 100) -> list[str]:
-    """Ids of rows that are due for a look."""
-    return list(
-        Reply.objects.filter(state=ReplyState.UNKNOWN, not_before__lte=now)
-        .order_by("not_before")
-        .values_list("pk", flat=True)[:limit]
-    )
 
 
 def _claim_check(reply_id: str, now: datetime) -> Reply | None:

@@ -24,9 +24,8 @@ def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
 
 
 @pytest.fixture
-def unknown(mention: Message, ana: User, sandbox: RunningSandbox, settings) -> Reply:
-    settings.X_READ_TIMEOUT_SECONDS = 1
-    sandbox.control.add_fault("create_post", "timeout_before")
+def unknown(mention: Message, ana: User, sandbox: RunningSandbox) -> Reply:
+    sandbox.control.add_fault("create_post", "reset_before")
     reply = enqueue_reply(
         mention, kind="public", text="Soon!", requested_by=ana, now=timezone.now()
     )

@@ -15,10 +15,10 @@ from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest.poll import poll_account
 from mentions.models import Draft, Message, Reply
 from mentions.outbox.deliver import deliver_reply, recover_abandoned
-from mentions.outbox.dispatch import find_due
+from mentions.outbox.dispatch import find_due, find_unknown
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.preflight import check_reply
-from mentions.outbox.reconcile import find_unknown, reconcile_reply
+from mentions.outbox.reconcile import reconcile_reply
 from mentions.review import approve_draft, write_draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,9 +81,7 @@ def test_drafting_and_review_go_by_index(mentions: list[Message], ana: User, bru
     )
 
 
-def test_sending_goes_by_index(
-    mentions: list[Message], ana: User, sandbox: RunningSandbox, settings
-) -> None:
+def test_sending_goes_by_index(mentions: list[Message], ana: User, sandbox: RunningSandbox) -> None:
     message = mentions[0]
     assert_all_indexed(
         lambda: check_reply(message, kind="public", text="Hi", now=timezone.now()), at_least=2
@@ -95,8 +93,7 @@ def test_sending_goes_by_index(
         at_least=3,
     )
     reply = Reply.objects.get()
-    settings.X_READ_TIMEOUT_SECONDS = 1
-    sandbox.control.add_fault("create_post", "timeout_after")
+    sandbox.control.add_fault("create_post", "reset_after")
     assert_all_indexed(lambda: deliver_reply(reply.pk, now=timezone.now()), at_least=5)
     later = timezone.now() + timedelta(minutes=1)
     assert_all_indexed(lambda: reconcile_reply(reply.pk, now=later), at_least=5)

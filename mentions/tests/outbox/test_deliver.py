@@ -158,11 +158,8 @@ def test_sent_again_only_after_it_is_proved_absent(
     assert len(replies_on_x(sandbox, queued.message_id)) == 1
 
 
-def test_stays_unknown_when_x_cannot_be_read(
-    queued: Reply, sandbox: RunningSandbox, settings
-) -> None:
-    settings.X_READ_TIMEOUT_SECONDS = 1
-    sandbox.control.add_fault("create_post", "timeout_before")
+def test_stays_unknown_when_x_cannot_be_read(queued: Reply, sandbox: RunningSandbox) -> None:
+    sandbox.control.add_fault("create_post", "reset_before")
     deliver(queued)
     sandbox.control.add_fault("timeline", "server_error", times=None)
     for _ in range(6):
@@ -338,10 +335,9 @@ def test_a_dm_reaches_the_author_once(mention: Message, ana: User, sandbox: Runn
 
 
 def test_a_lost_dm_answer_is_found_in_the_conversation(
-    mention: Message, ana: User, sandbox: RunningSandbox, settings
+    mention: Message, ana: User, sandbox: RunningSandbox
 ) -> None:
-    settings.X_READ_TIMEOUT_SECONDS = 1
-    sandbox.control.add_fault("dm", "timeout_after")
+    sandbox.control.add_fault("dm", "reset_after")
     row = enqueue_reply(mention, kind="dm", text="Hi!", requested_by=ana, now=timezone.now())
     deliver(row)
     look_again(row)

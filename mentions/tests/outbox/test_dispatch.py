@@ -12,7 +12,7 @@ from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import connect_account
 from mentions import tasks
 from mentions.models import Reply, ReplyState
-from mentions.outbox.dispatch import LANE, find_due, has_room
+from mentions.outbox.dispatch import LANE, find_due, find_unknown, has_room
 from mentions.tests.outbox.conftest import make_replies
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,6 +94,17 @@ def test_one_key_per_account_is_read_when_many_rows_wait(
         assert not plan.has_sort, plan
         assert plan.docs_examined <= LANE, plan
         assert plan.keys_examined <= 2 * LANE, plan
+
+
+def test_unknown_rows_are_looked_up_in_turns_too(
+    acme: TwitterAccount, beta: TwitterAccount
+) -> None:
+    now = timezone.now()
+    make_replies(acme, 30, state=ReplyState.UNKNOWN, not_before=now - timedelta(hours=1))
+    (mine,) = make_replies(beta, 1, state=ReplyState.UNKNOWN)
+    ids = find_unknown(now=timezone.now())
+    assert ids.index(mine.pk) == 1
+    assert len(ids) == LANE + 1
 
 
 def test_nudges_stop_when_the_account_has_more_waiting_than_its_lane(

@@ -1,7 +1,6 @@
 """Unknown outcomes: settled by what X shows, by the parent and the text; else by a person."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -24,9 +23,8 @@ TEXT = "Thanks, we are on it!"
 
 
 @pytest.fixture
-def mentions(acme: TwitterAccount, sandbox: RunningSandbox, settings: Any) -> list[Message]:
+def mentions(acme: TwitterAccount, sandbox: RunningSandbox) -> list[Message]:
     """Three mentions by lena, oldest first."""
-    settings.X_READ_TIMEOUT_SECONDS = 1
     for number in range(3):
         sandbox.control.create_mention(account="acme", author="lena", text=f"@acme help {number}")
     poll_account(acme, now=timezone.now())
@@ -215,3 +213,15 @@ def test_undone_while_it_waits_and_not_after(
     assert caught.value.code == "not_cancellable"
     mentions[0].refresh_from_db()
     assert mentions[0].status == "replied"
+
+
+def test_absence_is_not_concluded_from_looks_that_x_did_not_answer(
+    mentions: list[Message], sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("create_post", "reset_before")
+    reply = send(mentions[0])
+    sandbox.control.add_fault("timeline", "server_error", times=ABSENT_READS)
+    assert look_to_the_end(reply).state == ReplyState.UNKNOWN
+    assert look(reply).proof["reads"] == 1
+    reply = look(reply, times=ABSENT_READS - 1)
+    assert (reply.state, reply.proof["reads"]) == (ReplyState.QUEUED, ABSENT_READS)
