@@ -16,8 +16,11 @@ from mentions.legacy.driver import DriverError, Row, Session, open_session
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 300
-# A page of large texts is handed on in parts of about this size.
-_PART_BYTES = 2 * 1024 * 1024
+# A page holds about so much: asyncmy reads a result as fast as it comes, wanted or not, so only
+# its end bounds what is held while MongoDB is slow.
+_PAGE_BYTES = 2 * 1024 * 1024
+_FIRST_PAGE_ROWS = 100
+_GROWTH = 4
 _SESSION = (
     # Zero dates and backslashes are read alike, whatever the server's default.
     "SET SESSION sql_mode = ''",
@@ -220,7 +223,7 @@ class Source:
             if not wanted:
                 continue
             spelled = ", ".join(self._write_key(table, key) for key in sorted(wanted))
-            for rows in self._stream(
+            for rows, _ in self._stream(
                 f"SELECT {listed} FROM {_quote(table.name)} "  # noqa: S608
                 f"WHERE {_quote(table.key)} IN ({spelled})"
             ):
@@ -247,16 +250,18 @@ class Source:
         key = _quote(table.key)
         after: bytes | None = None
         left = self.count_rows(table)
+        limit = min(size, _FIRST_PAGE_ROWS)
         while True:
             condition = (
                 f"WHERE {key} > {self._write_key(table, after)}" if after is not None else ""
             )
-            read = 0
-            for rows in self._stream(
+            read = weight = 0
+            for rows, part_bytes in self._stream(
                 f"SELECT {listed} FROM {_quote(table.name)} {condition} "  # noqa: S608
-                f"ORDER BY {key} LIMIT {size:d}"
+                f"ORDER BY {key} LIMIT {limit:d}"
             ):
                 read += len(rows)
+                weight += part_bytes
                 left -= len(rows)
                 if left < 0:
                     raise SourceError(
@@ -270,16 +275,17 @@ class Source:
                     )
                 yield Chunk(after, rows)
                 after = last
-            if read < size:
+            if read < limit:
                 break
+            limit = _choose_limit(size, limit, row_bytes=weight / read)
         if left:
             raise SourceError(
                 f"Reading {table.name} stopped {left} rows before its end: its key is not read "
                 "in order. Run CHECK TABLE on it, then run the import again."
             )
 
-    def _stream(self, sql: str) -> Iterator[list[Row]]:
-        """The rows of one page; in parts where they are large, so that memory stays flat."""
+    def _stream(self, sql: str) -> Iterator[tuple[list[Row], int]]:
+        """The rows of one page and their bytes; in parts, if larger than those of the last page."""
         assert self._session is not None
         held: list[Row] = []
         weight = 0
@@ -287,13 +293,13 @@ class Source:
             for rows in self._session.stream(sql):
                 held += rows
                 weight += sum(len(value) for row in rows for value in row if value is not None)
-                if weight >= _PART_BYTES:
-                    yield held
+                if weight >= 2 * _PAGE_BYTES:
+                    yield held, weight
                     held, weight = [], 0
         except DriverError as error:
             raise self._explain(error) from None
         if held:
-            yield held
+            yield held, weight
 
     def _write_key(self, table: Table, key: bytes) -> str:
         kind = self._key_types.get(table.name, "")
@@ -396,3 +402,14 @@ class Source:
 
 def _quote(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
+
+
+def _choose_limit(size: int, last: int, *, row_bytes: float) -> int:
+    """Rows of the next page, by what those of the last weighed.
+
+    The same for the same table, so that a later run cuts it alike; in halves of ``size``, so that
+    a changed row seldom moves the cuts behind it.
+    """
+    while size > 1 and size * row_bytes > _PAGE_BYTES:
+        size //= 2
+    return min(size, last * _GROWTH)

@@ -156,3 +156,29 @@ def test_report_is_readable_when_printed(legacy, transactional_db, capsys):
     assert f"From 127.0.0.1:{legacy.port}/{legacy.name}" in printed
     assert "'2': timestamp is a zero date: '0000-00-00 00:00:00'" in printed
     assert "2 changes written" in printed
+
+
+def test_little_is_held_at_once_when_rows_are_large(legacy):
+    for number in range(150):
+        legacy.add_message(str(10**18 + number), text="x" * 60_000, dm_response="y" * 60_000)
+    with Source(parse_source_url(legacy.url)) as source:
+        source.check_schema()
+        sizes = [
+            sum(len(value or b"") for row in chunk.rows for value in row)
+            for chunk in source.read_chunks(MESSAGES, size=2000)
+        ]
+    # After the first page it is known how large they are.
+    assert max(sizes[1:]) < 3 * 2**20
+    assert sum(sizes) > 150 * 120_000
+
+
+def test_table_is_cut_alike_when_read_again(legacy):
+    legacy.add_messages(700)
+    with Source(parse_source_url(legacy.url)) as source:
+        source.check_schema()
+        first, second = (
+            [(chunk.after, len(chunk.rows)) for chunk in source.read_chunks(MESSAGES, size=500)]
+            for _ in range(2)
+        )
+    assert first == second
+    assert [count for _, count in first] == [100, 400, 200]
