@@ -19,7 +19,7 @@ from mentions.legacy.checkpoint import Checkpoints, DoneChunk
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN
 from mentions.legacy.driver import Row
-from mentions.legacy.encode import MessageEncoder, probe_row, read_key
+from mentions.legacy.encode import MessageEncoder, list_notes, probe_row, read_key
 from mentions.legacy.load import Loader, insert_new
 from mentions.legacy.mapping import (
     MappedRow,
@@ -220,6 +220,7 @@ class ChunkLoader:
                 left.append(row)
             else:
                 keys.append(message_id)
+                report.notes.update(list_notes(row))
         report.counts["created"] += len(new) - len(late)
         return left
 
@@ -250,6 +251,7 @@ class ChunkLoader:
             elif document.startswith(start, 4) and _STATE_MARK in document:
                 unchanged += 1
                 keys.append(key)
+                report.notes.update(list_notes(row))
             else:
                 left.append(row)
         report.counts["unchanged"] += unchanged

@@ -2,7 +2,7 @@
 
 This is the fast path of the import: three quarters of the time of mapping a row, encoding it with
 Django's fields and again with PyMongo's are saved. It knows only rows without anything to remark;
-every other row (an unknown status, a UUID as key, mojibake, a fraction of a second, a zero date,
+every other row (an unknown status, a UUID as key, mojibake, a zero date,
 bytes that are no UTF-8) is left to ``mapping.map_message``, and both give the same document.
 """
 
@@ -19,6 +19,7 @@ from mentions.legacy.mapping import (
     KNOWN_STATUSES,
     MESSAGE_COMPARED,
     MappedRow,
+    cut_note,
     encode_value,
     is_mojibake,
     map_message,
@@ -28,6 +29,9 @@ from mentions.legacy.state import STATE_FIELD
 _INT32 = struct.Struct("<i")
 _INT64 = struct.Struct("<q")
 _LONGEST_TEXT = 2_000_000
+_POINT = ord(".")
+# ``2024-01-31 23:59:59.999``
+_WHOLE_LENGTH = 23
 _DIGEST_MARK = "0" * 32
 _KNOWN = {status.encode() for status in KNOWN_STATUSES}
 _PROBE = {
@@ -198,10 +202,27 @@ def read_key(document: bytes) -> str:
     return document[13 : 12 + _INT32.unpack_from(document, 9)[0]].decode()
 
 
+def list_notes(row: Row) -> tuple[str, ...]:
+    """The remarks about a row of the fast path: it knows one, about microseconds."""
+    moments = (row[1], row[9], row[10])
+    if not any(moment is not None and len(moment) > _WHOLE_LENGTH for moment in moments):
+        return ()
+    return tuple(
+        cut_note(name)
+        for name, moment in zip(("timestamp", "created_at", "updated_at"), moments, strict=True)
+        if moment is not None and moment[_WHOLE_LENGTH:].strip(b"0")
+    )
+
+
 def _read_moment(text: bytes) -> int:
-    if len(text) != 19:
+    """Milliseconds since 1970; what is smaller is cut, as ``mapping`` cuts it."""
+    moment = _DAYS[text[:11]] + _MINUTES[text[11:16]] + _SECONDS[text[16:19]]
+    if len(text) == 19:
+        return moment
+    fraction = text[20:]
+    if text[19] != _POINT or not fraction.isdigit() or len(fraction) > 6:
         raise ValueError(text)
-    return _DAYS[text[:11]] + _MINUTES[text[11:16]] + _SECONDS[text[16:]]
+    return moment + int(fraction[:3].ljust(3, b"0"))
 
 
 def _encode_text(label: bytes, text: bytes) -> bytes:

@@ -152,6 +152,11 @@ def encode_value(name: str, value: Any) -> bytes:
     raise TypeError(f"{name} is a {type(value).__name__}")
 
 
+def cut_note(name: str) -> str:
+    """The remark about a time of more than milliseconds, which MongoDB does not keep."""
+    return f"{name} has microseconds, cut to milliseconds"
+
+
 def is_mojibake(value: bytes) -> bool:
     """Whether a text in UTF-8 looks like UTF-8 that was once read as Latin-1: ``GrÃ¼ÃŸe``."""
     return b"\xc3" in value and _MOJIBAKE.search(value) is not None
@@ -369,7 +374,7 @@ class _Reader:
         # MongoDB keeps milliseconds.
         milliseconds, rest = divmod(int((found[7] or "").ljust(6, "0")), 1000)
         if rest:
-            self.notes.append(f"{name} has microseconds, cut to milliseconds")
+            self.notes.append(cut_note(name))
         try:
             return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=UTC)
         except ValueError:

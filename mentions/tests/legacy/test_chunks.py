@@ -9,7 +9,7 @@ from django.core.management import CommandError
 from django.db import connection
 
 from mentions.legacy.documents import TARGETS, DocumentWriter
-from mentions.legacy.encode import MessageEncoder, probe_row
+from mentions.legacy.encode import MessageEncoder, list_notes, probe_row
 from mentions.legacy.mapping import MappedRow, digest_values, map_message
 from mentions.legacy.state import STATE_FIELD, build_state
 from mentions.models import ImportReject, Message
@@ -61,6 +61,13 @@ def make_encoder(account_id):
         {},
         {5: "Danke 🙏".encode(), 6: b"dm", 7: None, 8: None, 9: None},
         {7: b"0", 8: b"0", 1: b"2024-02-29 00:00:00", 10: b"9999-12-31 23:59:59"},
+        {
+            1: b"2025-03-04 05:06:07.000000",
+            9: b"1969-12-31 23:59:59.5",
+            10: b"2025-03-04 05:06:07.12",
+        },
+        {1: b"2025-03-04 05:06:07.123456", 9: b"1969-12-31 23:59:59.999999"},
+        {1: b"2025-03-04 05:06:07.123000", 9: b"1969-12-31 23:59:59.0004"},
     ],
 )
 def test_both_paths_give_the_same_document_when_a_row_is_plain(db, account_id, changes):
@@ -75,6 +82,7 @@ def test_both_paths_give_the_same_document_when_a_row_is_plain(db, account_id, c
     assert {name: type(value) for name, value in fast.items()} == {
         name: type(value) for name, value in slow.items()
     }
+    assert list_notes(row) == outcome.notes
     assert fast[STATE_FIELD]["digest"] == digest_values(
         {name: outcome.values[name] for name in outcome.compared}
     )
@@ -87,7 +95,11 @@ def test_both_paths_give_the_same_document_when_a_row_is_plain(db, account_id, c
         {0: b"a1b2c3d4-0000-4000-8000-00000000abcd"},
         {1: b"0000-00-00 00:00:00"},
         {1: b"2025-02-30 00:00:00"},
-        {1: b"2025-03-04 05:06:07.123"},
+        {1: b"2025-03-04 05:06:07."},
+        {1: b"2025-03-04 05:06:07.1234567"},
+        {1: b"2025-03-04 05:06:07,123"},
+        {1: b"2025-03-04 05:06:07.12a"},
+        {1: b"2025-03-04"},
         {2: None},
         {3: b"\xed\xa0\x80"},
         {4: b"archived"},
@@ -202,3 +214,24 @@ def test_memory_stays_flat_when_rows_are_large(legacy, run_import):
     report = run_import()
     assert report["tables"]["messages"]["created"] == 60
     assert Message.objects.filter(text="🎈" * 15_000).count() == 60
+
+
+def test_fractions_are_cut_and_noted_alike_when_loaded_and_when_met_again(legacy, run_import):
+    legacy.add_user()
+    for column in ("timestamp", "created_at"):
+        legacy.execute(f"ALTER TABLE messages MODIFY `{column}` DATETIME(6) NOT NULL")
+    legacy.add_message("1", timestamp="2025-03-04 05:06:07.123456")
+    legacy.add_message("2", timestamp="2025-03-04 05:06:07.120000")
+    legacy.add_message("3", created_at="2025-03-04 05:06:07.000001")
+
+    first, second = run_import(), run_import()
+
+    assert first["tables"]["messages"]["created"] == 3
+    assert second["tables"]["messages"]["unchanged"] == 3
+    for report in (first, second):
+        assert report["tables"]["messages"]["notes"] == {
+            "timestamp has microseconds, cut to milliseconds": 1,
+            "created_at has microseconds, cut to milliseconds": 1,
+        }
+    assert Message.objects.get(pk="1").timestamp.microsecond == 123_000
+    assert Message.objects.get(pk="2").timestamp.microsecond == 120_000
