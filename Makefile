@@ -9,7 +9,8 @@ PYTHON := $(VENV)/bin/python
 # Installed again only when what is required has changed.
 STAMP := $(VENV)/.installed
 ARGS ?=
-# A worker per core, each with databases of its own; the tests of a file stay together.
+# A worker per core and one more (autores/tests/plugin.py), each with databases of its own; the
+# tests of a file stay together.
 PYTEST := $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # A deployment's environment with values of the right form, for `check --deploy`. No secret here.
