@@ -228,7 +228,8 @@ class Follower:
 
     def _load_tables(self, state: FollowState) -> None:
         self._on_progress("Reading every table once; the former system may go on.")
-        _, state.account_id = self._load()
+        report, state.account_id = self._load()
+        self._on_progress(_summarize(report))
         with CurrentSource(self._url) as current:
             applier = self._make_applier(current, state)
             # Rows that an earlier import brought may be gone there since.
@@ -378,6 +379,18 @@ def _add_counts(
 
 def _name_outcome(report: FollowReport) -> str:
     return "done" if report.is_complete else "incomplete"
+
+
+def _summarize(report: ImportReport) -> str:
+    """The load in one line; its own run has the whole report."""
+    told = []
+    for table in report.tables:
+        counts = {**table.counts, "without_account": table.ambiguous_count}
+        shown = ", ".join(
+            f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count
+        )
+        told.append(f"{table.table}: {shown or 'nothing'}")
+    return f"Read once (run {report.run_id}). {'; '.join(told)}."
 
 
 def _describe(error: Exception) -> str:

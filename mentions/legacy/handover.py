@@ -10,6 +10,9 @@ from accounts.tokens import token_cipher
 from autores.crypto import CipherError
 
 DEFAULT_WINDOW = timedelta(hours=2)
+# Accounts in the same state are told of together.
+_ALIKE = 3
+_SENTENCES = 20
 _STATES = ("lost", "unreadable", "expires_in_window", "survives")
 
 
@@ -55,12 +58,17 @@ def report_handover(
 def render_handover(report: dict[str, Any]) -> str:
     """The report for a terminal."""
     lines = [f"Hand-over: {report['sentence']}"]
-    lines += [
-        f"  {item['account']} (X user {item['x_user']}): {item['sentence']}"
-        for item in report["accounts"][:50]
-    ]
-    more = len(report["accounts"]) - 50
-    return "\n".join([*lines, *([f"  … and {more} more"] if more > 0 else [])])
+    alike: dict[str, list[str]] = {}
+    for item in report["accounts"]:
+        shown = f"{item['account']} (X user {item['x_user']})"
+        alike.setdefault(item["sentence"], []).append(shown)
+    for sentence, accounts in list(alike.items())[:_SENTENCES]:
+        more = len(accounts) - _ALIKE
+        ending = f", … and {more} more" if more > 0 else ""
+        lines.append(f"  {', '.join(accounts[:_ALIKE])}{ending}: {sentence}")
+    if len(alike) > _SENTENCES:
+        lines.append(f"  … and {len(alike) - _SENTENCES} more; --json lists every account")
+    return "\n".join(lines)
 
 
 def _describe(account: TwitterAccount, *, now: datetime, window: timedelta) -> dict[str, Any]:

@@ -243,7 +243,10 @@ class Loader:
         key = change.pop("_id")
         state = read_state(document)
         change[STATE_FIELD] = build_state(
-            self._run_id, row.digest, created_by=state.created_by if state else None
+            self._run_id,
+            row.digest,
+            created_by=state.created_by if state else None,
+            updates=state.updates + 1 if state else 1,
         )
         operation: dict[str, Any] = {"$set": change}
         if self.target.table is MESSAGES:
@@ -336,6 +339,7 @@ def _adopted_state(run_id: str, digest: str) -> dict[str, Any]:
     return {
         "run": run_id,
         "digest": {"$literal": digest},
+        "updates": {"$ifNull": [f"${STATE_FIELD}.updates", 0]},
         "created_by": {"$ifNull": [f"${STATE_FIELD}.created_by", f"${STATE_FIELD}.run", ""]},
     }
 

@@ -20,7 +20,7 @@ from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, Target, digest_document
 from mentions.legacy.proof.fields import rule_of, show_key
 from mentions.legacy.source import LegacyImportError
-from mentions.legacy.state import STATE_FIELD, read_state
+from mentions.legacy.state import STATE_FIELD, is_worked_on, read_state
 from mentions.models import AuditEntry, Cursor, Draft, ImportReject, ImportRun, Message, Reply
 
 RUN_ROLLED_BACK = "rolled_back"
@@ -132,6 +132,7 @@ class _TableUndo:
         self._report = TableRollback(target.table.name)
         self._rule = rule_of(target.table.name)
         fields = target.model._meta.concrete_fields
+        self._undone: dict[str, bool] = {}
         self._columns = {field.attname: str(field.column) for field in fields}
 
     def run(self) -> TableRollback:
@@ -170,12 +171,12 @@ class _TableUndo:
             return "is not what the run wrote"
         if state.created_by != self._run.pk:
             return "was here before the run, which only updated it"
-        if state.run_id != self._run.pk:
+        if state.run_id != self._run.pk and not self._is_rolled_back(state.run_id):
             return f"was updated by the later run {state.run_id}: roll that one back first"
         if digest_document(self._target, document, self._cipher) != state.digest:
             return "was changed here since"
         if self._target.table is MESSAGES:
-            if (document.get("version") or 1) > 1:
+            if is_worked_on(document):
                 return "was worked on here since"
             if document.get("claimed_by"):
                 return "somebody is working on it"
@@ -186,6 +187,14 @@ class _TableUndo:
             ):
                 return "was used here since"
         return None
+
+    def _is_rolled_back(self, run_id: str) -> bool:
+        """A later run that only updated the row left it; once that was undone, the row may go."""
+        if run_id not in self._undone:
+            self._undone[run_id] = ImportRun.objects.filter(
+                pk=run_id, state=RUN_ROLLED_BACK
+            ).exists()
+        return self._undone[run_id]
 
     def _find_attached(self, keys: Sequence[str]) -> dict[str, str]:
         """What hangs on these documents, by id."""

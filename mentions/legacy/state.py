@@ -15,17 +15,23 @@ STATE_FIELD = "imported"
 class RowState:
     """``digest`` is ``mapping.digest_values`` of what was written; ``run_id`` wrote it last.
 
-    ``created_by`` is the run that inserted the document.
+    ``created_by`` is the run that inserted the document. ``updates`` counts how often imports
+    changed it since: a message's version is higher by that much without anybody's work.
     """
 
     run_id: str
     digest: str
     created_by: str
+    updates: int = 0
 
 
-def build_state(run_id: str, digest: str, *, created_by: str | None = None) -> dict[str, str]:
+def build_state(
+    run_id: str, digest: str, *, created_by: str | None = None, updates: int = 0
+) -> dict[str, Any]:
     """The field's value; ``created_by`` is stored only where another run inserted the document."""
-    state = {"run": run_id, "digest": digest}
+    state: dict[str, Any] = {"run": run_id, "digest": digest}
+    if updates:
+        state["updates"] = updates
     if created_by is not None and created_by != run_id:
         state["created_by"] = created_by
     return state
@@ -41,4 +47,11 @@ def read_state(document: Mapping[str, Any]) -> RowState | None:
         run_id=run_id,
         digest=str(state.get("digest", "")),
         created_by=str(state.get("created_by", run_id)),
+        updates=int(state.get("updates", 0)),
     )
+
+
+def is_worked_on(document: Mapping[str, Any]) -> bool:
+    """Whether a message has more versions than imports made."""
+    state = read_state(document)
+    return (document.get("version") or 1) > 1 + (state.updates if state else 0)

@@ -19,7 +19,7 @@ from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, Tab
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
 from mentions.legacy.proof.streams import MySqlReader, write_lookup
 from mentions.legacy.source import SourceUrl
-from mentions.legacy.state import read_state
+from mentions.legacy.state import is_worked_on, read_state
 from mentions.models import AuditEntry, ImportReject, ImportRun, Message, Tombstone, tombstone_key
 
 # What may become of a row that is not the same on both sides. The first four need a person.
@@ -223,7 +223,7 @@ class FindingJudge:
             if entry is not None:
                 return f"{entry.action} by {entry.actor}, {entry.at:%Y-%m-%d %H:%M} UTC"
             version = document.get("version") or 0
-            return f"version {version}" if version > 1 else ""
+            return f"version {version}" if is_worked_on(document) else ""
         if self._rule.table == "users":
             changed_at = document.get("updated_at")
             began = self._find_start(run_id)

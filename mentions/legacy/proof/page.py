@@ -23,6 +23,8 @@ _MEANINGS = {
 _FAULTS = ("missing", "extra", "differing", "conflicts")
 _COLUMNS = ("in_mysql", "in_mongodb", "compared", "equal", "created_here", *_MEANINGS)
 _LISTED_IN_TEXT = 20
+# All for the same reason.
+_SKIPPED_IN_TEXT = 3
 
 
 def render_text(report: Mapping[str, Any]) -> str:
@@ -46,10 +48,11 @@ def render_text(report: Mapping[str, Any]) -> str:
             if outcome == "settled":
                 continue
             lines += ["", f"{outcome.replace('_', ' ').capitalize()} in {table_name}:"]
-            for item in items[:_LISTED_IN_TEXT]:
+            most = _LISTED_IN_TEXT if outcome != "skipped" else _SKIPPED_IN_TEXT
+            for item in items[:most]:
                 lines.append(f"  {item['id']}" + (f": {item['why']}" if item["why"] else ""))
                 lines += [f"    {line}" for line in _describe_fields(item)]
-            more = table[outcome] - min(len(items), _LISTED_IN_TEXT)
+            more = table[outcome] - min(len(items), most)
             lines += [f"  … and {more} more"] if more > 0 else []
     clock = proof.get("clock")
     if clock:

@@ -30,6 +30,26 @@ def test_everything_goes_when_nobody_changed_it(imported):
     assert ImportRun.objects.get(pk=imported).state == "rolled_back"
 
 
+def test_everything_goes_when_later_runs_updated_it_and_are_rolled_back_first(
+    imported, legacy, run_import
+):
+    runs = [imported]
+    for status in ("replied", "ignored"):
+        legacy.execute("UPDATE messages SET status = %s WHERE id IN ('1', '2')", status)
+        runs.append(run_import("--quiet")["run"])
+    Message.objects.filter(pk="2").update(version=4)
+
+    assert dict(roll_back(runs[0], is_dry_run=True).tables[1].listed)["1"].endswith(
+        f"updated by the later run {runs[2]}: roll that one back first"
+    )
+    for run in reversed(runs):
+        report = roll_back(run)
+
+    tables = {table.table: table for table in report.tables}
+    assert dict(tables["messages"].listed) == {"2": "was worked on here since"}
+    assert list(Message.objects.values_list("pk", flat=True)) == ["2"]
+
+
 def test_what_people_changed_stays_when_rolled_back(imported):
     Message.objects.filter(pk="1").update(status="ignored")
     Message.objects.filter(pk="2").update(version=2)
