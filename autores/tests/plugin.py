@@ -21,6 +21,14 @@ _DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "admin_user", "ad
 _SERVICE_FIXTURES = {"services", "mongodb_url", "valkey_url", "child_environ"}
 # Rows that migrations make and tests only read; making them anew takes 0.2 s per test.
 _KEPT_COLLECTIONS = {"django_migrations", "django_content_type", "auth_permission"}
+# Files of half a minute and more, by name.
+_LONGEST = frozenset(
+    {
+        *("test_demo.py", "test_story.py", "test_killed_worker.py", "test_api_walk.py"),
+        *("test_desk.py", "test_csp.py", "test_compose.py", "test_checks.py"),
+        *("test_kills.py", "test_follow.py", "test_importer.py", "test_tokens.py"),
+    }
+)
 
 _services = TestServices()
 os.environ.update(_services.list_environment())
@@ -32,6 +40,12 @@ atexit.register(_services.stop)
 def pytest_xdist_auto_num_workers() -> int:
     """A worker more than cores: a third of the tests' time is waiting for other processes."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one begun last would be run by one worker alone."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 @pytest.hookimpl(tryfirst=True)
