@@ -9,9 +9,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 from autores.crypto import CipherError, cipher_for
 from mentions.legacy.attribution import Ambiguous, read_rules
@@ -22,6 +22,8 @@ from mentions.legacy.source import LegacyImportError, parse_source_url
 from mentions.management import catch_up, proof
 
 EXIT_INCOMPLETE = 2
+# A database went away, or another import runs: the same command later goes on.
+EXIT_AGAIN = 3
 
 
 def positive_integer(value: str) -> int:
@@ -35,7 +37,8 @@ class Command(BaseCommand):
     help = (
         "Import X accounts, messages and consent flows from the former system's MySQL. "
         "Can be repeated: what was changed here since is never overwritten. "
-        "Exit code 0: every row is accounted for; 2: rejects or conflicts; 1: failed."
+        "Exit code 0: every row is accounted for; 2: rejects or conflicts; 1: failed; 3: run it "
+        "again, for a database went away or another import is running."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -182,11 +185,15 @@ class Command(BaseCommand):
                     text += "\n\n" + proof.render_proof(shown)
                     is_complete = is_complete and shown["verification"]["is_proven"]
             except (LegacyImportError, CipherError) as error:
-                raise CommandError(str(error)) from None
+                code = EXIT_AGAIN if getattr(error, "retryable", False) else 1
+                raise CommandError(str(error), returncode=code) from None
             except (PyMongoError, DatabaseError) as error:
                 raise CommandError(
                     f"MongoDB failed ({type(error).__name__}): check MONGODB_URL and that the "
-                    "server runs, then run the import again; it goes on from what is stored."
+                    "server runs, then run the import again; it goes on from what is stored.",
+                    returncode=EXIT_AGAIN
+                    if isinstance(error, (ConnectionFailure, OperationalError))
+                    else 1,
                 ) from error
             except OSError as error:
                 raise CommandError(

@@ -47,19 +47,17 @@ class LegacyDatabase:
         self.name = f"legacy_{uuid.uuid4().hex[:12]}"
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 3306
         self.url = f"{server_url.rstrip('/')}/{self.name}"
-        self._connection = pymysql.connect(
-            host=self.host,
-            port=self.port,
-            user=parts.username or "root",
-            password=parts.password or "",
-            charset="utf8mb4",
-            autocommit=True,
-            sql_mode="NO_ENGINE_SUBSTITUTION",
-        )
+        self._user, self._password = parts.username or "root", parts.password or ""
+        self._connection = self._connect()
         self.execute(f"CREATE DATABASE {self.name} CHARACTER SET utf8mb4")
         self.execute(f"USE {self.name}")
         for statement in SCHEMA:
             self.execute(statement)
+
+    def reconnect(self) -> None:
+        """After a restart of the server."""
+        self._connection = self._connect()
+        self.execute(f"USE {self.name}")
 
     def execute(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
@@ -114,6 +112,17 @@ class LegacyDatabase:
     def drop(self) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {self.name}")
         self._connection.close()
+
+    def _connect(self) -> Any:
+        return pymysql.connect(
+            host=self.host,
+            port=self.port,
+            user=self._user,
+            password=self._password,
+            charset="utf8mb4",
+            autocommit=True,
+            sql_mode="NO_ENGINE_SUBSTITUTION",
+        )
 
     def _insert(self, table: str, values: dict[str, Any]) -> None:
         names = ", ".join(f"`{name}`" for name in values)
