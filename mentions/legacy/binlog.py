@@ -30,6 +30,7 @@ from pymysqlreplication.row_event import (
 
 from mentions.legacy.contract import TABLES
 from mentions.legacy.current import CurrentSource, connection_settings, explain_error
+from mentions.legacy.rowimages import list_keys
 from mentions.legacy.source import LegacyImportError, SourceError
 
 _ROWS_EVENTS = (WriteRowsEvent, UpdateRowsEvent, DeleteRowsEvent, PartialUpdateRowsEvent)
@@ -353,6 +354,14 @@ class ChangeLog:
         charset = str(event.columns[position].collation_name or key.charset).split("_")[0]
         if not any(names) and len(names) != key.column_count:
             batch.unclear[name] = "rows with another number of columns than the table has now"
+            return
+        changed = list_keys(event, position)
+        if changed is not None:
+            count, values = changed
+            batch.row_count += count
+            batch.keys.setdefault(name, set()).update(
+                self._spell_key(value, charset=charset) for value in values
+            )
             return
         for column in event.columns:
             column.character_set_name = _RAW

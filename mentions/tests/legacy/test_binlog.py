@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from mentions.legacy import binlog
 from mentions.legacy.binlog import (
     BinlogError,
     ChangeLog,
@@ -14,6 +15,7 @@ from mentions.legacy.binlog import (
     read_log_end,
 )
 from mentions.legacy.current import CurrentSource
+from mentions.legacy.rowimages import list_keys
 from mentions.legacy.source import parse_source_url
 
 SERVER_ID = 4_000_000_001
@@ -293,3 +295,71 @@ def _table(name):
     from mentions.legacy.contract import TABLES
 
     return next(table for table in TABLES if table.name == name)
+
+
+# Definition and a value of each kind of column that a drifted schema may hold.
+ODD_COLUMNS = {
+    "a": ("TINYINT UNSIGNED", "250"),
+    "b": ("SMALLINT", "-3"),
+    "c": ("MEDIUMINT", "-70000"),
+    "d": ("BIGINT", "5000000000"),
+    "e": ("FLOAT", "1.5"),
+    "f": ("DOUBLE", "2.5"),
+    "g": ("YEAR", "2024"),
+    "h": ("DATE", "'2024-02-29'"),
+    "i": ("TIME(3)", "'-12:13:14.567'"),
+    "j": ("TIMESTAMP(6) NULL", "'2024-01-02 03:04:05.678901'"),
+    "k": ("DATETIME(2)", "'2024-01-02 03:04:05.67'"),
+    "l": ("CHAR(10) CHARACTER SET utf8mb3", "'ü'"),
+    "m": ("CHAR(100)", "REPEAT('é', 90)"),
+    "n": ("MEDIUMBLOB", "REPEAT('b', 70000)"),
+    "o": ("ENUM('x','y')", "'y'"),
+    "p": ("SET('q','r','s')", "'q,s'"),
+    "q": ("BIT(10)", "b'1010101010'"),
+    "r": ("JSON", "'{}'"),
+    "s": ("BINARY(5)", "'ab'"),
+    "t": ("VARBINARY(300)", "REPEAT('v', 299)"),
+    "u": ("POINT", "POINT(1, 2)"),
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "is_fast"), [({}, True), ({"v": ("DECIMAL(10,3)", "1.125")}, False)]
+)
+def test_keys_are_as_the_library_reads_them_when_columns_are_of_every_kind(
+    legacy, current, monkeypatch, more, is_fast
+):
+    columns = {**ODD_COLUMNS, **more}
+    added = ", ".join(f"ADD COLUMN {name} {kind} FIRST" for name, (kind, _) in columns.items())
+    legacy.execute(f"ALTER TABLE messages {added}")
+    current.read_keys()
+    start = read_committed_position(current)
+    names = ", ".join(columns)
+    values = ", ".join(value for _, value in columns.values())
+    fixed = "`timestamp`, `user`, `text`"
+    # Several rows in one event, with and without values.
+    rows = ", ".join(f"('{key}', NOW(), '1', 'x', {values})" for key in ("k1", "k2", "ключ"))
+    legacy.execute(f"INSERT INTO messages (id, {fixed}, {names}) VALUES {rows}")
+    legacy.add_message("k3")
+    legacy.execute("UPDATE messages SET text = CONCAT(text, 'y'), a = NULL, n = NULL")
+    legacy.execute("UPDATE messages SET id = CONCAT(id, '-new') WHERE id IN ('k1', 'k3')")
+    legacy.execute("DELETE FROM messages WHERE id = 'k2'")
+
+    answers = []
+
+    def listen(event, position):
+        answers.append(list_keys(event, position))
+        return answers[-1]
+
+    monkeypatch.setattr(binlog, "list_keys", listen)
+    batches, fast, unclear = read_all(open_log(current, position=start))
+    monkeypatch.setattr(binlog, "list_keys", lambda event, position: None)
+    again, slow, _ = read_all(open_log(current, position=start))
+
+    assert {answer is not None for answer in answers} == {is_fast}
+    expected = {b"k1", b"k2", "ключ".encode(), b"k3", b"k1-new", b"k3-new"}
+    assert fast == slow == {"messages": expected}
+    assert (
+        sum(batch.row_count for batch in batches) == sum(batch.row_count for batch in again) == 11
+    )
+    assert unclear == {}
