@@ -445,6 +445,20 @@ VARIABLES: tuple[Variable, ...] = (
         "X",
     ),
     Variable(
+        "X_POLL_OVERLAP",
+        decimal(or_equal=True, at_most=1440),
+        15.0,
+        "How far before its last time, in minutes, a poll reads again, for what X shows late.",
+        "X",
+    ),
+    Variable(
+        "X_SEARCH_INTERVAL",
+        decimal(or_equal=True, at_most=144),
+        24.0,
+        "Hours between two searches for missed mentions, at most six days; 0 searches gaps only.",
+        "X",
+    ),
+    Variable(
         "X_BASELINE_COUNT",
         integer(at_least=5),
         20,

@@ -242,6 +242,8 @@ X_READ_TIMEOUT_SECONDS: float = ENV["X_READ_TIMEOUT_SECONDS"]
 X_OPEN_SIGN_UP: bool = ENV["X_OPEN_SIGN_UP"]
 X_SWEEP_INTERVAL: float = ENV["X_SWEEP_INTERVAL"]
 X_SWEEP_OVERLAP: float = ENV["X_SWEEP_OVERLAP"]
+X_POLL_OVERLAP: float = ENV["X_POLL_OVERLAP"]
+X_SEARCH_INTERVAL: float = ENV["X_SEARCH_INTERVAL"]
 X_BASELINE_COUNT: int = ENV["X_BASELINE_COUNT"]
 X_APP_POSTS_PER_DAY: int = ENV["X_APP_POSTS_PER_DAY"]
 X_APP_DMS_PER_DAY: int = ENV["X_APP_DMS_PER_DAY"]
@@ -309,6 +311,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "mentions.sweep_accounts",
         "schedule": timedelta(minutes=X_SWEEP_INTERVAL),
         "options": {"expires": X_SWEEP_INTERVAL * 60},
+    },
+    "search-accounts": {
+        "task": "mentions.search_accounts",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},
     },
     "deliver-due-replies": {
         "task": "mentions.deliver_due_replies",

@@ -16,7 +16,7 @@ from accounts.models import AccountStatus, AppPause, TwitterAccount
 from autores.mongo.errors import TransactionConflictError
 from autores.x.errors import XError
 from mentions.drafting.queue import draft_wanted, find_wanted
-from mentions.ingest import poll
+from mentions.ingest import poll, sweep
 from mentions.models import Reply
 from mentions.outbox.deliver import deliver_reply as deliver
 from mentions.outbox.deliver import recover_abandoned
@@ -62,10 +62,33 @@ def sweep_accounts() -> int:
 
 @shared_task(name="mentions.sweep_account")
 def sweep_account(account_id: str) -> None:
-    _read_account(account_id, poll.sweep_account)
+    _read_account(account_id, sweep.sweep_account)
 
 
-def _read_account(account_id: str, read: Callable[..., poll.PollResult]) -> None:
+@shared_task(name="mentions.search_accounts")
+def search_accounts() -> int:
+    """The accounts whose daily search is due, or that have a gap the search may fill."""
+    due = set(sweep.find_search_due(now=timezone.now()))
+    ids = [account_id for account_id in _pollable_ids() if account_id in due] if due else []
+    for account_id in ids:
+        search_account.apply_async((account_id,), expires=300)
+    return len(ids)
+
+
+@shared_task(name="mentions.search_account")
+def search_account(account_id: str) -> None:
+    def put_off(error: XError | AccountError) -> None:
+        sweep.put_off_search(account_id, now=timezone.now(), seconds=error.retry_after)
+
+    _read_account(account_id, sweep.search_account, on_error=put_off)
+
+
+def _read_account(
+    account_id: str,
+    read: Callable[..., poll.PollResult],
+    *,
+    on_error: Callable[[XError | AccountError], None] = lambda error: None,
+) -> None:
     account = TwitterAccount.objects.filter(pk=account_id).first()
     if account is None:
         return
@@ -74,6 +97,7 @@ def _read_account(account_id: str, read: Callable[..., poll.PollResult]) -> None
     except (XError, AccountError) as error:
         # Recorded on the account already; the next poll reads the same pages again.
         logger.warning("account %s not read: %s", account_id, error.code)
+        on_error(error)
         return
     # Beat finds wanted drafts by itself; this only spares the first of them the wait.
     for message_id in find_wanted(now=timezone.now(), limit=20) if result.new else ():

@@ -1,13 +1,14 @@
 """Pages of mentions from X, guarded against endless paging and an overspent budget."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
-from accounts.clients import XClient, call_x
+from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.errors import RateLimitedError
 from autores.x.types import PostPage
@@ -15,6 +16,8 @@ from autores.x.types import PostPage
 # X shows the 800 latest mentions: eight full pages, and room for short ones.
 REACHABLE_MENTIONS = 800
 MAX_PAGES = 40
+# 30,000 posts in one run; a search that is not done by then goes on in the next one.
+MAX_SEARCH_PAGES = 300
 
 
 class LocalBudgetError(RateLimitedError):
@@ -46,35 +49,87 @@ def _spend_request(account: TwitterAccount) -> None:
         raise error
 
 
-def fetch_pages(
+class Pages:
+    """Pages of posts, newest first, to be iterated once; afterwards ``ending`` says why it ended.
+
+    end     X gave no further token: everything down to the bound was shown
+    reach   a token led to an empty page: X shows nothing older, though there may be something
+    guard   ``max_pages``, or a page that brought nothing new (tokens that never end have been seen)
+    """
+
+    def __init__(self, read: Callable[[str | None], PostPage], *, max_pages: int) -> None:
+        self._read = read
+        self._max_pages = max_pages
+        self.ending: Literal["end", "reach", "guard"] = "guard"
+
+    def __iter__(self) -> Iterator[PostPage]:
+        token: str | None = None
+        seen: set[str] = set()
+        for _ in range(self._max_pages):
+            page = self._read(token)
+            yield page
+            fresh = {post.id for post in page.posts} - seen
+            if page.next_token is None:
+                self.ending = "reach" if token is not None and not page.posts else "end"
+                return
+            if page.posts and not fresh:
+                return
+            seen |= fresh
+            token = page.next_token
+
+
+def fetch_mentions(
     account: TwitterAccount,
     *,
     since_id: str | None = None,
+    until_id: str | None = None,
     max_results: int = 100,
     max_pages: int = MAX_PAGES,
-) -> Iterator[PostPage]:
-    """Yield pages of the account's mentions, newest first, down to ``since_id`` (exclusive).
+) -> Pages:
+    """The account's mentions timeline between the two ids (exclusive).
 
-    Stops when X gives no further token, when a page brings nothing new (tokens that never end
-    have been seen), or after ``max_pages``. Raises XError and what ``call_x`` raises.
+    Iterating raises XError and what ``call_x`` raises; LocalBudgetError is an XError.
     """
-    token: str | None = None
-    seen: set[str] = set()
-    for _ in range(max_pages):
-        _spend_request(account)
 
-        def read(client: XClient, token: str | None = token) -> PostPage:
-            return client.get_mentions(
+    def read(token: str | None) -> PostPage:
+        _spend_request(account)
+        return call_x(
+            account,
+            lambda client: client.get_mentions(
                 account.twitter_id,
                 since_id=since_id,
+                until_id=until_id,
                 max_results=max_results,
                 pagination_token=token,
-            )
+            ),
+        )
 
-        page = call_x(account, read)
-        yield page
-        fresh = {post.id for post in page.posts} - seen
-        if page.next_token is None or (page.posts and not fresh):
-            return
-        seen |= fresh
-        token = page.next_token
+    return Pages(read, max_pages=max_pages)
+
+
+def search_mentions(
+    account: TwitterAccount,
+    *,
+    since_id: str,
+    until_id: str | None = None,
+    max_pages: int = MAX_SEARCH_PAGES,
+) -> Pages:
+    """Posts of the last seven days that name the account, by X's search index; no reposts.
+
+    Quotes without the handle are not in it. Iterating raises what ``fetch_mentions`` does.
+    """
+
+    def read(token: str | None) -> PostPage:
+        return call_x(
+            account,
+            lambda client: client.search_recent(
+                f"@{account.twitter_username} -is:retweet",
+                since_id=since_id,
+                until_id=until_id,
+                pagination_token=token,
+                expand_authors=True,
+                expand_references=True,
+            ),
+        )
+
+    return Pages(read, max_pages=max_pages)

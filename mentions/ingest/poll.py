@@ -1,20 +1,29 @@
 """One account's poll: read every page since the cursor, store each, then move the cursor."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import IntegrityError
-from django.db.models import F
 
+from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.ids import first_post_id_at
-from autores.x.types import PostPage
-from mentions.ingest.classify import classify_post
-from mentions.ingest.fetch import REACHABLE_MENTIONS, fetch_pages
-from mentions.ingest.store import Item, Stored, store_items
-from mentions.models import Cursor
+from mentions.ingest.fetch import REACHABLE_MENTIONS, Pages, fetch_mentions
+from mentions.ingest.gaps import list_gaps, publish_completeness, record_gap
+from mentions.ingest.pages import store_page
+from mentions.ingest.position import (
+    Span,
+    finish_span,
+    floor_of,
+    load_cursor,
+    overlap_start,
+    save_unfinished,
+    unfinished_span,
+)
+from mentions.ingest.store import Finding
+from mentions.models import Cursor, FoundBy, Message
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +33,9 @@ _EMPTY_BASELINE_MARGIN = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What one poll did. ``has_gap``: more may have been posted than X still shows."""
+    """What one poll did. ``seen`` counts posts X showed, known ones included; ``has_gap``: some
+    that X does not show any more were passed over, and kept as a gap.
+    """
 
     account_id: str
     seen: int
@@ -38,115 +49,139 @@ def poll_account(account: TwitterAccount, *, now: datetime) -> PollResult:
     """Read the account's new mentions to the end and store them.
 
     The first poll of an account is its baseline: one small page, not 800 old mentions.
-    A poll that fails half way leaves the cursor where it was: the next one reads the same pages
-    again and stores what is missing. Raises what ``accounts.clients.call_x`` raises.
+    A poll that fails half way leaves the cursor where it was, and the next one first reads on
+    below what this one stored. Raises what ``accounts.clients.call_x`` raises.
     """
-    cursor = _cursor_for(account)
-    is_baseline = not cursor.newest_post_id
-    seen, newest = 0, int(cursor.newest_post_id or 0)
-    new_ids: list[str] = []
-    if is_baseline:
-        pages = fetch_pages(account, max_results=settings.X_BASELINE_COUNT, max_pages=1)
-    else:
-        pages = fetch_pages(account, since_id=cursor.newest_post_id)
-    for page in pages:
-        stored = store_page(account, page, wants_drafts=not is_baseline, now=now)
-        seen += len(page.posts)
-        new_ids.extend(stored.new_ids)
-        newest = max([newest, *(int(post.id) for post in page.posts)])
-    if not newest:
-        newest = int(first_post_id_at(now - _EMPTY_BASELINE_MARGIN))
-    has_gap = not is_baseline and seen >= REACHABLE_MENTIONS
-    _finish(cursor, newest=newest, seen=seen, new=len(new_ids), has_gap=has_gap, now=now)
-    TwitterAccount.objects.filter(pk=account.pk).update(last_polled_at=now)
-    logger.info("polled %s: %d seen, %d new", account.twitter_id, seen, len(new_ids))
-    return PollResult(account.pk, seen, len(new_ids), tuple(new_ids), is_baseline, has_gap)
-
-
-def sweep_account(account: TwitterAccount, *, now: datetime) -> PollResult:
-    """Re-read a trailing window without moving the cursor: X sometimes shows a mention late.
-
-    What is found here and was missed by the polls is counted as late on the cursor.
-    """
-    cursor = _cursor_for(account)
+    cursor = load_cursor(account)
     if not cursor.newest_post_id:
-        return poll_account(account, now=now)
-    since = first_post_id_at(
-        max(
-            now - timedelta(minutes=settings.X_SWEEP_OVERLAP),
-            cursor.baseline_at or now - timedelta(minutes=settings.X_SWEEP_OVERLAP),
-        )
+        return _take_baseline(account, cursor, now=now)
+    reading = _Reading(account, now)
+    begun = unfinished_span(cursor)
+    if begun is not None:
+        reading.read_span(cursor, begun, is_resumed=True)
+    reading.read_span(cursor, Span(begun_at=now), is_resumed=False)
+    if reading.late:
+        count_late(account, reading.late, now=now)
+    publish_completeness(account.pk)
+    TwitterAccount.objects.filter(pk=account.pk).update(last_polled_at=now)
+    new_ids = reading.new_ids
+    logger.info("polled %s: %d seen, %d new", account.twitter_id, reading.seen, len(new_ids))
+    return PollResult(
+        account.pk, reading.seen, len(new_ids), tuple(new_ids), False, reading.has_gap
     )
-    seen = 0
-    late_ids: list[str] = []
-    other_ids: list[str] = []
-    upper = int(cursor.newest_post_id)
-    for page in fetch_pages(account, since_id=since):
-        stored = store_page(account, page, wants_drafts=True, now=now)
-        seen += len(page.posts)
-        for message_id in stored.new_ids:
-            is_late = int(message_id.partition(":")[0]) <= upper
-            (late_ids if is_late else other_ids).append(message_id)
-    if late_ids:
-        Cursor.objects.filter(pk=cursor.pk).update(late_count=F("late_count") + len(late_ids))
-        logger.warning("%s: %d mentions were shown late", account.twitter_id, len(late_ids))
-    new_ids = (*late_ids, *other_ids)
-    return PollResult(account.pk, seen, len(new_ids), new_ids, False, False)
 
 
-def store_page(
-    account: TwitterAccount, page: PostPage, *, wants_drafts: bool, now: datetime
-) -> Stored:
-    """Classify and store one page."""
-    items = [
-        Item(
-            post,
-            classify_post(
-                post,
-                account_x_id=account.twitter_id,
-                account_username=account.twitter_username,
-                referenced=page.referenced,
+def late_judge(account_id: str, *, passed: int) -> Callable[[int], bool]:
+    """Tells of an id whether the polls had passed it. What lies in a gap is not late: X had
+    stopped to show it.
+    """
+    gaps = [(int(gap.from_post_id), int(gap.to_post_id)) for gap in list_gaps(account_id)]
+
+    def is_late(post_id: int) -> bool:
+        return post_id <= passed and not any(low < post_id < high for low, high in gaps)
+
+    return is_late
+
+
+def count_late(account: TwitterAccount, found: int, *, now: datetime) -> None:
+    """Count all late mentions of the account anew, which no crash can make wrong."""
+    total = Message.objects.filter(account_id=account.pk, found_by__gt="", is_late=True).count()
+    Cursor.objects.filter(pk=account.pk).update(late_count=total, updated_at=now)
+    logger.warning("%s: %d mentions were shown late", account.twitter_id, found)
+
+
+class _Reading:
+    """What one poll reads, in one or two spans."""
+
+    def __init__(self, account: TwitterAccount, now: datetime) -> None:
+        self.account = account
+        self.now = now
+        self.seen = 0
+        self.new_ids: list[str] = []
+        self.late = 0
+        self.has_gap = False
+
+    def read_span(self, cursor: Cursor, span: Span, *, is_resumed: bool) -> None:
+        """Read on below ``span`` down to the cursor and its overlap; then move the cursor."""
+        passed, since, seen_before = int(cursor.newest_post_id), overlap_start(cursor), self.seen
+        floor, new_before = floor_of(cursor), len(self.new_ids)
+        is_late = late_judge(self.account.pk, passed=passed)
+        pages: Pages | None = None
+        if not span.lowest or span.lowest - 1 > since:
+            pages = fetch_mentions(
+                self.account,
+                since_id=str(since),
+                until_id=str(span.lowest) if span.lowest else None,
+            )
+            for page in pages:
+                stored = store_page(
+                    self.account,
+                    page,
+                    finding=Finding(FoundBy.POLL, is_late=is_late),
+                    now=self.now,
+                    is_wanted=lambda post_id: post_id > floor,
+                )
+                self.seen += len(page.posts)
+                self.new_ids.extend(stored.new_ids)
+                self.late += sum(is_late(int(id_.partition(":")[0])) for id_ in stored.new_ids)
+                span = span.extend(page)
+                if page.next_token is not None and span.lowest:
+                    save_unfinished(cursor, span)
+        # Its own post, shown again, proves that X's reach came down to the cursor.
+        if span.lowest > passed and (
+            (pages is not None and pages.ending != "end")
+            or self._may_be_cut(span, is_resumed=is_resumed)
+        ):
+            record_gap(self.account, after=passed, before=span.lowest, now=self.now)
+            self.has_gap = True
+        finish_span(
+            cursor,
+            span,
+            now=self.now,
+            last_poll_seen=self.seen - seen_before,
+            last_poll_new=len(self.new_ids) - new_before,
+            **({"possible_gap_at": self.now} if self.has_gap else {}),
+        )
+
+    def _may_be_cut(self, span: Span, *, is_resumed: bool) -> bool:
+        """Whether X may have stopped above the cursor, though it said nothing of the kind."""
+        if span.seen >= REACHABLE_MENTIONS:
+            return True
+        if not is_resumed:
+            return False
+        # Newer mentions may have used up X's reach since the span was begun: does it still show
+        # anything older?
+        older = call_x(
+            self.account,
+            lambda client: client.get_mentions(
+                self.account.twitter_id, until_id=str(span.lowest), max_results=5
             ),
         )
-        for post in page.posts
-    ]
-    is_drafting = (
-        wants_drafts
-        and account.drafts_automatically
-        and settings.DRAFT_AUTOMATICALLY
-        and bool(settings.OPENAI_API_KEY)
+        return not older.posts
+
+
+def _take_baseline(account: TwitterAccount, cursor: Cursor, *, now: datetime) -> PollResult:
+    span = Span(begun_at=now)
+    new_ids: list[str] = []
+    finding = Finding(FoundBy.BASELINE, wants_drafts=False)
+    count = settings.X_BASELINE_COUNT
+    for page in fetch_mentions(account, max_results=count, max_pages=1):
+        new_ids.extend(store_page(account, page, finding=finding, now=now).new_ids)
+        span = span.extend(page)
+    # A full page: older ones were left out on purpose, and stay out.
+    floor = span.lowest - 1 if span.seen >= count else 0
+    hours = settings.X_SEARCH_INTERVAL
+    if not span.newest:
+        empty = int(first_post_id_at(now - _EMPTY_BASELINE_MARGIN))
+        span = Span(begun_at=now, newest=empty, lowest=empty)
+    Cursor.objects.filter(pk=cursor.pk, baseline_at=None).update(
+        baseline_at=now,
+        floor_post_id=str(floor),
+        searched_until=now,
+        search_due_at=now + timedelta(hours=hours) if hours else None,
     )
-    return store_items(account, items, wants_drafts=is_drafting, now=now)
-
-
-def _cursor_for(account: TwitterAccount) -> Cursor:
-    cursor = Cursor.objects.filter(pk=account.pk).first()
-    if cursor is not None:
-        return cursor
-    try:
-        return Cursor.objects.create(pk=account.pk, account_id=account.pk)
-    except IntegrityError:
-        return Cursor.objects.get(pk=account.pk)
-
-
-def _finish(
-    cursor: Cursor, *, newest: int, seen: int, new: int, has_gap: bool, now: datetime
-) -> None:
-    """Move the cursor forward, never back: another poll of the account may have been faster."""
-    figures = {
-        "complete_until": now,
-        "last_poll_seen": seen,
-        "last_poll_new": new,
-        "updated_at": now,
-    }
-    if has_gap:
-        figures["possible_gap_at"] = now
-    position = cursor.newest_post_id
-    while newest > int(position or 0):
-        moved = Cursor.objects.filter(pk=cursor.pk, newest_post_id=position).update(
-            newest_post_id=str(newest), baseline_at=cursor.baseline_at or now, **figures
-        )
-        if moved:
-            return
-        position = Cursor.objects.values_list("newest_post_id", flat=True).get(pk=cursor.pk)
-    Cursor.objects.filter(pk=cursor.pk).update(**figures)
+    finish_span(cursor, span, now=now, last_poll_seen=span.seen, last_poll_new=len(new_ids))
+    publish_completeness(account.pk)
+    TwitterAccount.objects.filter(pk=account.pk).update(last_polled_at=now)
+    logger.info("baseline of %s: %d taken over", account.twitter_id, len(new_ids))
+    return PollResult(account.pk, span.seen, len(new_ids), tuple(new_ids), True, False)

@@ -1,6 +1,6 @@
 """Stores a page of mentions: one read, one bulk write, the same result however often it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from accounts.models import TwitterAccount
 from autores.x.text import unescape_text
 from autores.x.types import Post
 from mentions.ingest.classify import Classification
-from mentions.models import Message, MessageStatus, Tombstone, message_id_for
+from mentions.models import FoundBy, Message, MessageStatus, Tombstone, message_id_for
 
 _DUPLICATE_KEY = 11000
 
@@ -44,8 +44,20 @@ class Item:
         return self.post.edit_history_ids[-1] if self.post.edit_history_ids else self.post.id
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How a page was come by: what its new mentions are stored with.
+
+    ``is_late`` tells of an id whether the polls had passed it already.
+    """
+
+    found_by: FoundBy
+    is_late: Callable[[int], bool] = lambda post_id: False
+    wants_drafts: bool = True
+
+
 def store_items(
-    account: TwitterAccount, items: Sequence[Item], *, wants_drafts: bool, now: datetime
+    account: TwitterAccount, items: Sequence[Item], *, finding: Finding, now: datetime
 ) -> Stored:
     """Insert the mentions that are not there yet; refresh those that were edited on X.
 
@@ -70,13 +82,13 @@ def store_items(
             post_id=post_id, account_x_id=account.twitter_id, is_taken=post_id in taken
         )
         inserted_ids.append(message_id)
-        writes.append(InsertOne(_document(message_id, account, item, wants_drafts, now)))
+        writes.append(InsertOne(_document(message_id, account, item, finding, now)))
     lost = _write(writes)
     clashes = [id_ for id_ in inserted_ids if id_ in lost]
     if clashes:
         # Another account's poll took the bare id, or another poll of this account was first.
         retry = [newest_first[id_] for id_ in clashes if id_ in newest_first]
-        again = _store_clashing(account, retry, wants_drafts, now)
+        again = _store_clashing(account, retry, finding, now)
         inserted_ids = [id_ for id_ in inserted_ids if id_ not in lost] + again
     return Stored(tuple(inserted_ids), len(newest_first) - len(inserted_ids))
 
@@ -132,7 +144,7 @@ def _write(writes: list[Any]) -> frozenset[str]:
 
 
 def _store_clashing(
-    account: TwitterAccount, items: list[Item], wants_drafts: bool, now: datetime
+    account: TwitterAccount, items: list[Item], finding: Finding, now: datetime
 ) -> list[str]:
     known, _ = _read_known(account, [item.post_id for item in items])
     ids = []
@@ -144,7 +156,7 @@ def _store_clashing(
             post_id=item.post_id, account_x_id=account.twitter_id, is_taken=True
         )
         ids.append(message_id)
-        writes.append(InsertOne(_document(message_id, account, item, wants_drafts, now)))
+        writes.append(InsertOne(_document(message_id, account, item, finding, now)))
     lost = _write(writes)
     return [id_ for id_ in ids if id_ not in lost]
 
@@ -173,11 +185,11 @@ def _edit(account: TwitterAccount, item: Item, now: datetime) -> UpdateOne:
 
 
 def _document(
-    message_id: str, account: TwitterAccount, item: Item, wants_drafts: bool, now: datetime
+    message_id: str, account: TwitterAccount, item: Item, finding: Finding, now: datetime
 ) -> dict[str, Any]:
     """Every column, as the backend stores it: it reads a missing one as None, not as a default."""
     post, verdict = item.post, item.classification
-    is_draft_wanted = wants_drafts and verdict.is_replyable
+    is_draft_wanted = finding.wants_drafts and verdict.is_replyable
     return {
         "_id": message_id,
         "account_id": account.pk,
@@ -211,4 +223,7 @@ def _document(
         "claimed_at": None,
         "version": 1,
         "raw": dict(post.raw),
+        "found_by": finding.found_by.value,
+        "seen_at": now,
+        "is_late": finding.is_late(int(item.post_id)),
     }

@@ -3,10 +3,11 @@
 from mentions.models.audit import AuditEntry, record_audit
 from mentions.models.cursor import Cursor
 from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
+from mentions.models.gap import Gap, GapState, gap_key
 from mentions.models.importchunk import ImportChunk
 from mentions.models.importposition import ImportConflict, ImportPosition
 from mentions.models.importrun import ImportReject, ImportRun
-from mentions.models.message import MentionKind, Message, MessageStatus, message_id_for
+from mentions.models.message import FoundBy, MentionKind, Message, MessageStatus, message_id_for
 from mentions.models.reply import UNSETTLED_STATES, Reply, ReplyKind, ReplyState
 from mentions.models.tombstone import Tombstone, tombstone_key
 
@@ -17,6 +18,9 @@ __all__ = [
     "Cursor",
     "Draft",
     "DraftState",
+    "FoundBy",
+    "Gap",
+    "GapState",
     "ImportChunk",
     "ImportConflict",
     "ImportPosition",
@@ -29,6 +33,7 @@ __all__ = [
     "ReplyKind",
     "ReplyState",
     "Tombstone",
+    "gap_key",
     "message_id_for",
     "record_audit",
     "tombstone_key",

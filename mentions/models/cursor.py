@@ -21,6 +21,19 @@ class Cursor(models.Model):
     )
     newest_post_id = models.CharField(max_length=32, blank=True, default="")
     baseline_at = models.DateTimeField(null=True, blank=True)
+    # Nothing older is taken over, whatever a sweep or a search shows (exclusive).
+    floor_post_id = models.CharField(max_length=32, blank=True, default="", editable=False)
+    # A poll that was cut short: everything from ``unfinished_lowest_id`` to
+    # ``unfinished_newest_id`` is stored, and the next poll goes on below it.
+    unfinished_newest_id = models.CharField(max_length=32, blank=True, default="", editable=False)
+    unfinished_lowest_id = models.CharField(max_length=32, blank=True, default="", editable=False)
+    unfinished_seen = models.IntegerField(default=0, editable=False)
+    unfinished_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Up to when the search index was read, when that was, and how far a cut search came.
+    searched_until = models.DateTimeField(null=True, blank=True)
+    search_due_at = models.DateTimeField(null=True, blank=True, editable=False)
+    search_lowest_id = models.CharField(max_length=32, blank=True, default="", editable=False)
+    search_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Every mention X showed up to this time is stored.
     complete_until = models.DateTimeField(null=True, blank=True)
     last_poll_seen = models.IntegerField(default=0)

@@ -18,6 +18,15 @@ class MessageStatus(TextChoices):
     ERROR = "error", "Error"
 
 
+class FoundBy(TextChoices):
+    """Which reading showed the mention first; empty for what ingest did not store."""
+
+    BASELINE = "baseline", "First poll of the account"
+    POLL = "poll", "Poll"
+    SWEEP = "sweep", "Sweep of the timeline"
+    SEARCH = "search", "Search"
+
+
 class MentionKind(TextChoices):
     """How the post reaches the account."""
 
@@ -85,6 +94,13 @@ class Message(models.Model):
     # Counts every change by a person or a stage; the ETag is made of it.
     version = models.IntegerField(default=1, editable=False)
     raw = models.JSONField(default=dict, blank=True, editable=False)
+    # The figures of coverage are counted from these, so that no crash can make them wrong.
+    found_by = models.CharField(
+        max_length=16, choices=FoundBy.choices, blank=True, default="", editable=False
+    )
+    seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # X showed it only after the polls had passed its id.
+    is_late = models.BooleanField("shown late", default=False, editable=False)
 
     class Meta:
         db_table = "messages"
@@ -102,6 +118,12 @@ class Message(models.Model):
             models.Index(fields=["post_id"], name="message_post_idx"),
             models.Index(fields=["conversation_id"], name="message_conversation_idx"),
             models.Index(fields=["user", "-timestamp"], name="message_author_idx"),
+            # Holds all that the figures of a day need: the messages themselves are not read.
+            models.Index(
+                fields=["account", "timestamp", "found_by", "is_late"],
+                condition=models.Q(found_by__gt=""),
+                name="message_coverage_idx",
+            ),
         ]
 
     def __str__(self) -> str:

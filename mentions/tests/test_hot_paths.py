@@ -60,7 +60,7 @@ def test_a_poll_reads_and_writes_by_index(
     assert_all_indexed(lambda: poll_account(acme, now=timezone.now()), at_least=3)
     sandbox.control.edit_post(posts[0]["id"], "@acme said otherwise")
     plans = assert_all_indexed(lambda: poll_account(acme, now=timezone.now()), at_least=4)
-    (upsert,) = [plan for plan in plans if "$ne" in plan.description]
+    (upsert,) = [plan for plan in plans if "'latest_post_id': {'$ne'" in plan.description]
     assert upsert.docs_examined == 1
 
 

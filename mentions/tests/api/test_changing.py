@@ -8,7 +8,8 @@ from django.utils import timezone
 from accounts.models import Role, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import create_person, give_role
-from mentions.ingest.poll import poll_account, sweep_account
+from mentions.ingest.poll import poll_account
+from mentions.ingest.sweep import sweep_account
 from mentions.models import AuditEntry, Cursor, Draft, Message, Reply, Tombstone
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError

@@ -12,7 +12,8 @@ from accounts.models import AccountStatus, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import connect_account
 from autores.x.errors import RateLimitedError, XError
-from mentions.ingest.poll import poll_account, sweep_account
+from mentions.ingest.poll import poll_account
+from mentions.ingest.sweep import sweep_account
 from mentions.models import Cursor, Message, Tombstone
 from mentions.models.tombstone import tombstone_key
 
@@ -37,7 +38,7 @@ def test_takes_over_one_small_page_when_the_account_is_new(
     sandbox.control.create_mentions(account="acme", count=60)
     result = poll(acme)
     assert (result.is_baseline, result.new) == (True, 10)
-    assert poll(acme).seen == 0
+    assert poll(acme).new == 0
 
 
 def test_stores_every_page_when_more_came_than_one_page_holds(
@@ -181,12 +182,14 @@ def test_an_edited_post_stays_one_item_when_its_new_version_arrives(
 
 
 def test_a_sweep_finds_what_x_showed_late(
-    baselined: TwitterAccount, sandbox: RunningSandbox
+    baselined: TwitterAccount, sandbox: RunningSandbox, settings: LazySettings
 ) -> None:
+    settings.X_POLL_OVERLAP = 1.0
     late = sandbox.control.create_mention(account="acme", author="dora", index_delay_seconds=600)
     sandbox.control.advance_clock(5)
     sandbox.control.create_mention(account="acme", author="emil")
     assert poll(baselined).new == 1
+    assert poll_account(baselined, now=timezone.now() + timedelta(minutes=5)).new == 0
     sandbox.control.advance_clock(600)
     assert poll(baselined).new == 0
     result = sweep_account(baselined, now=timezone.now())

@@ -1,0 +1,134 @@
+"""What X did not show: kept as ranges of ids, and closed by the search."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from accounts.models import TwitterAccount
+from autores.mongo.transactions import run_in_transaction
+from autores.x.ids import created_at_of, first_post_id_at
+from mentions.ingest.fetch import search_mentions
+from mentions.ingest.pages import store_page
+from mentions.ingest.store import Finding
+from mentions.models import Cursor, FoundBy, Gap, GapState, Message, gap_key
+
+logger = logging.getLogger(__name__)
+
+# X's recent search reaches seven days back; asked for more, it refuses.
+SEARCH_REACH = timedelta(days=7) - timedelta(minutes=10)
+
+
+def record_gap(account: TwitterAccount, *, after: int, before: int, now: datetime) -> None:
+    """Keep that X did not show what lies between the two ids (exclusive).
+
+    A poll that died after this and before it moved the cursor comes here again, perhaps with a
+    higher ``before``, as X has moved on: what the first one was shown is stored, so the lower one
+    stands.
+    """
+    key = gap_key(account_id=account.pk, from_post_id=str(after))
+    # 19 digits at most, so that texts compare as numbers do.
+    lowest = str(before).zfill(19)
+    connection.get_collection(Gap._meta.db_table).update_one(
+        {"_id": key},
+        [
+            {
+                "$set": {
+                    "account_id": account.pk,
+                    "from_post_id": {"$literal": str(after)},
+                    "to_post_id": {
+                        "$cond": [
+                            {"$gt": [{"$ifNull": ["$to_post_id", ""]}, ""]},
+                            {"$min": ["$to_post_id", {"$literal": lowest}]},
+                            {"$literal": lowest},
+                        ]
+                    },
+                    "from_at": created_at_of(str(after)),
+                    "to_at": {"$min": ["$to_at", created_at_of(str(before))]},
+                    "state": {"$ifNull": ["$state", GapState.OPEN.value]},
+                    "found": {"$ifNull": ["$found", 0]},
+                    "search_lowest_id": {"$ifNull": ["$search_lowest_id", ""]},
+                    "searched_at": {"$ifNull": ["$searched_at", None]},
+                    "closed_at": {"$ifNull": ["$closed_at", None]},
+                    "created_at": {"$ifNull": ["$created_at", now]},
+                }
+            }
+        ],
+        upsert=True,
+    )
+    Cursor.objects.filter(pk=account.pk).update(search_due_at=now)
+    logger.error(
+        "%s: X did not show the mentions between %s and %s; see the gaps",
+        account.twitter_id,
+        created_at_of(str(after)).isoformat(timespec="seconds"),
+        created_at_of(str(before)).isoformat(timespec="seconds"),
+    )
+
+
+def list_gaps(account_id: str) -> list[Gap]:
+    """All of the account, whatever their state."""
+    return list(Gap.objects.filter(account_id=account_id))
+
+
+def list_open_gaps(account_id: str) -> list[Gap]:
+    """The oldest first: X's search forgets it first."""
+    return list(Gap.objects.filter(account_id=account_id, state=GapState.OPEN).order_by("from_at"))
+
+
+def search_gap(account: TwitterAccount, gap: Gap, *, now: datetime) -> list[str]:
+    """Read the range by X's search, store what it shows; ids of the new messages.
+
+    Cut short, it goes on from where it came to in the next run. Raises as ``fetch_mentions``.
+    """
+    reach = int(first_post_id_at(now - SEARCH_REACH))
+    low, high = int(gap.from_post_id), int(gap.search_lowest_id or gap.to_post_id)
+    new_ids: list[str] = []
+    is_read = True
+    if max(low, reach) + 1 < high:
+        pages = search_mentions(account, since_id=str(max(low, reach)), until_id=str(high))
+        finding = Finding(FoundBy.SEARCH)
+        for page in pages:
+            new_ids.extend(store_page(account, page, finding=finding, now=now).new_ids)
+            if page.posts:
+                lowest = str(min(int(post.id) for post in page.posts)).zfill(19)
+                Gap.objects.filter(pk=gap.pk).update(search_lowest_id=lowest, searched_at=now)
+        is_read = pages.ending == "end"
+    changes = {"found": count_found(gap), "searched_at": now}
+    if is_read:
+        is_whole = reach <= low
+        changes["state"] = GapState.CLOSED if is_whole else GapState.EXPIRED
+        changes["closed_at"] = now
+    Gap.objects.filter(pk=gap.pk, state=GapState.OPEN).update(**changes)
+    logger.warning("%s: %d found in a gap", account.twitter_id, changes["found"])
+    return new_ids
+
+
+def count_found(gap: Gap) -> int:
+    """How many messages of the range are stored, whichever search brought them."""
+    low, high = int(gap.from_post_id), int(gap.to_post_id)
+    ids = Message.objects.filter(
+        account_id=gap.account_id,
+        timestamp__gte=gap.from_at - timedelta(seconds=1),
+        timestamp__lte=gap.to_at + timedelta(seconds=1),
+        found_by__gt="",
+    ).values_list("post_id", flat=True)
+    return sum(low < int(post_id) < high for post_id in ids)
+
+
+def publish_completeness(account_id: str) -> datetime | None:
+    """Write "complete up to" onto the account: where the cursor is, or the first open gap begins.
+
+    In a transaction, so that of two polls at once the one that knows of a gap has the last word.
+    """
+
+    def write() -> datetime | None:
+        moment: datetime | None = (
+            Cursor.objects.filter(pk=account_id).values_list("complete_until", flat=True).first()
+        )
+        gaps = list_open_gaps(account_id)
+        if gaps and moment is not None:
+            moment = min(moment, gaps[0].from_at)
+        TwitterAccount.objects.filter(pk=account_id).update(complete_until=moment)
+        return moment
+
+    return run_in_transaction(write)

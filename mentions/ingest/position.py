@@ -1,0 +1,118 @@
+"""Where an account's reading stands: the cursor, moved only forward and only over what is stored.
+
+A poll that is cut short (429, a crash) leaves what it has read on the cursor as "unfinished", and
+the next one goes on below it: pages run from new to old, so one that began at the top again and
+again would never come to the oldest mentions, which X forgets first.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.db.models import Q
+
+from accounts.models import TwitterAccount
+from autores.x.ids import first_post_id_at
+from autores.x.types import PostPage
+from mentions.models import Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One stretch of reading, downwards: every post X showed from ``lowest`` to ``newest`` is
+    stored. 0 stands for nothing yet.
+    """
+
+    begun_at: datetime
+    newest: int = 0
+    lowest: int = 0
+    seen: int = 0
+
+    def extend(self, page: PostPage) -> "Span":
+        ids = [int(post.id) for post in page.posts]
+        if not ids:
+            return self
+        return replace(
+            self,
+            newest=max([self.newest, *ids]),
+            lowest=min([self.lowest or max(ids), *ids]),
+            seen=self.seen + len(ids),
+        )
+
+
+def load_cursor(account: TwitterAccount) -> Cursor:
+    cursor = Cursor.objects.filter(pk=account.pk).first()
+    if cursor is not None:
+        return cursor
+    try:
+        return Cursor.objects.create(pk=account.pk, account_id=account.pk)
+    except IntegrityError:
+        return Cursor.objects.get(pk=account.pk)
+
+
+def floor_of(cursor: Cursor) -> int:
+    """The id at and below which nothing is taken over: what was there before the account was."""
+    if cursor.floor_post_id:
+        return int(cursor.floor_post_id)
+    return int(first_post_id_at(cursor.baseline_at)) if cursor.baseline_at else 0
+
+
+def overlap_start(cursor: Cursor) -> int:
+    """From where (exclusive) a poll reads: below the cursor, for what X shows late.
+
+    What X showed up to ``complete_until`` is stored. A mention shown after that, with a delay of
+    at most X_POLL_OVERLAP, was made after ``complete_until`` less the overlap. The cursor's own
+    post is always read again: seeing it proves that X's reach still comes down to it.
+    """
+    start = int(cursor.newest_post_id) - 1
+    if cursor.complete_until is not None:
+        overlap = timedelta(minutes=settings.X_POLL_OVERLAP)
+        start = min(start, int(first_post_id_at(cursor.complete_until - overlap)))
+    return max(start, floor_of(cursor), 0)
+
+
+def unfinished_span(cursor: Cursor) -> Span | None:
+    if not cursor.unfinished_lowest_id or cursor.unfinished_begun_at is None:
+        return None
+    return Span(
+        begun_at=cursor.unfinished_begun_at,
+        newest=int(cursor.unfinished_newest_id),
+        lowest=int(cursor.unfinished_lowest_id),
+        seen=cursor.unfinished_seen,
+    )
+
+
+def save_unfinished(cursor: Cursor, span: Span) -> None:
+    """Keep how far a poll came. Any such span is true by itself, whichever poll wrote last."""
+    Cursor.objects.filter(pk=cursor.pk).update(
+        unfinished_newest_id=str(span.newest),
+        unfinished_lowest_id=str(span.lowest),
+        unfinished_seen=span.seen,
+        unfinished_begun_at=span.begun_at,
+    )
+
+
+def finish_span(cursor: Cursor, span: Span, *, now: datetime, **figures: Any) -> None:
+    """The span is stored down to the cursor: move the cursor up to it.
+
+    Forward only, as another poll of the account may have been faster.
+    """
+    rows = Cursor.objects.filter(pk=cursor.pk)
+    rows.update(updated_at=now, **figures)
+    position = cursor.newest_post_id
+    while span.newest > int(position or 0):
+        if rows.filter(newest_post_id=position).update(newest_post_id=str(span.newest)):
+            break
+        position = rows.values_list("newest_post_id", flat=True).get()
+    rows.filter(Q(complete_until=None) | Q(complete_until__lt=span.begun_at)).update(
+        complete_until=span.begun_at
+    )
+    rows.filter(unfinished_newest_id=str(span.newest)).update(
+        unfinished_newest_id="",
+        unfinished_lowest_id="",
+        unfinished_seen=0,
+        unfinished_begun_at=None,
+    )
+    cursor.refresh_from_db()

@@ -1,0 +1,120 @@
+"""The two nets behind the polls: the timeline once more, further back; and X's search, daily.
+
+Neither moves the cursor. What they store says so by ``found_by``.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from accounts.models import TwitterAccount
+from autores.x.ids import first_post_id_at
+from mentions.ingest.fetch import Pages, fetch_mentions, search_mentions
+from mentions.ingest.gaps import SEARCH_REACH, list_open_gaps, publish_completeness, search_gap
+from mentions.ingest.pages import store_page
+from mentions.ingest.poll import PollResult, count_late, late_judge, poll_account
+from mentions.ingest.position import floor_of, load_cursor
+from mentions.ingest.store import Finding
+from mentions.models import Cursor, FoundBy
+
+logger = logging.getLogger(__name__)
+
+# X's search index lags behind the timeline: what was made just now is left to the next search.
+_SEARCH_OVERLAP = timedelta(hours=1)
+
+
+def sweep_account(account: TwitterAccount, *, now: datetime) -> PollResult:
+    """Re-read a trailing window of the timeline, further back than the polls' overlap."""
+    cursor = load_cursor(account)
+    if not cursor.newest_post_id:
+        return poll_account(account, now=now)
+    window = int(first_post_id_at(now - timedelta(minutes=settings.X_SWEEP_OVERLAP)))
+    pages = fetch_mentions(account, since_id=str(max(window, floor_of(cursor))))
+    return _store_all(account, cursor, pages, found_by=FoundBy.SWEEP, now=now)
+
+
+def search_account(account: TwitterAccount, *, now: datetime) -> PollResult:
+    """Read what X's search has: first the open gaps, then the time since the last search.
+
+    A search that is cut short goes on from there in the next run. Raises as ``poll_account``.
+    """
+    cursor = load_cursor(account)
+    new_ids: list[str] = []
+    if not cursor.newest_post_id or not account.twitter_username:
+        return PollResult(account.pk, 0, 0, (), False, False)
+    try:
+        for gap in list_open_gaps(account.pk):
+            new_ids.extend(search_gap(account, gap, now=now))
+    finally:
+        publish_completeness(account.pk)
+    result = _search_recent(account, cursor, now=now)
+    new_ids.extend(result.new_message_ids)
+    return PollResult(account.pk, result.seen, len(new_ids), tuple(new_ids), False, False)
+
+
+def find_search_due(*, now: datetime) -> list[str]:
+    """Accounts with a gap to be read, or whose daily search is due."""
+    return list(Cursor.objects.filter(search_due_at__lte=now).values_list("account_id", flat=True))
+
+
+def put_off_search(account_id: str, *, now: datetime, seconds: float | None) -> None:
+    """X refused: come again when it says, or in an hour."""
+    wait = timedelta(hours=1) if seconds is None else timedelta(seconds=max(60.0, seconds))
+    Cursor.objects.filter(pk=account_id, search_due_at__lte=now).update(search_due_at=now + wait)
+
+
+def _search_recent(account: TwitterAccount, cursor: Cursor, *, now: datetime) -> PollResult:
+    begun_at, until = cursor.search_begun_at or now, cursor.search_lowest_id
+    reach = now - SEARCH_REACH
+    known = cursor.searched_until or cursor.baseline_at
+    since = max(known - _SEARCH_OVERLAP, reach) if known else reach
+    low = max(int(first_post_id_at(since)), floor_of(cursor))
+    rows = Cursor.objects.filter(pk=cursor.pk)
+    hours = settings.X_SEARCH_INTERVAL
+    if not hours:
+        rows.update(search_due_at=None)
+        return PollResult(account.pk, 0, 0, (), False, False)
+    rows.update(search_begun_at=begun_at)
+    if until and int(until) - 1 <= low:
+        pages = None
+        result = PollResult(account.pk, 0, 0, (), False, False)
+    else:
+        pages = search_mentions(account, since_id=str(low), until_id=until or None)
+        result = _store_all(account, cursor, pages, found_by=FoundBy.SEARCH, now=now)
+    if pages is None or pages.ending == "end":
+        rows.update(
+            searched_until=begun_at,
+            search_due_at=now + timedelta(hours=hours),
+            search_lowest_id="",
+            search_begun_at=None,
+        )
+    return result
+
+
+def _store_all(
+    account: TwitterAccount, cursor: Cursor, pages: Pages, *, found_by: FoundBy, now: datetime
+) -> PollResult:
+    floor = floor_of(cursor)
+    is_late = late_judge(account.pk, passed=int(cursor.newest_post_id))
+    seen, late = 0, 0
+    new_ids: list[str] = []
+    try:
+        for page in pages:
+            stored = store_page(
+                account,
+                page,
+                finding=Finding(found_by, is_late=is_late),
+                now=now,
+                is_wanted=lambda post_id: post_id > floor,
+            )
+            seen += len(page.posts)
+            new_ids.extend(stored.new_ids)
+            late += sum(is_late(int(id_.partition(":")[0])) for id_ in stored.new_ids)
+            if found_by is FoundBy.SEARCH and page.posts:
+                lowest = min(int(post.id) for post in page.posts)
+                Cursor.objects.filter(pk=cursor.pk).update(search_lowest_id=str(lowest))
+    finally:
+        if late:
+            count_late(account, late, now=now)
+    return PollResult(account.pk, seen, len(new_ids), tuple(new_ids), False, False)
