@@ -15,6 +15,7 @@ from pymongo import DeleteOne, UpdateOne
 
 from autores.crypto import TokenCipher
 from mentions.legacy.attribution import Ambiguous, AttributionRules
+from mentions.legacy.bulk import write_all
 from mentions.legacy.checkpoint import forget_keys
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
 from mentions.legacy.current import CurrentSource
@@ -143,9 +144,7 @@ class RowApplier:
         # Before the documents go: after a crash in between, a row that came back there would
         # otherwise look like one that a person deleted here.
         forget_keys(target.table, operations)
-        deleted = 0
-        if operations:
-            deleted = collection.bulk_write(list(operations.values()), ordered=False).deleted_count
+        deleted = write_all(collection, list(operations.values())).deleted
         if deleted < len(operations):
             for found in collection.find({"_id": {"$in": list(operations)}}, {"_id": 1}):
                 problems[found["_id"]] = "deleted there, but changed here meanwhile"

@@ -23,6 +23,7 @@ from pymongo.errors import BulkWriteError
 
 from accounts.models import AccountStatus
 from autores.crypto import CipherError, TokenCipher
+from mentions.legacy.bulk import list_duplicates, write_all
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import WRITE_CONCERN, DocumentWriter, Target, digest_document
@@ -32,7 +33,6 @@ from mentions.legacy.state import STATE_FIELD, build_state, read_state
 from mentions.models import MentionKind, Tombstone
 from mentions.models.tombstone import tombstone_key
 
-DUPLICATE = 11000
 _SHOWN = 200
 _Change = tuple[MappedRow, Mapping[str, Any]]
 
@@ -221,18 +221,14 @@ class Loader:
         """Write the rows' new values into the documents that still are what was read."""
         written = {row.key for row, _ in changes}
         if changes and not self._is_dry_run:
-            failed: list[int] = []
-            operations = [self._make_update(row, document) for row, document in changes]
-            try:
-                matched = self.documents.bulk_write(operations, ordered=False).matched_count
-            except BulkWriteError as error:
-                failed = list_duplicates(error)
-                matched = error.details["nMatched"]
-            for index in failed:
+            found = write_all(
+                self.documents, [self._make_update(row, document) for row, document in changes]
+            )
+            for index in found.duplicates:
                 row = changes[index][0]
                 written.remove(row.key)
                 self._refuse_duplicate(row, "another document")
-            if matched < len(written):
+            if found.matched < len(written):
                 written -= self._report_changed([row for row, _ in changes if row.key in written])
         for row, _ in changes:
             if row.key in written:
@@ -322,16 +318,6 @@ def insert_new(collection: Any, documents: Sequence[Any]) -> set[int]:
     except BulkWriteError as error:
         return set(list_duplicates(error))
     return set()
-
-
-def list_duplicates(error: BulkWriteError) -> list[int]:
-    """The positions that met a duplicate; raises the error when anything else went wrong."""
-    failures = error.details["writeErrors"]
-    if error.details.get("writeConcernErrors") or any(
-        failure["code"] != DUPLICATE for failure in failures
-    ):
-        raise error
-    return [failure["index"] for failure in failures]
 
 
 def _adopted_state(run_id: str, digest: str) -> dict[str, Any]:
