@@ -97,7 +97,7 @@ class TwitterAccount(StringKeyModel):
     closed_endpoints = models.JSONField(default=list, blank=True, editable=False)
     last_polled_at = models.DateTimeField(null=True, blank=True)
     # Every mention that X showed up to then is stored; mentions.ingest writes it.
-    complete_until = models.DateTimeField(null=True, blank=True, editable=False)
+    complete_until = models.DateTimeField("complete up to", null=True, blank=True, editable=False)
     last_error_code = models.CharField(max_length=64, blank=True, default="")
     last_error_at = models.DateTimeField(null=True, blank=True)
 

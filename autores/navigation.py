@@ -31,6 +31,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Audit", "history", "mentions.auditentry"),
             ("Cursors", "bookmark", "mentions.cursor"),
+            ("Gaps", "visibility_off", "mentions.gap"),
             ("Imports", "move_to_inbox", "mentions.importrun"),
             ("Import rejects", "rule", "mentions.importreject"),
             ("Import conflicts", "call_split", "mentions.importconflict"),

@@ -39,6 +39,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         "show_status",
         "status_reason",
         "last_polled_at",
+        "complete_until",
         "token_expires_at",
     )
     list_filter = ("status",)
@@ -57,6 +58,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         "status_changed_at",
         "blocked_until",
         "last_polled_at",
+        "complete_until",
         "last_error_code",
         "last_error_at",
         "token_expires_at",
@@ -77,6 +79,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
                     "status_changed_at",
                     "blocked_until",
                     "last_polled_at",
+                    "complete_until",
                     "last_error_code",
                     "last_error_at",
                 )

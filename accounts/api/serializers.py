@@ -86,6 +86,7 @@ class AccountSerializer(serializers.ModelSerializer[TwitterAccount]):
             "status_changed_at",
             "blocked_until",
             "last_polled_at",
+            "complete_until",
             "last_error_code",
             "last_error_at",
             "token_expires_at",

@@ -9,7 +9,7 @@ from mentions.admin.scope import (
     AccountScopedAdmin,
     SuperuserOnlyAdmin,
 )
-from mentions.models import AuditEntry, Cursor, Tombstone
+from mentions.models import AuditEntry, Cursor, Gap, Tombstone
 
 
 @admin.register(AuditEntry)
@@ -37,6 +37,13 @@ class CursorAdmin(AccountScopedAdmin):
         "possible_gap_at",
     )
     ordering = ("-updated_at",)
+
+
+@admin.register(Gap)
+class GapAdmin(AccountScopedAdmin):
+    list_display = ("account", "from_at", "to_at", "state", "found", "searched_at", "created_at")
+    list_filter = (AccountFilter, "state")
+    ordering = ("-created_at",)
 
 
 @admin.register(Tombstone)
