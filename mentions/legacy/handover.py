@@ -17,41 +17,53 @@ _STATES = ("lost", "unreadable", "expires_in_window", "survives")
 
 
 def report_handover(
-    *, window: timedelta = DEFAULT_WINDOW, now: datetime | None = None
+    *,
+    window: timedelta = DEFAULT_WINDOW,
+    now: datetime | None = None,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """JSON of the X accounts here, worst first. ``window`` is how long the cut-over may take.
+
+    All are counted; at most ``limit`` are listed, and ``omitted`` says how many are not.
 
     Each account: ``account``, ``x_user``, ``state`` (lost, unreadable, expires_in_window,
     survives), ``direct_messages`` (granted, missing, unknown), ``is_fenced``, ``expires_at``,
     ``sentence``.
     """
     moment = now or timezone.now()
-    accounts = [
-        _describe(account, now=moment, window=window)
-        for account in TwitterAccount.objects.all().order_by("pk")
-    ]
-    accounts.sort(key=lambda item: (_STATES.index(item["state"]), item["account"]))
-    counts = {state: sum(item["state"] == state for item in accounts) for state in _STATES}
-    without_dm = sum(item["direct_messages"] == "missing" for item in accounts)
-    unknown_dm = sum(item["direct_messages"] == "unknown" for item in accounts)
-    fenced = sum(item["is_fenced"] for item in accounts)
-    parts = [f"{counts['survives']} of {len(accounts)} accounts survive as they are"]
+    listed: dict[str, list[dict[str, Any]]] = {state: [] for state in _STATES}
+    counts = dict.fromkeys((*_STATES, "without_dm", "unknown_dm", "fenced"), 0)
+    for account in TwitterAccount.objects.order_by("pk").iterator(chunk_size=500):
+        item = _describe(account, now=moment, window=window)
+        state = item["state"]
+        if limit is None or len(listed[state]) < limit:
+            listed[state].append(item)
+        counts[state] += 1
+        counts["without_dm"] += item["direct_messages"] == "missing"
+        counts["unknown_dm"] += item["direct_messages"] == "unknown"
+        counts["fenced"] += item["is_fenced"]
+    total = sum(counts[state] for state in _STATES)
+    accounts = [item for state in _STATES for item in listed[state]][:limit]
+    parts = [f"{counts['survives']} of {total} accounts survive as they are"]
     if counts["expires_in_window"]:
         parts.append(f"{counts['expires_in_window']} expire inside the window")
     if counts["lost"] + counts["unreadable"]:
         parts.append(f"{counts['lost'] + counts['unreadable']} must be connected again")
-    if without_dm:
-        parts.append(f"{without_dm} lack dm.read")
-    if unknown_dm:
-        parts.append(f"of {unknown_dm} the permissions are unknown until their first call")
-    if fenced:
-        parts.append(f"{fenced} are fenced until the old poller is declared stopped")
+    if counts["without_dm"]:
+        parts.append(f"{counts['without_dm']} lack dm.read")
+    if counts["unknown_dm"]:
+        parts.append(
+            f"of {counts['unknown_dm']} the permissions are unknown until their first call"
+        )
+    if counts["fenced"]:
+        parts.append(f"{counts['fenced']} are fenced until the old poller is declared stopped")
     return {
         "at": moment.isoformat(timespec="seconds"),
         "window_hours": round(window.total_seconds() / 3600, 2),
-        "counts": {**counts, "without_dm": without_dm, "unknown_dm": unknown_dm, "fenced": fenced},
+        "counts": counts,
         "sentence": "; ".join(parts) + ".",
         "accounts": accounts,
+        "omitted": total - len(accounts),
     }
 
 
@@ -67,7 +79,9 @@ def render_handover(report: dict[str, Any]) -> str:
         ending = f", … and {more} more" if more > 0 else ""
         lines.append(f"  {', '.join(accounts[:_ALIKE])}{ending}: {sentence}")
     if len(alike) > _SENTENCES:
-        lines.append(f"  … and {len(alike) - _SENTENCES} more; --json lists every account")
+        lines.append(f"  … and {len(alike) - _SENTENCES} more; --json lists the accounts")
+    if report.get("omitted"):
+        lines.append(f"  … {report['omitted']} more are not listed; --handover --json lists them")
     return "\n".join(lines)
 
 

@@ -28,6 +28,8 @@ from mentions.legacy.source import SourceUrl, parse_source_url
 from mentions.models import ImportRun
 
 EXIT_DIFFERS = 2
+# A report is one document, of 16 MB at most.
+_KEPT_ACCOUNTS = 1000
 STATE_VERIFIED, STATE_DIFFERS, STATE_EXPORTED = "verified", "differs", "exported"
 STATE_UNDONE = "undo"
 _MODES = (
@@ -140,7 +142,7 @@ def prove_load(
 ) -> dict[str, Any]:
     """Compare after a load, and seal the run's report with what was found; the whole report."""
     proof = _verify(source, options, progress)
-    handover = report_handover(window=options["window"])
+    handover = report_handover(window=options["window"], limit=_KEPT_ACCOUNTS)
     is_done = is_load_complete and proof.is_proven
     run = add_to_run(
         run_id,
@@ -190,7 +192,10 @@ def _verify_only(
 ) -> None:
     proof = _verify(source, options, progress)
     run = keep_report(
-        {"verification": proof.to_json(), "handover": report_handover(window=options["window"])},
+        {
+            "verification": proof.to_json(),
+            "handover": report_handover(window=options["window"], limit=_KEPT_ACCOUNTS),
+        },
         source=source.label,
         state=STATE_VERIFIED if proof.is_proven else STATE_DIFFERS,
         started_at=proof.started_at,

@@ -52,6 +52,19 @@ def test_each_account_gets_its_fate_when_reported(transactional_db):
     assert report_handover(window=timedelta(hours=1), now=now)["counts"]["survives"] == 4
 
 
+def test_worst_accounts_are_listed_and_all_counted_when_there_are_many(transactional_db):
+    for key in ("1", "2", "3", "4"):
+        add_account(key)
+    add_account("5", access_token="broken")
+
+    report = report_handover(limit=2)
+
+    assert [item["account"] for item in report["accounts"]] == ["5", "1"]
+    assert (report["omitted"], report["counts"]["survives"]) == (3, 4)
+    assert "4 of 5 accounts survive" in report["sentence"]
+    assert "3 more are not listed; --handover --json lists them" in render_handover(report)
+
+
 def test_accounts_are_fenced_until_the_poller_is_declared_stopped(legacy, run_import):
     legacy.add_user()
 
