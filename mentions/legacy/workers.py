@@ -71,7 +71,7 @@ class Workers:
     def __init__(self, count: int) -> None:
         from django.db import connection
 
-        context = _choose_context()
+        context = choose_context()
         self._processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
         self._waiting: dict[Connection, int] = {}
@@ -156,7 +156,8 @@ class Workers:
         )
 
 
-def _choose_context() -> ForkServerContext | SpawnContext:
+def choose_context() -> ForkServerContext | SpawnContext:
+    """How the import starts processes: never a copy of this one, with its threads and sockets."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -1,7 +1,6 @@
 """Compares the ranges of a table in several processes, or in this one. Knows no Django."""
 
 import contextlib
-import multiprocessing
 import multiprocessing.connection
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.proof.merge import Counts, Finding, KeyOrderError, RangeComparer, RangeTask
 from mentions.legacy.proof.streams import DocumentStore, LostConnectionError
 from mentions.legacy.source import SourceError, SourceUrl
+from mentions.legacy.workers import choose_context
 
 _FINDINGS, _ROWS, _DONE, _FAILED = "findings", "rows", "done", "failed"
 
@@ -43,8 +43,7 @@ def compare_ranges(
     """
     if processes <= 1 or len(tasks) <= 1:
         return _compare_here(sides, tasks, on_findings=on_findings, on_rows=on_rows)
-    # Not forked: the parent's threads and connections would be copied in the middle of their work.
-    context = multiprocessing.get_context("spawn")
+    context = choose_context()
     waiting = list(reversed(tasks))
     total = Counts()
     workers: dict[Any, Any] = {}

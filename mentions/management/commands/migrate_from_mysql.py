@@ -13,6 +13,7 @@ from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from pymongo.errors import ConnectionFailure, PyMongoError
 
+from autores.checks import TAG as SETTINGS_TAG
 from autores.crypto import CipherError, cipher_for
 from mentions.legacy.attribution import Ambiguous, read_rules
 from mentions.legacy.importer import Importer, ImportOptions
@@ -40,6 +41,9 @@ class Command(BaseCommand):
         "Exit code 0: every row is accounted for; 2: rejects or conflicts; 1: failed; 3: run it "
         "again, for a database went away or another import is running."
     )
+
+    # The settings alone: the others load the API and the admin, for the length of the import.
+    requires_system_checks = (SETTINGS_TAG,)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
