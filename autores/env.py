@@ -466,6 +466,27 @@ VARIABLES: tuple[Variable, ...] = (
         "X",
     ),
     Variable(
+        "X_RECHECK_INTERVAL",
+        decimal(or_equal=True, at_most=24),
+        20.0,
+        "Hours after which a mention is looked up again, to find it deleted; 0 does not look.",
+        "X",
+    ),
+    Variable(
+        "X_RECHECK_DAYS",
+        integer(at_most=3650),
+        7,
+        "For how many days an answered or ignored mention is looked up; open ones always are.",
+        "X",
+    ),
+    Variable(
+        "X_RECHECK_POSTS_PER_DAY",
+        integer(at_least=100, at_most=1_000_000),
+        1000,
+        "Posts an account may look up again per day (UTC): X charges each as a read.",
+        "X",
+    ),
+    Variable(
         "X_APP_POSTS_PER_DAY",
         integer(at_most=100_000_000),
         10_000,

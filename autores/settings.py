@@ -245,6 +245,9 @@ X_SWEEP_OVERLAP: float = ENV["X_SWEEP_OVERLAP"]
 X_POLL_OVERLAP: float = ENV["X_POLL_OVERLAP"]
 X_SEARCH_INTERVAL: float = ENV["X_SEARCH_INTERVAL"]
 X_BASELINE_COUNT: int = ENV["X_BASELINE_COUNT"]
+X_RECHECK_INTERVAL: float = ENV["X_RECHECK_INTERVAL"]
+X_RECHECK_DAYS: int = ENV["X_RECHECK_DAYS"]
+X_RECHECK_POSTS_PER_DAY: int = ENV["X_RECHECK_POSTS_PER_DAY"]
 X_APP_POSTS_PER_DAY: int = ENV["X_APP_POSTS_PER_DAY"]
 X_APP_DMS_PER_DAY: int = ENV["X_APP_DMS_PER_DAY"]
 REPLY_UNDO_SECONDS: float = ENV["REPLY_UNDO_SECONDS"]
@@ -316,6 +319,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "mentions.search_accounts",
         "schedule": timedelta(minutes=5),
         "options": {"expires": 300},
+    },
+    "recheck-accounts": {
+        "task": "mentions.recheck_accounts",
+        "schedule": timedelta(minutes=15),
+        "options": {"expires": 900},
     },
     "deliver-due-replies": {
         "task": "mentions.deliver_due_replies",

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -22,6 +23,8 @@ from mentions.outbox.deliver import deliver_reply as deliver
 from mentions.outbox.deliver import recover_abandoned
 from mentions.outbox.dispatch import find_due, find_unknown, has_room
 from mentions.outbox.reconcile import reconcile_reply as reconcile
+from mentions.recheck.check import check_account
+from mentions.recheck.redact import resume_redactions
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +105,29 @@ def _read_account(
     # Beat finds wanted drafts by itself; this only spares the first of them the wait.
     for message_id in find_wanted(now=timezone.now(), limit=20) if result.new else ():
         draft_message.apply_async((message_id,), expires=60)
+
+
+@shared_task(name="mentions.recheck_accounts")
+def recheck_accounts() -> int:
+    """One task per account; what an earlier run left half removed is gone on with at once."""
+    resume_redactions(now=timezone.now())
+    if not settings.X_RECHECK_INTERVAL:
+        return 0
+    ids = _pollable_ids()
+    for account_id in ids:
+        recheck_account.apply_async((account_id,), expires=900)
+    return len(ids)
+
+
+@shared_task(name="mentions.recheck_account")
+def recheck_account(account_id: str) -> None:
+    account = TwitterAccount.objects.filter(pk=account_id).first()
+    if account is None:
+        return
+    try:
+        check_account(account, now=timezone.now())
+    except (XError, AccountError) as error:
+        logger.warning("mentions of account %s not checked: %s", account_id, error.code)
 
 
 @shared_task(name="mentions.deliver_due_replies")

@@ -49,7 +49,8 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
     actions = ("pause_accounts", "resume_accounts")
     actions_list = ("connect_account",)
     actions_detail = ("reconnect_account",)
-    readonly_fields = (
+    # mentions.admin adds to these two.
+    readonly_fields: tuple[str, ...] = (
         "twitter_username",
         "display_name",
         "twitter_id",
@@ -68,7 +69,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         "created_at",
         "updated_at",
     )
-    fieldsets = (
+    fieldsets: Any = (
         (None, {"fields": ("twitter_username", "display_name", "twitter_id")}),
         (
             "Health",

@@ -46,6 +46,7 @@ from autores.x.types import (
     Call,
     CreatedPost,
     MessageEventPage,
+    PostLookup,
     PostPage,
     RateLimits,
     SentMessage,
@@ -174,13 +175,16 @@ class XClient:
         self, ids: Iterable[str], *, expand_authors: bool = True, expand_references: bool = False
     ) -> PostPage:
         """1 to 100 posts by id; deleted or hidden ones are named in `partial_errors`."""
-        wanted = list(dict.fromkeys(_check_id(post_id, name="ids") for post_id in ids))
-        if not 1 <= len(wanted) <= 100:
-            raise _invalid("ids", f"must hold 1 to 100 ids, not {len(wanted)}")
         params = post_params(
             self._vocabulary, expand_authors=expand_authors, expand_references=expand_references
         )
-        return self._call(GET_POSTS, _read_post_page, params=params | {"ids": ",".join(wanted)})
+        return self._call(GET_POSTS, _read_post_page, params=params | _ids_param(ids))
+
+    def look_up_posts(self, ids: Iterable[str]) -> PostLookup:
+        """Which of 1 to 100 posts X still shows: a read per post, and none per author."""
+        return self._call(
+            GET_POSTS, lambda answer: parse.parse_lookup(answer.body), params=_ids_param(ids)
+        )
 
     def get_user_posts(
         self,
@@ -367,6 +371,13 @@ def _read_user(answer: Answer) -> User:
 
 def _read_post_page(answer: Answer) -> PostPage:
     return parse.parse_post_page(answer.body, rate=answer.rate)
+
+
+def _ids_param(ids: Iterable[str]) -> dict[str, str]:
+    wanted = list(dict.fromkeys(_check_id(post_id, name="ids") for post_id in ids))
+    if not 1 <= len(wanted) <= 100:
+        raise _invalid("ids", f"must hold 1 to 100 ids, not {len(wanted)}")
+    return {"ids": ",".join(wanted)}
 
 
 def _range_params(

@@ -18,6 +18,7 @@ from autores.x.types import (
     MessageEventPage,
     PartialError,
     Post,
+    PostLookup,
     PostPage,
     RateLimits,
     Reference,
@@ -132,6 +133,18 @@ def parse_post_page(body: object, *, rate: RateLimits, known_author_id: str = ""
         referenced={post.id: post for post in referenced},
         users=users,
         rate=rate,
+    )
+
+
+def parse_lookup(body: object) -> PostLookup:
+    """Which posts an answer holds; one that is no lookup must not pass for "none of them"."""
+    page = _require_object(body, at="answer")
+    posts = (
+        _require_object(entry, at=f"data[{index}]") for index, entry in enumerate(_page_data(page))
+    )
+    return PostLookup(
+        shown_ids=frozenset(_require_id(post, "id", at="data") for post in posts),
+        partial_errors=parse_partial_errors(page),
     )
 
 

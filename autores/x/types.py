@@ -148,6 +148,14 @@ class PostPage:
 
 
 @dataclass(frozen=True, slots=True)
+class PostLookup:
+    """Which of the posts asked for X showed, and what it said of the others, if anything."""
+
+    shown_ids: frozenset[str]
+    partial_errors: tuple[PartialError, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CreatedPost:
     """A post X confirmed; `text` is X's version of it (links become t.co)."""
 

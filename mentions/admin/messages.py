@@ -32,6 +32,7 @@ from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
 from mentions.drafting.queue import SKIPPED
 from mentions.models import (
+    GONE_STATES,
     OPEN_DRAFT_STATES,
     UNSETTLED_STATES,
     AuditEntry,
@@ -109,6 +110,8 @@ class MessageAdmin(AccountScopedAdmin):
                     ("lang", "kind", "credits_used"),
                     ("status", "redirected", "version"),
                     ("created_at", "updated_at", "claimed_at"),
+                    ("seen_at", "found_by", "is_late"),
+                    ("x_state", "x_checked_at", "deleted_found_at"),
                     "replyable_reason",
                 ),
             },
@@ -124,6 +127,8 @@ class MessageAdmin(AccountScopedAdmin):
 
     @display(description="Mention")
     def shown_text(self, message: Message) -> str:
+        if message.x_state in GONE_STATES:
+            return "deleted on X"
         text = message.text if len(message.text) <= 110 else f"{message.text[:109]}…"
         # Bounded on all sides, or one long word pushes the status out of the window.
         return format_html(

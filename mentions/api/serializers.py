@@ -51,6 +51,15 @@ class MessageSerializer(serializers.Serializer[Any]):
     draft_state = serializers.CharField()
     claimed_by = serializers.CharField()
     claimed_at = serializers.DateTimeField(allow_null=True)
+    seen_at = serializers.DateTimeField(allow_null=True, help_text="When X showed it first.")
+    found_by = serializers.CharField(help_text="baseline, poll, sweep or search; or empty.")
+    is_late = serializers.BooleanField(help_text="X showed it after the polls had passed it.")
+    x_state = serializers.CharField(
+        help_text="Empty while X shows the post; hidden, missing (looked up again), deleted (its "
+        "text is being removed) or redacted (only ids and times are left)."
+    )
+    x_checked_at = serializers.DateTimeField(allow_null=True, help_text="When it was looked up.")
+    deleted_found_at = serializers.DateTimeField(allow_null=True)
     version = serializers.IntegerField(help_text="Counts the changes; the ETag is made of it.")
 
     def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +93,12 @@ class MessageSerializer(serializers.Serializer[Any]):
             "draft_state": get("draft_state") or "",
             "claimed_by": get("claimed_by") or "",
             "claimed_at": get("claimed_at"),
+            "seen_at": get("seen_at"),
+            "found_by": get("found_by") or "",
+            "is_late": bool(get("is_late")),
+            "x_state": get("x_state") or "",
+            "x_checked_at": get("x_checked_at"),
+            "deleted_found_at": get("deleted_found_at"),
             "version": get("version") or 1,
         }
 

@@ -16,7 +16,14 @@ from autores.llm.types import AnswerKind, DraftAnswer, DraftRequest
 from autores.mongo.transactions import run_in_transaction
 from mentions.drafting.gate import check_draft
 from mentions.drafting.prompt import MAX_THREAD_POSTS, Prompt, ThreadPost, build_prompt
-from mentions.models import OPEN_DRAFT_STATES, Draft, DraftState, Message, record_audit
+from mentions.models import (
+    GONE_STATES,
+    OPEN_DRAFT_STATES,
+    Draft,
+    DraftState,
+    Message,
+    record_audit,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -123,12 +130,16 @@ def _store(
     now: datetime,
 ) -> Draft:
     actor = requested_by.pk if requested_by else "system:drafting"
-    is_there = Message.objects.filter(pk=message.pk).update(
-        draft_state="done",
-        draft_not_before=None,
-        credits_used=(message.credits_used or 0) + 1,
-        version=F("version") + 1,
-        updated_at=now,
+    is_there = (
+        Message.objects.filter(pk=message.pk)
+        .exclude(x_state__in=GONE_STATES)
+        .update(
+            draft_state="done",
+            draft_not_before=None,
+            credits_used=(message.credits_used or 0) + 1,
+            version=F("version") + 1,
+            updated_at=now,
+        )
     )
     if not is_there:
         raise MessageGoneError

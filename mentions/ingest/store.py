@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
@@ -13,7 +14,7 @@ from accounts.models import TwitterAccount
 from autores.x.text import unescape_text
 from autores.x.types import Post
 from mentions.ingest.classify import Classification
-from mentions.models import FoundBy, Message, MessageStatus, Tombstone, message_id_for
+from mentions.models import GONE_STATES, FoundBy, Message, MessageStatus, Tombstone, message_id_for
 
 _DUPLICATE_KEY = 11000
 
@@ -167,6 +168,8 @@ def _edit(account: TwitterAccount, item: Item, now: datetime) -> UpdateOne:
             "account_id": account.pk,
             "post_id": item.post_id,
             "latest_post_id": {"$ne": item.latest_post_id},
+            # What was deleted on X, and was just now shown once more by a lagging index.
+            "x_state": {"$nin": [state.value for state in GONE_STATES]},
         },
         {
             "$set": {
@@ -226,4 +229,11 @@ def _document(
         "found_by": finding.found_by.value,
         "seen_at": now,
         "is_late": finding.is_late(int(item.post_id)),
+        "x_state": "",
+        "x_checked_at": None,
+        "recheck_at": now + timedelta(hours=settings.X_RECHECK_INTERVAL)
+        if settings.X_RECHECK_INTERVAL
+        else None,
+        "deleted_found_at": None,
+        "redacted_at": None,
     }

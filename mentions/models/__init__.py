@@ -7,11 +7,22 @@ from mentions.models.gap import Gap, GapState, gap_key
 from mentions.models.importchunk import ImportChunk
 from mentions.models.importposition import ImportConflict, ImportPosition
 from mentions.models.importrun import ImportReject, ImportRun
-from mentions.models.message import FoundBy, MentionKind, Message, MessageStatus, message_id_for
+from mentions.models.message import (
+    EPOCH,
+    GONE_STATES,
+    FoundBy,
+    MentionKind,
+    Message,
+    MessageStatus,
+    XState,
+    message_id_for,
+)
 from mentions.models.reply import UNSETTLED_STATES, Reply, ReplyKind, ReplyState
 from mentions.models.tombstone import Tombstone, tombstone_key
 
 __all__ = [
+    "EPOCH",
+    "GONE_STATES",
     "OPEN_DRAFT_STATES",
     "UNSETTLED_STATES",
     "AuditEntry",
@@ -33,6 +44,7 @@ __all__ = [
     "ReplyKind",
     "ReplyState",
     "Tombstone",
+    "XState",
     "gap_key",
     "message_id_for",
     "record_audit",

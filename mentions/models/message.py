@@ -1,5 +1,6 @@
 """The work item: one mention of one account (collection ``messages``)."""
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.db import models
@@ -8,6 +9,9 @@ from django.utils import timezone
 from accounts.models import TwitterAccount
 from autores.choices import TextChoices
 from autores.mongo.indexes import UniqueIndex
+
+# Later than nothing: what a query must say to use an index of rows that have a time.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MessageStatus(TextChoices):
@@ -25,6 +29,18 @@ class FoundBy(TextChoices):
     POLL = "poll", "Poll"
     SWEEP = "sweep", "Sweep of the timeline"
     SEARCH = "search", "Search"
+
+
+class XState(TextChoices):
+    """What X said of the post when it was looked up last; empty while it shows it."""
+
+    HIDDEN = "hidden", "Not shown to the account"
+    MISSING = "missing", "Not found; looked up again before it counts as deleted"
+    DELETED = "deleted", "Deleted on X; what is stored of it is being removed"
+    REDACTED = "redacted", "Deleted on X; only ids and times are left"
+
+
+GONE_STATES = (XState.DELETED, XState.REDACTED)
 
 
 class MentionKind(TextChoices):
@@ -101,6 +117,14 @@ class Message(models.Model):
     seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     # X showed it only after the polls had passed its id.
     is_late = models.BooleanField("shown late", default=False, editable=False)
+    # mentions.recheck looks posts up on X again, from ``recheck_at`` on; None: not any more.
+    x_state = models.CharField(
+        "on X", max_length=16, choices=XState.choices, blank=True, default="", editable=False
+    )
+    x_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    recheck_at = models.DateTimeField(null=True, blank=True, editable=False)
+    deleted_found_at = models.DateTimeField(null=True, blank=True, editable=False)
+    redacted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "messages"
@@ -124,11 +148,21 @@ class Message(models.Model):
                 condition=models.Q(found_by__gt=""),
                 name="message_coverage_idx",
             ),
+            models.Index(
+                fields=["account", "recheck_at", "status", "-timestamp"],
+                condition=models.Q(recheck_at__gt=EPOCH),
+                name="message_recheck_idx",
+            ),
+            models.Index(
+                fields=["x_state", "account", "recheck_at"],
+                condition=models.Q(x_state__gt=""),
+                name="message_x_state_idx",
+            ),
         ]
 
     def __str__(self) -> str:
         who = f"@{self.author_username}" if self.author_username else self.user
-        return f"{who}: {self.text[:60]}"
+        return f"{who}: {'deleted on X' if self.x_state in GONE_STATES else self.text[:60]}"
 
     @property
     def reply_target_id(self) -> str:

@@ -1,0 +1,1 @@
+"""Looks stored mentions up on X again, and removes what was deleted there."""
