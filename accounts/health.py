@@ -13,6 +13,7 @@ from django.db.models import Q
 from accounts.models import AccountStatus, TwitterAccount
 from accounts.pauses import pause_app
 from accounts.signals import SYSTEM, announce
+from accounts.states import TRANSITIONS, move_account
 from autores.x.errors import (
     CreditsDepletedError,
     RateLimitedError,
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # X states when a window opens again; without that, a whole window is waited for.
 _WINDOW_SECONDS = 900.0
+# What the audit trail calls them.
+_ACTIONS = {"limited": "rate_limited", "suspended": "error"}
 _RECOVERABLE = (AccountStatus.RATE_LIMITED, AccountStatus.ERROR)
 
 
@@ -32,24 +35,17 @@ def record_success(account: TwitterAccount, *, now: datetime) -> None:
     """A call went through: an account in trouble is active again. Costs nothing otherwise."""
     if account.status not in _RECOVERABLE and not account.last_error_code:
         return
-    rows = TwitterAccount.objects.filter(pk=account.pk)
-    recovered: dict[str, Any] = {
-        "status": AccountStatus.ACTIVE,
-        "status_reason": "",
-        "blocked_until": None,
-        "closed_endpoints": [],
-        "status_changed_at": now,
-        "updated_at": now,
-    }
-    # Another worker may have met the limit a moment ago: its block is newer than this success.
-    is_open = Q(blocked_until=None) | Q(blocked_until__lte=now)
-    if rows.filter(is_open, status__in=_RECOVERABLE).update(**recovered):
-        logger.info("Account %s is active again", account.pk)
-        _announce_status(account, "account.recovered", before=account.status, changed=recovered)
-        _apply(account, recovered)
+    if account.status in _RECOVERABLE:
+        # Another worker may have met the limit a moment ago: its block is newer than this success.
+        is_open = Q(blocked_until=None) | Q(blocked_until__lte=now)
+        opened: dict[str, Any] = {"blocked_until": None, "closed_endpoints": []}
+        if _move(account, "recovered", now=now, expected=is_open, **opened):
+            logger.info("Account %s is active again", account.pk)
     if account.last_error_code:
         cleared = {"last_error_code": "", "updated_at": now}
-        rows.filter(last_error_code=account.last_error_code).update(**cleared)
+        TwitterAccount.objects.filter(pk=account.pk).filter(
+            last_error_code=account.last_error_code
+        ).update(**cleared)
         _apply(account, cleared)
 
 
@@ -64,6 +60,9 @@ def record_failure(account: TwitterAccount, error: XError, *, now: datetime) -> 
         pause_app(error.code, error.sentence, seconds=error.retry_after, now=now)
     changed: dict[str, Any] = {
         "last_error_code": error.code,
+        "last_error": f"{error.sentence} X said: {error.detail}"
+        if error.detail
+        else error.sentence,
         "last_error_at": now,
         "updated_at": now,
     }
@@ -74,33 +73,36 @@ def record_failure(account: TwitterAccount, error: XError, *, now: datetime) -> 
         # Two workers may meet two limits at once; the one overwritten is met again, and kept then.
         closed = account.list_closed(now=now)
         closed[error.endpoint] = now + timedelta(seconds=seconds)
-        _change_status(
+        is_limited = _move(
             account,
-            AccountStatus.RATE_LIMITED,
+            "limited",
             reason=error.sentence,
-            closed=closed,
+            code=error.code,
             now=now,
+            blocked_until=max(closed.values()),
+            closed_endpoints=[
+                [name, moment.isoformat(timespec="milliseconds")] for name, moment in closed.items()
+            ],
         )
-    elif isinstance(error, SuspendedError):
-        _change_status(account, AccountStatus.ERROR, reason=error.sentence, now=now)
+        if is_limited:
+            logger.warning("Account %s is now rate_limited", account.pk)
+    elif isinstance(error, SuspendedError) and _move(
+        account,
+        "suspended",
+        reason=error.sentence,
+        code=error.code,
+        now=now,
+        blocked_until=None,
+        closed_endpoints=[],
+    ):
+        logger.warning("Account %s is now in error", account.pk)
 
 
 def pause_account(
     account: TwitterAccount, *, reason: str, now: datetime, actor: str = SYSTEM
 ) -> bool:
     """Stop work on the account until a person resumes it; False if it was paused already."""
-    changed = {
-        "status": AccountStatus.PAUSED,
-        "status_reason": reason,
-        "status_changed_at": now,
-        "updated_at": now,
-    }
-    rows = TwitterAccount.objects.filter(pk=account.pk).exclude(status=AccountStatus.PAUSED)
-    if not rows.update(**changed):
-        return False
-    _announce_status(account, "account.paused", before=account.status, changed=changed, actor=actor)
-    _apply(account, changed)
-    return True
+    return _move(account, "paused", reason=reason, now=now, actor=actor)
 
 
 def resume_account(account: TwitterAccount, *, now: datetime, actor: str = SYSTEM) -> bool:
@@ -108,68 +110,54 @@ def resume_account(account: TwitterAccount, *, now: datetime, actor: str = SYSTE
 
     What X's limits and tokens say is found again by the next call.
     """
-    changed = {
-        "status": AccountStatus.ACTIVE,
-        "status_reason": "",
-        "status_changed_at": now,
-        "updated_at": now,
-    }
-    rows = TwitterAccount.objects.filter(
-        pk=account.pk, status__in=(AccountStatus.PAUSED, AccountStatus.ERROR)
-    )
-    if not rows.update(**changed):
-        return False
-    _announce_status(
-        account, "account.resumed", before=account.status, changed=changed, actor=actor
-    )
-    _apply(account, changed)
-    return True
+    return _move(account, "resumed", now=now, actor=actor)
 
 
-def _change_status(
+def _move(
     account: TwitterAccount,
-    status: AccountStatus,
+    event: str,
     *,
-    reason: str,
     now: datetime,
-    closed: dict[str, datetime] | None = None,
-) -> None:
-    opens_at = closed or {}
-    changed = {
-        "status": status,
-        "status_reason": reason,
-        "blocked_until": max(opens_at.values(), default=None),
-        "closed_endpoints": [
-            [name, moment.isoformat(timespec="milliseconds")] for name, moment in opens_at.items()
-        ],
-        "status_changed_at": now,
-        "updated_at": now,
-    }
-    fixed_by_people = (AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED)
-    rows = TwitterAccount.objects.filter(pk=account.pk).exclude(status__in=fixed_by_people)
-    if rows.update(**changed):
-        if account.status != status:
-            _announce_status(account, f"account.{status}", before=account.status, changed=changed)
-        _apply(account, changed)
-        logger.warning("Account %s is now %s", account.pk, status.value)
-
-
-def _announce_status(
-    account: TwitterAccount,
-    action: str,
-    *,
-    before: str,
-    changed: dict[str, Any],
+    reason: str = "",
+    code: str = "",
     actor: str = SYSTEM,
-) -> None:
-    announce(
-        action,
-        account_id=account.pk,
+    expected: Q | None = None,
+    **changes: Any,
+) -> bool:
+    """Apply the event, tell the listeners of a new status, and write it into ``account``."""
+    before = move_account(
+        account.pk,
+        event,
+        now=now,
+        reason=reason,
+        code=code,
         actor=actor,
-        before={"status": str(before)},
-        after={"status": str(changed["status"])},
-        note=changed["status_reason"],
+        expected=expected,
+        **changes,
     )
+    if before is None:
+        return False
+    after = TRANSITIONS[event].target
+    if before != after:
+        announce(
+            f"account.{_ACTIONS.get(event, event)}",
+            account_id=account.pk,
+            actor=actor,
+            before={"status": str(before)},
+            after={"status": str(after)},
+            note=reason,
+        )
+    _apply(
+        account,
+        {
+            **changes,
+            "status": after,
+            "status_reason": reason,
+            "status_changed_at": now,
+            "updated_at": now,
+        },
+    )
+    return True
 
 
 def _apply(account: TwitterAccount, changed: dict[str, Any]) -> None:

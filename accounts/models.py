@@ -99,6 +99,8 @@ class TwitterAccount(StringKeyModel):
     # Every mention that X showed up to then is stored; mentions.ingest writes it.
     complete_until = models.DateTimeField("complete up to", null=True, blank=True, editable=False)
     last_error_code = models.CharField(max_length=64, blank=True, default="")
+    # In words, ours and X's; it stays when the trouble is over.
+    last_error = models.TextField("last error of X", blank=True, default="", editable=False)
     last_error_at = models.DateTimeField(null=True, blank=True)
 
     # One token refresh at a time across all processes: a lease, taken by conditional update.
@@ -146,6 +148,35 @@ class TwitterAccount(StringKeyModel):
         stored = self.closed_endpoints or []
         closed = {name: datetime.fromisoformat(opens_at) for name, opens_at in stored}
         return {name: opens_at for name, opens_at in closed.items() if opens_at > now}
+
+
+class AccountEvent(StringKeyModel):
+    """One change of an account's status: its history. Rows vanish after half a year.
+
+    ``event`` names the transition (accounts.states); ``actor`` is a person's id, or
+    "system:accounts". Holds no secret.
+    """
+
+    account = models.ForeignKey(
+        TwitterAccount, on_delete=models.CASCADE, related_name="events", db_index=False
+    )
+    at = models.DateTimeField(default=timezone.now, editable=False)
+    event = models.CharField(max_length=32)
+    before = models.CharField(max_length=20, choices=AccountStatus.choices)
+    after = models.CharField(max_length=20, choices=AccountStatus.choices)
+    code = models.CharField(max_length=64, blank=True, default="")
+    reason = models.TextField(blank=True, default="")
+    actor = models.CharField(max_length=64)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-at"]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["account", "-at"], name="account_event_idx"),
+            TTLIndex(fields=["at"], seconds=180 * 86_400, name="account_event_ttl"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.before} to {self.after}: {self.event}"
 
 
 class Membership(StringKeyModel):

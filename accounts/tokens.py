@@ -31,6 +31,7 @@ from accounts.errors import (
 )
 from accounts.models import AccountStatus, TwitterAccount
 from accounts.signals import announce
+from accounts.states import move_account
 from accounts.wire import oauth_client
 from autores.crypto import CipherError, TokenCipher, cipher_for
 from autores.x.errors import InvalidGrantError, XError
@@ -106,7 +107,7 @@ def store_grant(account_id: str, grant: TokenGrant, *, now: datetime) -> None:
     accounts = TwitterAccount.objects.filter(pk=account_id)
     # The pair is our own from here on, whoever used the one before.
     accounts.update(**grant_fields(grant, now=now), fenced_since=None)
-    accounts.exclude(status=AccountStatus.PAUSED).update(**_RECOVERED, status_changed_at=now)
+    move_account(account_id, "reconnected", now=now, **_OPENED)
 
 
 def grant_fields(grant: TokenGrant, *, now: datetime) -> dict[str, object]:
@@ -134,19 +135,20 @@ def require_reconnect(
     account_id: str, *, pair: str, sentence: str, code: str, now: datetime
 ) -> bool:
     """Mark the account token_expired, if ``pair`` (refresh token ciphertext) is still stored."""
-    matching = TwitterAccount.objects.filter(pk=account_id, refresh_token=pair)
-    # An operator's pause outlives it: the next call after resuming finds the same again.
-    is_marked = bool(
-        matching.exclude(status=AccountStatus.PAUSED).update(
-            status=AccountStatus.TOKEN_EXPIRED,
-            status_reason=sentence,
-            status_changed_at=now,
+    is_marked = (
+        move_account(
+            account_id,
+            "token_rejected",
+            now=now,
+            reason=sentence,
+            code=code,
+            expected=Q(refresh_token=pair),
             last_error_code=code,
+            last_error=sentence,
             last_error_at=now,
-            blocked_until=None,
-            closed_endpoints=[],
-            updated_at=now,
+            **_OPENED,
         )
+        is not None
     )
     if is_marked:
         announce(
@@ -162,20 +164,18 @@ def _mark_unreadable(row: TwitterAccount, error: TokenUnreadableError, *, now: d
     """Let people see it: state error, not token_expired, as the account is well again by itself
     once the key is back, and is tried until then at no cost to X.
     """
-    is_marked = (
-        TwitterAccount.objects.filter(
-            pk=row.pk, access_token=row.access_token, refresh_token=row.refresh_token
-        )
-        .exclude(status__in=(AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED))
-        .exclude(status=AccountStatus.ERROR, last_error_code=error.code)
-        .update(
-            status=AccountStatus.ERROR,
-            status_reason=error.sentence,
-            status_changed_at=now,
-            last_error_code=error.code,
-            last_error_at=now,
-            updated_at=now,
-        )
+    is_same = Q(access_token=row.access_token, refresh_token=row.refresh_token)
+    is_told = Q(status=AccountStatus.ERROR, last_error_code=error.code)
+    is_marked = move_account(
+        row.pk,
+        "token_unreadable",
+        now=now,
+        reason=error.sentence,
+        code=error.code,
+        expected=is_same & ~is_told,
+        last_error_code=error.code,
+        last_error=error.sentence,
+        last_error_at=now,
     )
     if is_marked:
         announce(
@@ -203,12 +203,7 @@ def release_lease(account_id: str, owner: str) -> None:
     )
 
 
-_RECOVERED: dict[str, Any] = {
-    "status": AccountStatus.ACTIVE,
-    "status_reason": "",
-    "blocked_until": None,
-    "closed_endpoints": [],
-}
+_OPENED: dict[str, Any] = {"blocked_until": None, "closed_endpoints": []}
 
 
 class _Request:
@@ -326,9 +321,7 @@ def _store_refreshed(request: _Request, grant: TokenGrant, *, used: str, plain: 
             accounts = TwitterAccount.objects.filter(pk=account_id)
             if accounts.filter(refresh_token=used).update(**fields):
                 # Somebody who met the spent token meanwhile may have condemned the account.
-                accounts.filter(status=AccountStatus.TOKEN_EXPIRED).update(
-                    **_RECOVERED, status_changed_at=now
-                )
+                move_account(account_id, "token_stored", now=now, **_OPENED)
                 request.row = TwitterAccount.objects.get(pk=account_id)
                 for name in ("access_token", "refresh_token", "token_expires_at", "scopes"):
                     setattr(request.account, name, getattr(request.row, name))

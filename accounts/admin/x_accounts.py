@@ -7,6 +7,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
@@ -15,11 +18,12 @@ from accounts.browser import choose_cookie, set_cookie
 from accounts.errors import AccountError, RefreshFencedError
 from accounts.health import pause_account, resume_account
 from accounts.linking import REQUIRED_SCOPES, begin_link, hash_browser
-from accounts.models import AccountStatus, Role, TwitterAccount
+from accounts.models import AccountEvent, AccountStatus, Role, TwitterAccount
 from accounts.permissions import account_ids_visible_to, has_role
 from autores.mongo.admin import TransactionalAdminMixin
 from autores.x.errors import XError
 
+_SHOWN_EVENTS = 20
 _STATUS_LABELS = {
     AccountStatus.ACTIVE: "success",
     AccountStatus.PAUSED: "info",
@@ -61,7 +65,9 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         "last_polled_at",
         "complete_until",
         "last_error_code",
+        "last_error",
         "last_error_at",
+        "show_history",
         "token_expires_at",
         "show_fence",
         "show_scopes",
@@ -82,7 +88,9 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
                     "last_polled_at",
                     "complete_until",
                     "last_error_code",
+                    "last_error",
                     "last_error_at",
+                    "show_history",
                 )
             },
         ),
@@ -105,6 +113,21 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
     @display(description="status", ordering="status", label=_STATUS_LABELS)
     def show_status(self, account: TwitterAccount) -> tuple[str, str]:
         return account.status, AccountStatus(account.status).label
+
+    @admin.display(description="history")
+    def show_history(self, account: TwitterAccount) -> SafeString | str:
+        events = list(AccountEvent.objects.filter(account_id=account.pk)[:_SHOWN_EVENTS])
+        rows = (
+            (
+                date_format(event.at, "DATETIME_FORMAT"),
+                event.get_before_display(),
+                event.get_after_display(),
+                event.reason or event.event,
+            )
+            for event in events
+        )
+        lines = format_html_join(SafeString("<br>"), "{}: {} → {}. {}", rows)
+        return lines if events else "nothing happened yet"
 
     @admin.display(description="former system")
     def show_fence(self, account: TwitterAccount) -> str:

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from accounts.errors import RefreshFencedError
 from accounts.linking import REQUIRED_SCOPES
-from accounts.models import AccountStatus, PersonalToken, Role, TwitterAccount, User
+from accounts.models import AccountEvent, AccountStatus, PersonalToken, Role, TwitterAccount, User
 
 
 class AuthorizationSerializer(serializers.Serializer[Any]):
@@ -88,6 +88,7 @@ class AccountSerializer(serializers.ModelSerializer[TwitterAccount]):
             "last_polled_at",
             "complete_until",
             "last_error_code",
+            "last_error",
             "last_error_at",
             "token_expires_at",
             "scopes",
@@ -110,6 +111,15 @@ class AccountSerializer(serializers.ModelSerializer[TwitterAccount]):
     def get_role(self, account: TwitterAccount) -> str:
         roles: dict[str, str] | None = self.context.get("roles")
         return str(Role.MANAGER.value) if roles is None else roles.get(account.pk, "")
+
+
+class AccountEventSerializer(serializers.ModelSerializer[AccountEvent]):
+    """A change of an account's status."""
+
+    class Meta:
+        model = AccountEvent
+        fields: ClassVar[list[str]] = ["at", "event", "before", "after", "code", "reason", "actor"]
+        read_only_fields = fields
 
 
 class AccountChangeSerializer(serializers.Serializer[Any]):

@@ -19,5 +19,10 @@ urlpatterns = [
     *both_slashes("auth/me", views_auth.MeView.as_view(), name="me"),
     *both_slashes("accounts/", views_accounts.AccountsView.as_view(), name="accounts"),
     *both_slashes("accounts/<str:id>", views_accounts.AccountView.as_view(), name="account"),
+    *both_slashes(
+        "accounts/<str:id>/history",
+        views_accounts.AccountHistoryView.as_view(),
+        name="account-history",
+    ),
     *both_slashes("pause", views_pause.PauseView.as_view(), name="pause"),
 ]

@@ -8,13 +8,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.permissions import require_account
-from accounts.api.serializers import AccountChangeSerializer, AccountSerializer
+from accounts.api.serializers import (
+    AccountChangeSerializer,
+    AccountEventSerializer,
+    AccountSerializer,
+)
 from accounts.health import pause_account, resume_account
-from accounts.models import AccountStatus, Membership, Role, TwitterAccount
+from accounts.models import AccountEvent, AccountStatus, Membership, Role, TwitterAccount
 from accounts.permissions import Person, account_ids_visible_to
 from autores.problems import ApiProblem
 
 TAG = ["Accounts"]
+_MAX_EVENTS = 200
 _ID = OpenApiParameter("id", OpenApiTypes.STR, OpenApiParameter.PATH)
 
 
@@ -90,6 +95,23 @@ class AccountView(APIView):
     def _answer(self, request: Request, account: TwitterAccount) -> Response:
         context = {"roles": _roles_of(request.user)}
         return Response(AccountSerializer(account, context=context).data)
+
+
+class AccountHistoryView(APIView):
+    """What happened to an account's health."""
+
+    @extend_schema(
+        operation_id="accounts_history",
+        summary="The history of an account's health, newest first",
+        description="The newest 200 changes of status, of the last half year.",
+        tags=TAG,
+        parameters=[_ID],
+        responses=AccountEventSerializer(many=True),
+    )
+    def get(self, request: Request, id: str) -> Response:
+        account = require_account(request.user, id)
+        events = AccountEvent.objects.filter(account_id=account.pk).order_by("-at")[:_MAX_EVENTS]
+        return Response(AccountEventSerializer(events, many=True).data)
 
 
 def _resume(account: TwitterAccount, *, actor: str) -> None:

@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from accounts.api.authentication import issue_access_token
 from accounts.models import TwitterAccount, User
+from accounts.tasks import find_expiring, refresh_account_token
 from autores.tests.cast import create_person
 
 
@@ -95,3 +96,9 @@ def expire_access(account: TwitterAccount, sandbox: Any) -> None:
 
 def count_calls(sandbox: Any, route: str) -> int:
     return len(sandbox.control.list_calls(route=route, limit=10_000))
+
+
+def refresh_expiring_tokens() -> None:
+    """What beat's task sends, and the workers do."""
+    for account_id in find_expiring(now=timezone.now()):
+        refresh_account_token(account_id)

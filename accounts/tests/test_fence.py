@@ -9,8 +9,13 @@ from django.utils import timezone
 from accounts.clients import call_x
 from accounts.errors import RefreshFencedError
 from accounts.models import TwitterAccount, User
-from accounts.tasks import refresh_expiring_tokens
-from accounts.tests.conftest import Browser, client_of, count_calls, expire_access
+from accounts.tests.conftest import (
+    Browser,
+    client_of,
+    count_calls,
+    expire_access,
+    refresh_expiring_tokens,
+)
 from accounts.tokens import access_token_for, lift_fences, token_cipher
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,8 +9,7 @@ from accounts.api.authentication import issue_access_token
 from accounts.clients import call_x
 from accounts.models import TwitterAccount, User
 from accounts.personal import create_personal_token
-from accounts.tasks import refresh_expiring_tokens
-from accounts.tests.conftest import Browser, client_of, expire_access
+from accounts.tests.conftest import Browser, client_of, expire_access, refresh_expiring_tokens
 from autores.mongo.plans import recorded_plans
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,8 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AccountStatus, AppPause, TwitterAccount, User
-from accounts.tasks import refresh_expiring_tokens
-from accounts.tests.conftest import Browser, count_calls
+from accounts.tests.conftest import Browser, count_calls, refresh_expiring_tokens
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
