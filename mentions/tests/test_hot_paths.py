@@ -13,18 +13,21 @@ from autores.mongo.plans import Plan, recorded_plans
 from autores.sandbox.server import RunningSandbox
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest.poll import poll_account
+from mentions.ingest.sweep import find_search_due, search_account, sweep_account
 from mentions.models import Draft, Message, Reply
 from mentions.outbox.deliver import deliver_reply, recover_abandoned
 from mentions.outbox.dispatch import find_due, find_unknown
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.preflight import check_reply
 from mentions.outbox.reconcile import reconcile_reply
+from mentions.recheck.check import check_account
+from mentions.recheck.redact import resume_redactions
 from mentions.review import approve_draft, write_draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # Small by design: one row per connected account, read whole by the tasks that fan out.
-SMALL = {"users", "accounts_apppause", "django_content_type", "auth_permission"}
+SMALL = {"users", "mentions_cursor", "accounts_apppause", "django_content_type", "auth_permission"}
 
 
 @pytest.fixture
@@ -62,6 +65,14 @@ def test_a_poll_reads_and_writes_by_index(
     plans = assert_all_indexed(lambda: poll_account(acme, now=timezone.now()), at_least=4)
     (upsert,) = [plan for plan in plans if "'latest_post_id': {'$ne'" in plan.description]
     assert upsert.docs_examined == 1
+
+
+def test_the_nets_and_lookups_go_by_index(acme: TwitterAccount, mentions: list[Message]) -> None:
+    later = timezone.now() + timedelta(hours=21)
+    for read in (sweep_account, search_account, check_account):
+        assert_all_indexed(lambda read=read: read(acme, now=later), at_least=3)
+    for find in (find_search_due, resume_redactions):
+        assert_all_indexed(lambda find=find: find(now=later))
 
 
 def test_queues_are_read_by_index(mentions: list[Message]) -> None:
