@@ -20,7 +20,7 @@ from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.deferral import defer_indexes
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target
 from mentions.legacy.driver import Row
-from mentions.legacy.lease import ImportLease
+from mentions.legacy.lease import ImportLease, is_mongodb_away
 from mentions.legacy.mapping import RejectedRow, show_key
 from mentions.legacy.progress import LineProgress, ProgressView
 from mentions.legacy.rejects import RejectWriter
@@ -131,8 +131,9 @@ class Importer:
                     lease.name_run(run.pk)
             try:
                 self._load(source, report, run_id=run.pk, now=now, unfinished=unfinished)
-            except BaseException:
-                self._finish(run, report, state=RUN_FAILED, began=began)
+            except BaseException as error:
+                if not is_mongodb_away(error):
+                    self._finish(run, report, state=RUN_FAILED, began=began)
                 raise
         state = RUN_DONE if report.is_complete else RUN_INCOMPLETE
         self._finish(run, report, state=state, began=began)
@@ -167,12 +168,14 @@ class Importer:
                 )
                 try:
                     self._load_table(source, target, plan, table)
+                except BaseException as error:
+                    if not (self._options.is_dry_run or is_mongodb_away(error)):
+                        self._restore_indexes(target, is_deferred=is_deferred)
+                    raise
                 finally:
                     report.load_seconds += time.monotonic() - load_began
-                    if not self._options.is_dry_run:
-                        if is_deferred:
-                            self._progress.say(f"Building the indexes of {target.table.name}.")
-                        _restore_indexes(target)
+                if not self._options.is_dry_run:
+                    self._restore_indexes(target, is_deferred=is_deferred)
                 if target.table is USERS:
                     self._check_account(table, report)
         finally:
@@ -327,6 +330,14 @@ class Importer:
             collection.delete_many({"_id": {"$in": settled}, "run_id": {"$ne": plan.run_id}})
         counts.in_mysql -= len(set(keys) - found_keys)
 
+    def _restore_indexes(self, target: Target, *, is_deferred: bool) -> None:
+        if is_deferred:
+            self._progress.say(f"Building the indexes of {target.table.name}.")
+        try:
+            restore_indexes(target.model)
+        except DuplicateDocumentsError as error:
+            raise LegacyImportError(str(error)) from None
+
     def _check_account(self, users: TableReport, report: ImportReport) -> None:
         """Messages must not point at an account that is not here."""
         if self._rules is not None:
@@ -374,13 +385,6 @@ def connected_handles() -> dict[str, str]:
     """Accounts connected here by their lower-case @name."""
     named = TwitterAccount.objects.exclude(twitter_username="")
     return {name.lower(): key for key, name in named.values_list("pk", "twitter_username")}
-
-
-def _restore_indexes(target: Target) -> None:
-    try:
-        restore_indexes(target.model)
-    except DuplicateDocumentsError as error:
-        raise LegacyImportError(str(error)) from None
 
 
 class _Distinct:

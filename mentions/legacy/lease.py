@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from mentions.legacy.source import LegacyImportError
 
@@ -29,6 +29,13 @@ _ID = "import"
 # The server's clock, which all importers share.
 _HAS_RUN_OUT = {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}
 _EXPIRES_AT = {"$add": ["$$NOW", int(_LEASE_SECONDS * 1000)]}
+
+
+def is_mongodb_away(error: BaseException | None) -> bool:
+    """Whether nothing can be noted in MongoDB any more: each attempt would wait for it again."""
+    return isinstance(error, ConnectionFailure | OperationalError) or getattr(
+        error, "is_mongodb_away", False
+    )
 
 
 class ImportBusyError(LegacyImportError):
@@ -66,10 +73,12 @@ class ImportLease:
         self._thread.start()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
         self._is_over.set()
         self._thread.join()
-        # Where MongoDB is gone, the lease runs out by itself.
+        if is_mongodb_away(error):
+            # The lease ends with this process, or runs out by itself.
+            return
         with contextlib.suppress(PyMongoError):
             self._leases.delete_one({"_id": _ID, "token": self._token})
 

@@ -34,6 +34,18 @@ _SESSION = (
 _LOOKED_UP = 500
 _INTEGER_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 _IGNORED_PARAMETERS = {"charset", "use_unicode", "binary_prefix", "autocommit"}
+# MariaDB's "Connection was killed", which PyMySQL does not name.
+_CONNECTION_KILLED = 1927
+# 0 stands for an end in the middle of an answer.
+_LOST = {
+    0,
+    CR.CR_SERVER_LOST,
+    CR.CR_SERVER_GONE_ERROR,
+    ER.SERVER_SHUTDOWN,
+    ER.QUERY_INTERRUPTED,
+    _CONNECTION_KILLED,
+}
+_THEN_AGAIN = "then run the import again; it goes on from what is stored."
 _URL_FORM = "mysql+pymysql://user:password@host:3306/database"
 
 
@@ -388,13 +400,18 @@ class Source:
         if code in (CR.CR_CONN_HOST_ERROR, CR.CR_CONNECTION_ERROR, CR.CR_UNKNOWN_HOST):
             return SourceError(
                 f"No MySQL server answers at {label}: check the host, the port and that the "
-                "server runs.",
+                f"server runs, {_THEN_AGAIN}",
                 retryable=True,
             )
-        if code in (CR.CR_SERVER_LOST, CR.CR_SERVER_GONE_ERROR, 0):
+        if code in _LOST:
             return SourceError(
-                f"The connection to {label} was lost. Run the import again: it goes on from "
-                "what is stored.",
+                f"The connection to {label} was lost: check that the server runs, {_THEN_AGAIN}",
+                retryable=True,
+            )
+        if code in (ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS):
+            return SourceError(
+                f"The server at {label} has no connection left: close others there, or raise "
+                f"max_connections, {_THEN_AGAIN}",
                 retryable=True,
             )
         return SourceError(f"The legacy database {label} refused a query ({code}): {detail}.")

@@ -34,10 +34,15 @@ class WorkerError(LegacyImportError):
 
     retryable = True
 
+    def __init__(self, message: str, *, is_mongodb_away: bool = False) -> None:
+        super().__init__(message)
+        self.is_mongodb_away = is_mongodb_away
+
 
 @dataclass(frozen=True)
 class _Failure:
     sentence: str
+    is_mongodb_away: bool = False
 
 
 class Inline:
@@ -143,7 +148,7 @@ class Workers:
             except (EOFError, OSError):
                 raise self._explain(ready) from None
             if isinstance(message, _Failure):
-                raise WorkerError(message.sentence)
+                raise WorkerError(message.sentence, is_mongodb_away=message.is_mongodb_away)
             self._waiting[ready] -= 1
             yield message
 
@@ -201,7 +206,7 @@ def _serve(pipe: Connection, database: str) -> None:
 
 
 def _work(tasks: "queue.Queue[Any]", pipe: Connection, lock: threading.Lock) -> None:
-    from pymongo.errors import PyMongoError
+    from pymongo.errors import ConnectionFailure, PyMongoError
 
     from mentions.legacy.chunks import ChunkLoader
 
@@ -223,6 +228,7 @@ def _work(tasks: "queue.Queue[Any]", pipe: Connection, lock: threading.Lock) -> 
             lock,
             f"MongoDB failed ({type(error).__name__}): check MONGODB_URL and that the server "
             "runs, then run the import again; it goes on from what is stored.",
+            is_mongodb_away=isinstance(error, ConnectionFailure),
         )
     except OSError:
         # The import itself is gone.
@@ -232,9 +238,11 @@ def _work(tasks: "queue.Queue[Any]", pipe: Connection, lock: threading.Lock) -> 
         raise
 
 
-def _report(pipe: Connection, lock: threading.Lock, sentence: str) -> None:
+def _report(
+    pipe: Connection, lock: threading.Lock, sentence: str, *, is_mongodb_away: bool = False
+) -> None:
     try:
         with lock:
-            pipe.send(_Failure(sentence))
+            pipe.send(_Failure(sentence, is_mongodb_away))
     except OSError:
         return
