@@ -9,6 +9,7 @@ replaced, probed or lifted here.
 import logging
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F, Q
 
@@ -20,7 +21,6 @@ from accounts.signals import SYSTEM, announce
 logger = logging.getLogger(__name__)
 
 OPERATOR_PAUSE = "operator"
-FIRST_PROBE_AFTER = timedelta(minutes=5)
 LONGEST_PROBE_AFTER = timedelta(hours=1)
 # A probe whose process died leaves the next call to be one.
 PROBE_SECONDS = 90
@@ -28,11 +28,15 @@ PROBE_SECONDS = 90
 _SAME_TROUBLE_SECONDS = 3600
 
 
+def first_probe_after() -> timedelta:
+    return timedelta(minutes=settings.X_PROBE_INTERVAL)
+
+
 def pause_app(code: str, reason: str, *, seconds: float | None, now: datetime) -> bool:
-    """Stop all calls to X; after ``seconds``, or some minutes, one call probes. True if this began
-    the pause: it is told then, and not when late answers or probes say the same again.
+    """Stop all calls to X; after ``seconds``, or X_PROBE_INTERVAL, one call probes. True if this
+    began the pause: it is told then, and not when late answers or probes say the same again.
     """
-    delay = FIRST_PROBE_AFTER if seconds is None else timedelta(seconds=seconds)
+    delay = first_probe_after() if seconds is None else timedelta(seconds=seconds)
     current = AppPause.standing()
     if current is not None and not current.is_probed and not current.is_in_force(now=now):
         # An operator's, and over.
@@ -56,7 +60,7 @@ def pause_app(code: str, reason: str, *, seconds: float | None, now: datetime) -
         return True
     if current.is_probed and not current.is_in_force(now=now):
         if seconds is None:
-            delay = min(FIRST_PROBE_AFTER * 2 ** min(current.probes, 10), LONGEST_PROBE_AFTER)
+            delay = min(first_probe_after() * 2 ** min(current.probes, 10), LONGEST_PROBE_AFTER)
         AppPause.objects.filter(pk=current.pk, until=current.until).update(
             code=code, reason=reason, until=now + delay, probing_until=None
         )

@@ -500,7 +500,21 @@ VARIABLES: tuple[Variable, ...] = (
         "Direct messages the app may send in any 24 hours, all accounts together.",
         "X",
     ),
+    Variable(
+        "X_PROBE_INTERVAL",
+        decimal(at_most=60),
+        5.0,
+        "Minutes until one call tries whether X takes calls again; doubled each time, to an hour.",
+        "X",
+    ),
     # -- replies
+    Variable(
+        "REPLY_ABSENT_SECONDS",
+        decimal(at_most=86_400),
+        180.0,
+        "How long X must not show an unanswered send, in three looks, before it is sent again.",
+        "Replies",
+    ),
     Variable(
         "REPLY_UNDO_SECONDS",
         decimal(or_equal=True),

@@ -81,7 +81,12 @@ def search_accounts() -> int:
 @shared_task(name="mentions.search_account")
 def search_account(account_id: str) -> None:
     def put_off(error: XError | AccountError) -> None:
-        sweep.put_off_search(account_id, now=timezone.now(), seconds=error.retry_after)
+        sweep.put_off_search(
+            account_id,
+            now=timezone.now(),
+            seconds=error.retry_after,
+            is_passing=error.retryable,
+        )
 
     _read_account(account_id, sweep.search_account, on_error=put_off)
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.clients import XClient, call_x
 from accounts.errors import AppPausedError
 from accounts.models import AppPause, TwitterAccount, User
-from accounts.pauses import FIRST_PROBE_AFTER, LONGEST_PROBE_AFTER, pause_app, resume_app
+from accounts.pauses import LONGEST_PROBE_AFTER, first_probe_after, pause_app, resume_app
 from accounts.tests.conftest import client_of, count_calls
 from autores.x.errors import CreditsDepletedError, ServerError, UsageCapError
 from autores.x.types import User as XUser
@@ -100,7 +100,7 @@ def test_one_call_probes_and_each_failure_puts_the_next_one_off_longer(
         waits.append(end_of_pause() - SECOND - now)
         with pytest.raises(AppPausedError):
             call_x(acme, ask_name, now=now)
-    assert waits[0] == 2 * FIRST_PROBE_AFTER
+    assert waits[0] == 2 * first_probe_after()
     assert waits == sorted(waits)
     assert waits[-1] == LONGEST_PROBE_AFTER
     assert count_calls(sandbox, "me") == 7 + 1, "the account's connection, and one call each"

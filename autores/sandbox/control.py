@@ -45,6 +45,11 @@ class SandboxControl:
         """Filters: author (name or id), in_reply_to."""
         return list(self._get("posts", **filters)["posts"])
 
+    def list_feed(self, account: str) -> list[dict[str, Any]]:
+        """The mentions X has for the account (a username), also those it does not show any more:
+        post_id, kind, indexed_at, is_gone, shown_at (timeline) and found_at (search)."""
+        return list(self._get("feed", account=account)["mentions"])
+
     def delete_post(self, post_id: str) -> None:
         self._post(f"posts/{post_id}/delete", {})
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from autores.sandbox import clock as clocks
+from autores.sandbox.feed import list_feed
 from autores.sandbox.limits import PRESETS, SCOPES
 from autores.sandbox.mentions import order_from
 from autores.sandbox.posts import Post, post_of
@@ -132,6 +133,13 @@ def make_control_blueprint(world: World) -> Blueprint:
             None if parent is None else int(parent),
         )
         return jsonify({"posts": posts_json([post_of(row) for row in rows])})
+
+    @blueprint.get("/feed")
+    def show_feed() -> Response:
+        account = world.users.require_either(
+            user_id=request.args.get("account_id"), username=request.args.get("account")
+        )
+        return jsonify({"mentions": list_feed(world, account.id)})
 
     @blueprint.post("/posts/<int:post_id>/delete")
     def delete_post(post_id: int) -> Response:

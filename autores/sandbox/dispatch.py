@@ -104,6 +104,7 @@ def answer_with_faults(
     """
     fault = world.faults.pick(route_name, account_id=account_id)
     response: Response | None = None
+    shown: list[str] = []
     try:
         if fault is not None and fault.name in ("timeout_before", "reset_before"):
             pass
@@ -115,6 +116,8 @@ def answer_with_faults(
             except ApiProblem as problem:
                 kind = "application/json" if "error" in problem.body else error_type
                 response = json_response(problem.status, problem.body, problem.headers, kind)
+        if response is not None:
+            shown = response.headers.pop("x-sandbox-shown", "").split()
         if fault is not None and fault.name in DAMAGES and response is not None:
             response = damage(fault, response)
     finally:
@@ -129,6 +132,8 @@ def answer_with_faults(
             fault=None if fault is None else fault.name,
             items=int(response.headers.pop("x-sandbox-items", 0)) if response is not None else 0,
         )
+        if shown and account_id is not None and (fault is None or fault.name == "slow"):
+            world.calls.record_shown(route_name, account_id=account_id, post_ids=shown)
     if fault is not None and fault.name in SILENCES:
         go_silent(world, fault, response)
     assert response is not None
@@ -146,6 +151,9 @@ def json_response(
     response.headers.update(headers or {})
     if isinstance(body, dict) and isinstance(body.get("data"), list):
         response.headers["x-sandbox-items"] = str(len(body["data"]))
+        if status == 200 and all(isinstance(item, dict) for item in body["data"]):
+            ids = [str(item.get("id", "")) for item in body["data"]]
+            response.headers["x-sandbox-shown"] = " ".join(ids)
     return response
 
 

@@ -73,10 +73,13 @@ CREATE TABLE IF NOT EXISTS calls (
   path TEXT NOT NULL, query TEXT NOT NULL, status INTEGER, account_id TEXT, fault TEXT,
   items INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS calls_by_route ON calls (route, id);
+CREATE TABLE IF NOT EXISTS shown (
+  user_id INTEGER NOT NULL, post_id INTEGER NOT NULL, route TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  PRIMARY KEY (user_id, post_id, route)) WITHOUT ROWID;
 """
 TABLES = (
     "settings", "users", "posts", "feed", "dm_events", "consents", "codes", "grants",
-    "access_tokens", "refresh_tokens", "rate_counts", "faults", "calls",
+    "access_tokens", "refresh_tokens", "rate_counts", "faults", "calls", "shown",
 )  # fmt: skip
 
 # What the control API may change, and what holds until it does.

@@ -112,6 +112,18 @@ class Calls:
             items,
         )
 
+    def record_shown(self, route: str, *, account_id: str, post_ids: list[str]) -> None:
+        """Keep when each post first went out to the account in a whole answer of mentions or
+        search: what a reader cannot have missed by X's fault.
+        """
+        if route not in ("mentions", "search"):
+            return
+        now = self._clock.now_ms()
+        self._store.run_many(
+            "INSERT OR IGNORE INTO shown VALUES (?, ?, ?, ?)",
+            [(int(account_id), int(post_id), route, now) for post_id in post_ids],
+        )
+
     def all(
         self, *, route: str | None = None, account_id: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:

@@ -58,9 +58,15 @@ def find_search_due(*, now: datetime) -> list[str]:
     return list(Cursor.objects.filter(search_due_at__lte=now).values_list("account_id", flat=True))
 
 
-def put_off_search(account_id: str, *, now: datetime, seconds: float | None) -> None:
-    """X refused: come again when it says, or in an hour."""
-    wait = timedelta(hours=1) if seconds is None else timedelta(seconds=max(60.0, seconds))
+def put_off_search(
+    account_id: str, *, now: datetime, seconds: float | None, is_passing: bool = False
+) -> None:
+    """X refused: come again when it says, in an hour, or at the next look after a failure that
+    passes: what X forgets next is in no one's reach for longer than it must.
+    """
+    wait = timedelta(hours=1)
+    if seconds is not None or is_passing:
+        wait = timedelta(seconds=max(60.0, seconds or 0.0))
     Cursor.objects.filter(pk=account_id, search_due_at__lte=now).update(search_due_at=now + wait)
 
 
@@ -73,7 +79,7 @@ def _search_recent(account: TwitterAccount, cursor: Cursor, *, now: datetime) ->
     rows = Cursor.objects.filter(pk=cursor.pk)
     hours = settings.X_SEARCH_INTERVAL
     if not hours:
-        rows.update(search_due_at=None)
+        _set_due(account, None, now=now)
         return PollResult(account.pk, 0, 0, (), False, False)
     rows.update(search_begun_at=begun_at)
     if until and int(until) - 1 <= low:
@@ -83,13 +89,17 @@ def _search_recent(account: TwitterAccount, cursor: Cursor, *, now: datetime) ->
         pages = search_mentions(account, since_id=str(low), until_id=until or None)
         result = _store_all(account, cursor, pages, found_by=FoundBy.SEARCH, now=now)
     if pages is None or pages.ending == "end":
-        rows.update(
-            searched_until=begun_at,
-            search_due_at=now + timedelta(hours=hours),
-            search_lowest_id="",
-            search_begun_at=None,
-        )
+        rows.update(searched_until=begun_at, search_lowest_id="", search_begun_at=None)
+        _set_due(account, now + timedelta(hours=hours), now=now)
     return result
+
+
+def _set_due(account: TwitterAccount, due_at: datetime | None, *, now: datetime) -> None:
+    """When to search next: at once, if a poll has met a gap while this search ran."""
+    rows = Cursor.objects.filter(pk=account.pk)
+    rows.update(search_due_at=due_at)
+    if list_open_gaps(account.pk):
+        rows.update(search_due_at=now)
 
 
 def _store_all(

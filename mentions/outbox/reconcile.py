@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError
 from django.utils import timezone
 
@@ -26,14 +27,17 @@ logger = logging.getLogger(__name__)
 
 # X's clock and ours may differ; a margin costs a few posts of reading, its lack a double reply.
 CLOCK_MARGIN = timedelta(minutes=5)
-# X shows a new post in the timeline within seconds, sometimes after a minute or two.
-ABSENT_AFTER = timedelta(minutes=3)
 ABSENT_READS = 3
 # X says it has the text, and it is not where ours would be: look where it stands, this far back.
 TWIN_SPAN = timedelta(hours=24)
 MAX_PAGES = 5
 _CHECK_DELAYS = (5, 10, 20, 40, 60, 120, 300)
 _DUPLICATE = "duplicate_content"
+
+
+def absent_after() -> timedelta:
+    """X shows a new post in the timeline within seconds, sometimes after a minute or two."""
+    return timedelta(seconds=settings.REPLY_ABSENT_SECONDS)
 
 
 @dataclass(slots=True)
@@ -82,7 +86,7 @@ def reconcile_reply(reply_id: str, *, now: datetime) -> Reply | None:
         _settle_found(reply, message, found, proof=proof, now=now)
         return reply
     proof["candidates"] = [candidate.to_json() for candidate in find_nearest(reply.text, look.seen)]
-    is_absent = now - reply.sending_at >= ABSENT_AFTER and proof["reads"] >= ABSENT_READS
+    is_absent = now - reply.sending_at >= absent_after() and proof["reads"] >= ABSENT_READS
     if not is_absent:
         _keep_proof(reply, proof)
     elif is_duplicate and look.twins:

@@ -25,7 +25,7 @@ from mentions.ingest.poll import poll_account
 from mentions.models import Cursor, Message, Reply, ReplyKind, ReplyState
 from mentions.outbox.deliver import claim_seconds
 from mentions.outbox.enqueue import enqueue_reply
-from mentions.outbox.reconcile import ABSENT_AFTER
+from mentions.outbox.reconcile import absent_after
 
 KILLS = int(os.environ.get("AUTORES_KILLS", "2"))
 DELIVERY_KILLS = int(os.environ.get("AUTORES_DELIVERY_KILLS", "1"))
@@ -232,7 +232,7 @@ def recover(autores: RunningAutores) -> None:
         now = timezone.now()
         unsettled = Reply.objects.exclude(state=ReplyState.SENT)
         unsettled.filter(state=ReplyState.UNKNOWN, not_before__gt=now).update(
-            not_before=now, sending_at=F("sending_at") - ABSENT_AFTER
+            not_before=now, sending_at=F("sending_at") - absent_after()
         )
         unsettled.filter(state=ReplyState.QUEUED, not_before__gt=now).update(not_before=now)
         for task in ("deliver_due_replies", "reconcile_unknown_replies"):

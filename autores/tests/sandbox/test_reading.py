@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -212,3 +213,21 @@ def test_token_round_trips_for_any_id(post_id, towards_newer):
 def test_made_up_token_is_refused_or_decodes(text):
     decoded = decode_token(text)
     assert decoded is None or encode_token(decoded[0], towards_newer=decoded[1]) == text.lower()
+
+
+def test_feed_tells_what_went_out_whole_and_what_never_did(sandbox, acme):
+    made = sandbox.control.create_mentions(account="acme", count=900)
+    sandbox.control.create_mention(account="acme", kind="repost", author="ana")
+    sandbox.control.add_fault("mentions", "reset_mid_body")
+    with pytest.raises(requests.RequestException):
+        acme.mentions(max_results=100)
+    feed = sandbox.control.list_feed("acme")
+    assert [entry["post_id"] for entry in feed[:-1]] == [post["id"] for post in made]
+    assert feed[-1]["kind"] == "repost"
+    assert {entry["shown_at"] for entry in feed} == {None}, "a cut answer shows nothing"
+
+    walk(acme, max_results=100)
+    walk(acme, "/2/tweets/search/recent", query="@acme -is:retweet", max_results=100)
+    feed = sandbox.control.list_feed("acme")
+    assert [entry["shown_at"] is not None for entry in feed] == [False] * 101 + [True] * 800
+    assert [entry["found_at"] is not None for entry in feed] == [True] * 900 + [False]

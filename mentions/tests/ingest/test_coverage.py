@@ -12,7 +12,8 @@ from django.utils import timezone
 from accounts.models import TwitterAccount
 from autores.sandbox.server import RunningSandbox
 from autores.x.errors import RateLimitedError
-from mentions.ingest import gaps, position
+from mentions import tasks
+from mentions.ingest import gaps, position, sweep
 from mentions.ingest.poll import poll_account
 from mentions.ingest.sweep import find_search_due, search_account, sweep_account
 from mentions.models import Cursor, Gap, Message
@@ -159,6 +160,38 @@ def test_a_gap_search_goes_on_when_it_was_cut(
     assert search_account(baselined, now=timezone.now() + timedelta(minutes=20)).new == 200
     assert (Gap.objects.get().state, Gap.objects.get().found) == ("closed", 300)
     assert Message.objects.filter(found_by="search").count() == 300
+
+
+def test_a_gap_is_searched_at_once_when_it_was_met_while_a_search_ran(
+    baselined: TwitterAccount, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.control.create_mentions(account="acme", count=1_000)
+    search = sweep.search_mentions
+
+    def search_beside_a_poll(account: TwitterAccount, **bounds: Any) -> Any:
+        pages = search(account, **bounds)
+        if not Gap.objects.exists():
+            poll(account)
+        return pages
+
+    monkeypatch.setattr(sweep, "search_mentions", search_beside_a_poll)
+    search_account(baselined, now=timezone.now())
+    assert Gap.objects.get().state == "open"
+    assert find_search_due(now=timezone.now()) == [baselined.pk]
+
+
+@pytest.mark.parametrize(("fault", "hours"), [("server_error", 0), ("forbidden", 1)])
+def test_a_search_is_put_off_by_what_refused_it(
+    baselined: TwitterAccount, sandbox: RunningSandbox, fault: str, hours: int
+) -> None:
+    now = timezone.now()
+    Cursor.objects.update(search_due_at=now)
+    sandbox.control.add_fault("search", fault)
+    tasks.search_account(baselined.pk)
+    due_at = Cursor.objects.get().search_due_at
+    assert due_at is not None
+    assert due_at > now
+    assert (due_at - now) // timedelta(hours=1) == hours
 
 
 def test_a_gap_is_lost_when_the_search_does_not_reach_it_any_more(

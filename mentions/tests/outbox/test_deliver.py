@@ -151,7 +151,7 @@ def test_sent_again_only_after_it_is_proved_absent(
     assert queued.state == ReplyState.UNKNOWN
     for _ in range(reconcile.ABSENT_READS):
         assert look_again(queued).state == ReplyState.UNKNOWN, "too early to conclude"
-    look_again(queued, after=reconcile.ABSENT_AFTER)
+    look_again(queued, after=reconcile.absent_after())
     queued.refresh_from_db()
     assert (queued.state, queued.reason_code) == (ReplyState.QUEUED, "proved_absent")
     deliver(queued)

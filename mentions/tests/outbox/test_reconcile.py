@@ -14,7 +14,7 @@ from mentions.outbox.decide import cancel_reply, settle_reply
 from mentions.outbox.deliver import claim_reply, deliver_reply
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
-from mentions.outbox.reconcile import ABSENT_AFTER, ABSENT_READS, reconcile_reply
+from mentions.outbox.reconcile import ABSENT_READS, absent_after, reconcile_reply
 from mentions.outbox.settle import mark_departed, mark_sent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,7 +54,7 @@ def look(reply: Reply, *, after: timedelta = timedelta(0), times: int = 1) -> Re
 
 
 def look_to_the_end(reply: Reply) -> Reply:
-    return look(reply, after=ABSENT_AFTER, times=ABSENT_READS)
+    return look(reply, after=absent_after(), times=ABSENT_READS)
 
 
 def test_same_text_to_two_posts_is_told_apart_by_the_parent(
