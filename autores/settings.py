@@ -361,6 +361,9 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = not IS_PRODUCTION
+# Outside of production a file is looked up when it is asked for: listing all of them costs each
+# new process, and each client of a test, tens of milliseconds.
+WHITENOISE_AUTOREFRESH = not IS_PRODUCTION
 
 # Security. A TLS proxy in front is told apart by its own setting, as the header can be forged.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION

@@ -1,5 +1,9 @@
-"""Refreshing single-use tokens: one at a time, stored before use, never lost to a race."""
+"""Refreshing single-use tokens: one at a time, stored before use, never lost to a race.
 
+AUTORES_RACES says how often two workers race in each of the tests that do.
+"""
+
+import os
 import subprocess
 import sys
 import threading
@@ -22,7 +26,7 @@ from autores.x.errors import ConnectError, NoAnswerError, ServerError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = 200
+ROUNDS = int(os.environ.get("AUTORES_RACES", "50"))
 
 
 def stored_refresh_token(account: TwitterAccount) -> str:
