@@ -96,6 +96,8 @@ class TwitterAccount(StringKeyModel):
     # object, because the backend's updates refuse an empty one.
     closed_endpoints = models.JSONField(default=list, blank=True, editable=False)
     last_polled_at = models.DateTimeField(null=True, blank=True)
+    # When its mentions are to be polled next (None: now); mentions.ingest.due writes it.
+    poll_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Every mention that X showed up to then is stored; mentions.ingest writes it.
     complete_until = models.DateTimeField("complete up to", null=True, blank=True, editable=False)
     last_error_code = models.CharField(max_length=64, blank=True, default="")
@@ -130,6 +132,7 @@ class TwitterAccount(StringKeyModel):
             UniqueIndex(fields=["twitter_id"], name="account_twitter_id_unq"),
             models.Index(fields=["status", "token_expires_at"], name="account_expiry_idx"),
             models.Index(fields=["twitter_username"], name="account_username_idx"),
+            models.Index(fields=["poll_due_at", "status"], name="account_poll_due_idx"),
         ]
 
     def __str__(self) -> str:

@@ -307,10 +307,11 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE = {
-    "poll-accounts": {
-        "task": "mentions.poll_accounts",
-        "schedule": timedelta(minutes=TWITTER_POLLING_INTERVAL),
-        "options": {"expires": max(30.0, TWITTER_POLLING_INTERVAL * 60)},
+    # Each account every TWITTER_POLLING_INTERVAL minutes: a round takes those that are due.
+    "poll-due-accounts": {
+        "task": "mentions.poll_due_accounts",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 30},
     },
     "sweep-accounts": {
         "task": "mentions.sweep_accounts",

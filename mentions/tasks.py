@@ -13,11 +13,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from accounts.errors import AccountError
-from accounts.models import AccountStatus, AppPause, TwitterAccount
+from accounts.models import AppPause, TwitterAccount
 from autores.mongo.errors import TransactionConflictError
 from autores.x.errors import XError
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest import poll, sweep
+from mentions.ingest.due import NOT_POLLED, claim_due_accounts
 from mentions.models import Reply
 from mentions.outbox.deliver import deliver_reply as deliver
 from mentions.outbox.deliver import recover_abandoned
@@ -31,19 +32,28 @@ logger = logging.getLogger(__name__)
 _ROUND_SECONDS = 15
 # A worker keeps a task that is to start later; what is put off for longer is beat's to find.
 _LONGEST_COUNTDOWN = 30.0
-# An account in error is tried again: most errors pass. Those are for a person to end.
-_NOT_POLLED = (AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED)
 
 
 def _pollable_ids() -> list[str]:
     if AppPause.current() is not None:
         return []
-    return list(TwitterAccount.objects.exclude(status__in=_NOT_POLLED).values_list("pk", flat=True))
+    return list(TwitterAccount.objects.exclude(status__in=NOT_POLLED).values_list("pk", flat=True))
+
+
+@shared_task(name="mentions.poll_due_accounts")
+def poll_due_accounts() -> int:
+    """One task per account that is due, so that one account's trouble stays its own."""
+    if AppPause.current() is not None:
+        return 0
+    ids = claim_due_accounts(now=timezone.now())
+    for account_id in ids:
+        poll_account.apply_async((account_id,), expires=300)
+    return len(ids)
 
 
 @shared_task(name="mentions.poll_accounts")
 def poll_accounts() -> int:
-    """One task per account, so that one account's trouble stays its own."""
+    """Every account at once, due or not: for an operator who does not want to wait."""
     ids = _pollable_ids()
     for account_id in ids:
         poll_account.apply_async((account_id,), expires=300)

@@ -1,0 +1,59 @@
+"""Which accounts are to be polled now: claimed by an index, spread over the interval.
+
+Each account has its own time, ``poll_due_at``, and keeps its place in the interval from poll to
+poll. A round takes no more than its share of all accounts, so that many that fall due at once (an
+import, a long outage) are spread over the interval instead of meeting X, and the workers, together.
+"""
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from accounts.models import AccountStatus, TwitterAccount
+
+ROUND = timedelta(seconds=5)
+# A round may take this much more than its share: what fell behind catches up, without a herd.
+_CATCH_UP = 1.5
+_SMALLEST_ROUND = 20
+# An account in error is tried again: most errors pass. Those are for a person to end.
+NOT_POLLED = (AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED)
+
+
+def claim_due_accounts(*, now: datetime) -> list[str]:
+    """Ids of accounts to be polled now, the longest due first; each is due again an interval later.
+
+    Two callers at the same moment may both be given an account; a poll that runs twice stores
+    nothing twice.
+    """
+    accounts = connection.get_collection(TwitterAccount._meta.db_table)
+    # Also those without a time: documents that were written before there was one.
+    due: dict[str, Any] = {"poll_due_at": {"$not": {"$gt": now}}}
+    rows = accounts.find(
+        {**due, "status": {"$nin": [status.value for status in NOT_POLLED]}},
+        {"_id": 1},
+        sort=[("poll_due_at", 1)],
+        limit=_share_of(accounts.estimated_document_count()),
+    )
+    ids = [row["_id"] for row in rows]
+    if ids:
+        accounts.update_many({"_id": {"$in": ids}, **due}, [{"$set": {"poll_due_at": _next(now)}}])
+    return ids
+
+
+def _share_of(accounts: int) -> int:
+    rounds = max(1.0, _interval() / ROUND)
+    return max(_SMALLEST_ROUND, math.ceil(accounts / rounds * _CATCH_UP))
+
+
+def _next(now: datetime) -> dict[str, Any]:
+    """An interval after the last due time; after now for one that fell a whole interval behind."""
+    milliseconds = round(_interval() / timedelta(milliseconds=1))
+    on_time = {"$add": ["$poll_due_at", milliseconds]}
+    return {"$cond": [{"$gt": [on_time, now]}, on_time, now + _interval()]}
+
+
+def _interval() -> timedelta:
+    return timedelta(minutes=settings.TWITTER_POLLING_INTERVAL)
