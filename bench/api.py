@@ -138,7 +138,7 @@ def _time_case(case: Case, peer: Side, ours: Side, options: argparse.Namespace) 
     for number in range(options.rounds):
         # The order turns round, so that none always follows the other.
         for rounds, load in loads if number % 2 == 0 else reversed(loads):
-            rounds.append(_measure(load, options, seconds=options.seconds))
+            rounds.append(_measure(load, options, seconds=options.seconds * case.patience))
     print(
         f"{case.name}: {outcome.ratio:.2f} of the peer, {outcome.equal_rows} rows equal", flush=True
     )

@@ -29,6 +29,8 @@ class Case:
     peer_paths: tuple[str, ...] = ()
     adopted_paths: tuple[str, ...] = ()
     is_conditional: bool = False
+    # A multiple of the seconds of the others: the peer needs seconds for one answer.
+    patience: float = 1
 
 
 _MESSAGES = "/api/v1/messages/"
@@ -63,6 +65,7 @@ def list_cases(seeded: Seeded, *, deep_page_follows: datetime) -> list[Case]:
             10,
             _DESIGN,
             adopted_paths=("/adopted/messages/stats",),
+            patience=3,
         ),
         Case(
             "list 100, If-None-Match",

@@ -14,7 +14,7 @@ import pymysql
 
 _X_EPOCH_MILLISECONDS = 1_288_834_974_657
 _FIRST_POST = datetime(2021, 1, 1, tzinfo=UTC)
-_PHRASES = (
+PHRASES = (
     "@team my parcel has not moved for three days, could you have a look?",
     "@team Wann kommt die Bestellung endlich an? Grüße aus Köln",
     "@team ¿alguien puede ayudarme con la contraseña? ¡Gracias!",
@@ -80,12 +80,12 @@ def make_messages(count: int, *, seed: int = 7) -> Iterator[tuple[Any, ...]]:
             key = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         status = chance.choice(_STATUSES)
         made = moment.replace(microsecond=0, tzinfo=None)
-        answer = chance.choice(_PHRASES)[6:] if status == "replied" else None
+        answer = chance.choice(PHRASES)[6:] if status == "replied" else None
         yield (
             key,
             made,
             str(chance.randrange(10**17, 10**19)),
-            " ".join(chance.choices(_PHRASES, k=chance.randrange(1, 4))),
+            " ".join(chance.choices(PHRASES, k=chance.randrange(1, 4))),
             status,
             answer,
             chance.choice((None, "We sent you the details 📦")) if answer else None,

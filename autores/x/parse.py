@@ -39,6 +39,7 @@ _REFERENCE_KINDS: dict[str, ReferenceKind] = {
 def parse_user(value: object, *, at: str = "data") -> User:
     """A user with id, name and username; everything else is optional."""
     raw = _require_object(value, at=at)
+    statuses = raw.get("connection_status")
     return User(
         id=_require_id(raw, "id", at=at),
         username=_require_text(raw, "username", at=at),
@@ -47,9 +48,9 @@ def parse_user(value: object, *, at: str = "data") -> User:
         is_verified=_optional_bool(raw, "verified"),
         is_protected=_optional_bool(raw, "protected"),
         receives_your_dm=_optional_bool(raw, "receives_your_dm"),
-        connection_status=tuple(
-            entry for entry in as_list(raw.get("connection_status")) if isinstance(entry, str)
-        ),
+        connection_status=tuple(entry for entry in as_list(statuses) if isinstance(entry, str))
+        if statuses
+        else (),
         raw=raw,
     )
 
@@ -68,35 +69,35 @@ def parse_post(
     is_included      a post from `includes`: its author and conversation may be absent
     """
     raw = _require_object(value, at=at)
-    short_text = _require_text(raw, "text", at=at)
+    text = _require_text(raw, "text", at=at)
+    entities = _as_object(raw.get("entities"))
     note = _as_object(raw.get("note_post")) or _as_object(raw.get("note_tweet"))
-    note_text = _optional_text(note, "text")
-    text = short_text if note_text is None else note_text
+    note_text = _optional_text(note, "text") if note else None
+    note_entities = _as_object(note.get("entities")) if note else {}
+    if note_text is not None:
+        text = note_text
     author_id = _optional_id(raw, "author_id") or known_author_id
     conversation_id = _optional_id(raw, "conversation_id") or ""
     if not is_included:
         author_id = author_id or _require_id(raw, "author_id", at=at)
         conversation_id = conversation_id or _require_id(raw, "conversation_id", at=at)
-    entities = _as_object(raw.get("entities"))
-    note_entities = _as_object(note.get("entities"))
     chain = raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids"))
     return Post(
         id=_require_id(raw, "id", at=at),
         text=text,
         author_id=author_id,
-        author=(users or {}).get(author_id),
+        author=users.get(author_id) if users else None,
         created_at=_require_time(raw, "created_at", at=at),
         conversation_id=conversation_id,
         in_reply_to_user_id=_optional_id(raw, "in_reply_to_user_id"),
-        references=tuple(_parse_references(raw)),
+        references=_parse_references(raw),
         mentions=_merge_mentions(entities, note_entities),
-        urls=tuple(_parse_urls(note_entities if note_text is not None else entities))
-        or tuple(_parse_urls(entities)),
+        urls=(_parse_urls(note_entities) if note_text is not None else ()) or _parse_urls(entities),
         display_text_range=_parse_range(
             raw.get("display_text_range"), end=None if note_text is None else len(text)
         ),
         reply_settings=_optional_text(raw, "reply_settings"),
-        edit_history_ids=tuple(entry for entry in as_list(chain) if is_post_id(entry)),
+        edit_history_ids=tuple([entry for entry in as_list(chain) if is_post_id(entry)]),
         lang=_optional_text(raw, "lang"),
         raw=raw,
     )
@@ -220,18 +221,20 @@ def _parse_message_event(value: object, *, at: str) -> MessageEvent:
         created_at=_require_time(raw, "created_at", at=at),
         conversation_id=_optional_text(raw, "dm_conversation_id"),
         # The two vocabularies keep a message's links in different places.
-        urls=tuple(_parse_urls(_as_object(raw.get("entities")))) or tuple(_parse_urls(raw)),
+        urls=_parse_urls(_as_object(raw.get("entities"))) or _parse_urls(raw),
         raw=raw,
     )
 
 
-def _parse_references(raw: Mapping[str, Any]) -> Iterator[Reference]:
+def _parse_references(raw: Mapping[str, Any]) -> tuple[Reference, ...]:
+    found = []
     for entry in as_list(raw.get("referenced_posts", raw.get("referenced_tweets"))):
         reference = _as_object(entry)
         kind = _REFERENCE_KINDS.get(_optional_text(reference, "type") or "")
         post_id = _optional_id(reference, "id")
         if kind is not None and post_id is not None:
-            yield Reference(kind=kind, post_id=post_id)
+            found.append(Reference(kind=kind, post_id=post_id))
+    return tuple(found)
 
 
 def _merge_mentions(
@@ -240,6 +243,8 @@ def _merge_mentions(
     # Entities of the cut text stop at the cut; those of the long text may miss the handles
     # that a thread carries along. A handle counts once, where the cut text has it.
     found = list(_parse_mentions(entities))
+    if not note_entities:
+        return tuple(found)
     seen = {mention.user_id or mention.username.lower() for mention in found}
     found += [
         mention
@@ -258,22 +263,29 @@ def _parse_mentions(entities: Mapping[str, Any]) -> Iterator[MentionEntity]:
             yield MentionEntity(user_id=user_id, username=username, start=span[0], end=span[1])
 
 
-def _parse_urls(entities: Mapping[str, Any]) -> Iterator[UrlEntity]:
+def _parse_urls(entities: Mapping[str, Any]) -> tuple[UrlEntity, ...]:
+    found = []
     for entry in as_list(entities.get("urls")):
         raw = _as_object(entry)
         span, url = _parse_span(raw), _optional_text(raw, "url")
         if span is not None and url:
-            yield UrlEntity(
-                url=url,
-                expanded_url=_optional_text(raw, "expanded_url"),
-                display_url=_optional_text(raw, "display_url"),
-                start=span[0],
-                end=span[1],
+            found.append(
+                UrlEntity(
+                    url=url,
+                    expanded_url=_optional_text(raw, "expanded_url"),
+                    display_url=_optional_text(raw, "display_url"),
+                    start=span[0],
+                    end=span[1],
+                )
             )
+    return tuple(found)
 
 
 def _parse_span(raw: Mapping[str, Any]) -> tuple[int, int] | None:
-    start, end = raw.get("start"), raw.get("end")
+    return _as_span(raw.get("start"), raw.get("end"))
+
+
+def _as_span(start: object, end: object) -> tuple[int, int] | None:
     if type(start) is int and type(end) is int and 0 <= start <= end:
         return start, end
     return None
@@ -283,7 +295,7 @@ def _parse_range(value: object, *, end: int | None) -> tuple[int, int] | None:
     pair = as_list(value)
     if len(pair) != 2:
         return None
-    span = _parse_span({"start": pair[0], "end": pair[1]})
+    span = _as_span(pair[0], pair[1])
     if span is None or end is None:
         return span
     return min(span[0], end), end
@@ -333,6 +345,8 @@ def _require_id(raw: Mapping[str, Any], key: str, *, at: str) -> str:
 def _require_time(raw: Mapping[str, Any], key: str, *, at: str) -> datetime:
     try:
         moment = datetime.fromisoformat(_require_text(raw, key, at=at))
+        if moment.tzinfo is UTC:
+            return moment
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):

@@ -7,9 +7,9 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts.models import TwitterAccount
-from autores.x.types import PostPage
-from mentions.ingest.classify import classify_post
-from mentions.ingest.store import Finding, Item, Stored, store_items
+from autores.x.types import Post, PostPage
+from mentions.ingest.classify import Classification, classify_post
+from mentions.ingest.store import Finding, Stored, store_posts, work_id_of
 
 
 def store_page(
@@ -21,27 +21,25 @@ def store_page(
     is_wanted: Callable[[int], bool] = lambda post_id: True,
 ) -> Stored:
     """Classify and store one page, less the posts whose id is not wanted."""
-    items = [
-        Item(
+
+    def classify(post: Post) -> Classification:
+        return classify_post(
             post,
-            classify_post(
-                post,
-                account_x_id=account.twitter_id,
-                account_username=account.twitter_username,
-                referenced=page.referenced,
-            ),
+            account_x_id=account.twitter_id,
+            account_username=account.twitter_username,
+            referenced=page.referenced,
         )
-        for post in page.posts
-    ]
+
     is_drafting = (
         finding.wants_drafts
         and account.drafts_automatically
         and settings.DRAFT_AUTOMATICALLY
         and bool(settings.OPENAI_API_KEY)
     )
-    return store_items(
+    return store_posts(
         account,
-        [item for item in items if is_wanted(int(item.post_id))],
+        [post for post in page.posts if is_wanted(int(work_id_of(post)))],
+        classify=classify,
         finding=replace(finding, wants_drafts=is_drafting),
         now=now,
     )

@@ -1,6 +1,10 @@
-"""Stores a page of mentions: one read, one bulk write, the same result however often it runs."""
+"""Stores a page of mentions, the same result however often it runs.
 
-from collections.abc import Callable, Sequence
+Most of what a poll reads is known, as each reads again what the one before read: one read of an
+index alone tells. What is new costs a second read and one bulk write.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,10 +15,19 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from accounts.models import TwitterAccount
+from autores.mongo.reads import find_page
 from autores.x.text import unescape_text
 from autores.x.types import Post
 from mentions.ingest.classify import Classification
-from mentions.models import GONE_STATES, FoundBy, Message, MessageStatus, Tombstone, message_id_for
+from mentions.models import (
+    GONE_STATES,
+    FoundBy,
+    Message,
+    MessageStatus,
+    Tombstone,
+    message_id_for,
+    tombstone_key,
+)
 
 _DUPLICATE_KEY = 11000
 
@@ -25,24 +38,6 @@ class Stored:
 
     new_ids: tuple[str, ...]
     known: int
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A classified post, on its way into the database."""
-
-    post: Post
-    classification: Classification
-
-    @property
-    def post_id(self) -> str:
-        """The first id of the post: an edited post stays the same work item."""
-        history = self.post.edit_history_ids
-        return history[0] if history else self.post.id
-
-    @property
-    def latest_post_id(self) -> str:
-        return self.post.edit_history_ids[-1] if self.post.edit_history_ids else self.post.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,76 +52,86 @@ class Finding:
     wants_drafts: bool = True
 
 
-def store_items(
-    account: TwitterAccount, items: Sequence[Item], *, finding: Finding, now: datetime
+def work_id_of(post: Post) -> str:
+    """The first id of the post: an edited post stays the same work item."""
+    return post.edit_history_ids[0] if post.edit_history_ids else post.id
+
+
+def store_posts(
+    account: TwitterAccount,
+    posts: Iterable[Post],
+    *,
+    classify: Callable[[Post], Classification],
+    finding: Finding,
+    now: datetime,
 ) -> Stored:
     """Insert the mentions that are not there yet; refresh those that were edited on X.
 
     Two pollers may store the same page at once: the unique indexes on ``_id`` and on (account,
-    post id) let one of them win each row. Deleted messages (tombstones) stay deleted.
+    post id) let one of them win each row. Deleted messages (tombstones) stay deleted. Only what
+    is new or edited is classified.
     """
-    newest_first: dict[str, Item] = {}
-    for item in sorted(items, key=lambda item: int(item.latest_post_id)):
-        if item.classification.is_work_item:
-            newest_first[item.post_id] = item
-    if not newest_first:
+    newest = _newest_versions(posts)
+    if not newest:
         return Stored((), 0)
-    known, taken = _read_known(account, list(newest_first))
-    writes: list[Any] = []
-    inserted_ids: list[str] = []
-    for post_id, item in newest_first.items():
-        if post_id in known:
-            if item.latest_post_id != (known[post_id] or post_id):
-                writes.append(_edit(account, item, now))
-            continue
-        message_id = message_id_for(
-            post_id=post_id, account_x_id=account.twitter_id, is_taken=post_id in taken
-        )
-        inserted_ids.append(message_id)
-        writes.append(InsertOne(_document(message_id, account, item, finding, now)))
-    lost = _write(writes)
-    clashes = [id_ for id_ in inserted_ids if id_ in lost]
-    if clashes:
-        # Another account's poll took the bare id, or another poll of this account was first.
-        retry = [newest_first[id_] for id_ in clashes if id_ in newest_first]
-        again = _store_clashing(account, retry, finding, now)
-        inserted_ids = [id_ for id_ in inserted_ids if id_ not in lost] + again
-    return Stored(tuple(inserted_ids), len(newest_first) - len(inserted_ids))
-
-
-def _read_known(
-    account: TwitterAccount, post_ids: list[str]
-) -> tuple[dict[str, str], frozenset[str]]:
-    """Latest version by post id for what this account has; ids that another account's row has."""
-    suffixed = {f"{post_id}:{account.twitter_id}": post_id for post_id in post_ids}
-    tombstones = {f"{account.pk}:{post_id}": post_id for post_id in post_ids}
-    rows = connection.get_collection(Message._meta.db_table).aggregate(
+    stored = _find_stored(account, newest)
+    edits = [id_ for id_ in stored if _latest_id_of(newest[id_]) != id_]
+    missing = [id_ for id_ in newest if id_ not in stored]
+    deleted = _find_deleted(account, missing) if missing else frozenset()
+    verdicts = {id_: classify(newest[id_]) for id_ in [*edits, *missing] if id_ not in deleted}
+    own = [id_ for id_, verdict in verdicts.items() if not verdict.is_work_item]
+    fresh = [
+        (id_, newest[id_], verdicts[id_])
+        for id_ in sorted(missing, key=int)
+        if id_ in verdicts and verdicts[id_].is_work_item
+    ]
+    columns = _shared_columns(account, finding, now)
+    documents = [_document(columns, *each, account=account, finding=finding) for each in fresh]
+    lost = _write(
         [
-            {"$match": {"_id": {"$in": [*post_ids, *suffixed]}}},
-            {"$project": {"account_id": 1, "post_id": 1, "latest_post_id": 1}},
-            {
-                "$unionWith": {
-                    "coll": Tombstone._meta.db_table,
-                    "pipeline": [
-                        {"$match": {"_id": {"$in": list(tombstones)}}},
-                        {"$project": {"_id": 1}},
-                    ],
-                }
-            },
+            *(InsertOne(document) for document in documents),
+            *(_edit(account, newest[id_], verdicts[id_], now) for id_ in edits),
         ]
     )
-    known: dict[str, str] = {}
-    taken: set[str] = set()
-    for row in rows:
-        key = row["_id"]
-        if key in tombstones:
-            # Deleted here: known, at a version that nothing is newer than.
-            known[tombstones[key]] = tombstones[key]
-        elif row.get("account_id") in (account.pk, None):
-            known[row.get("post_id") or suffixed.get(key, key)] = row.get("latest_post_id") or ""
-        else:
-            taken.add(key)
-    return known, frozenset(taken)
+    new_ids = [document["_id"] for document in documents if document["_id"] not in lost]
+    if lost:
+        new_ids += _store_clashing(account, [d for d in documents if d["_id"] in lost])
+    return Stored(tuple(new_ids), len(newest) - len(own) - len(new_ids))
+
+
+def _newest_versions(posts: Iterable[Post]) -> dict[str, Post]:
+    """By work id. X may show two versions of a post on one page."""
+    newest: dict[str, Post] = {}
+    for post in posts:
+        id_ = work_id_of(post)
+        other = newest.get(id_)
+        if other is None or int(_latest_id_of(other)) < int(_latest_id_of(post)):
+            newest[id_] = post
+    return newest
+
+
+def _latest_id_of(post: Post) -> str:
+    return post.edit_history_ids[-1] if post.edit_history_ids else post.id
+
+
+def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the ids that this account has a message of; answered by the unique index alone."""
+    ids = list(post_ids)
+    rows = find_page(
+        Message,
+        filter={"account_id": account.pk, "post_id": {"$in": ids}},
+        projection={"_id": 0, "post_id": 1},
+        limit=len(ids),
+    )
+    return frozenset(row["post_id"] for row in rows)
+
+
+def _find_deleted(account: TwitterAccount, post_ids: Sequence[str]) -> frozenset[str]:
+    keys = {tombstone_key(account_id=account.pk, post_id=id_): id_ for id_ in post_ids}
+    rows = find_page(
+        Tombstone, filter={"_id": {"$in": list(keys)}}, projection={"_id": 1}, limit=len(keys)
+    )
+    return frozenset(keys[row["_id"]] for row in rows)
 
 
 def _write(writes: list[Any]) -> frozenset[str]:
@@ -144,70 +149,103 @@ def _write(writes: list[Any]) -> frozenset[str]:
     return frozenset()
 
 
-def _store_clashing(
-    account: TwitterAccount, items: list[Item], finding: Finding, now: datetime
-) -> list[str]:
-    known, _ = _read_known(account, [item.post_id for item in items])
-    ids = []
-    writes = []
-    for item in items:
-        if item.post_id in known:
-            continue
-        message_id = message_id_for(
-            post_id=item.post_id, account_x_id=account.twitter_id, is_taken=True
-        )
-        ids.append(message_id)
-        writes.append(InsertOne(_document(message_id, account, item, finding, now)))
-    lost = _write(writes)
-    return [id_ for id_ in ids if id_ not in lost]
+def _store_clashing(account: TwitterAccount, documents: list[dict[str, Any]]) -> list[str]:
+    """Insert what met a row already there, under an id of its own where that is another account's.
+
+    It may also be another poll of this account that was first, or a row without an account, from
+    the former system: those are known.
+    """
+    ids = [document["post_id"] for document in documents]
+    stored = _find_stored(account, ids)
+    holders = find_page(
+        Message, filter={"_id": {"$in": ids}}, projection={"account_id": 1}, limit=len(ids)
+    )
+    taken = {row["_id"] for row in holders if row.get("account_id") not in (account.pk, None)}
+    renamed = [
+        {
+            **document,
+            "_id": message_id_for(
+                post_id=document["post_id"], account_x_id=account.twitter_id, is_taken=True
+            ),
+        }
+        for document in documents
+        if document["post_id"] in taken - stored
+    ]
+    lost = _write([InsertOne(document) for document in renamed])
+    return [document["_id"] for document in renamed if document["_id"] not in lost]
 
 
-def _edit(account: TwitterAccount, item: Item, now: datetime) -> UpdateOne:
+def _edit(account: TwitterAccount, post: Post, verdict: Classification, now: datetime) -> UpdateOne:
     return UpdateOne(
         {
             "account_id": account.pk,
-            "post_id": item.post_id,
-            "latest_post_id": {"$ne": item.latest_post_id},
+            "post_id": work_id_of(post),
+            "latest_post_id": {"$ne": _latest_id_of(post)},
             # What was deleted on X, and was just now shown once more by a lagging index.
             "x_state": {"$nin": [state.value for state in GONE_STATES]},
         },
         {
             "$set": {
-                "text": unescape_text(item.post.text),
-                "latest_post_id": item.latest_post_id,
-                "raw": dict(item.post.raw),
+                "text": unescape_text(post.text),
+                "latest_post_id": _latest_id_of(post),
+                "raw": dict(post.raw),
                 "updated_at": now,
-                "kind": item.classification.kind,
-                "is_replyable": item.classification.is_replyable,
-                "replyable_code": item.classification.code,
-                "replyable_reason": item.classification.reason,
+                "kind": verdict.kind,
+                "is_replyable": verdict.is_replyable,
+                "replyable_code": verdict.code,
+                "replyable_reason": verdict.reason,
             },
             "$inc": {"version": 1},
         },
     )
 
 
-def _document(
-    message_id: str, account: TwitterAccount, item: Item, finding: Finding, now: datetime
-) -> dict[str, Any]:
-    """Every column, as the backend stores it: it reads a missing one as None, not as a default."""
-    post, verdict = item.post, item.classification
-    is_draft_wanted = finding.wants_drafts and verdict.is_replyable
+def _shared_columns(account: TwitterAccount, finding: Finding, now: datetime) -> dict[str, Any]:
+    """What all new mentions of a page have in common, in every column that the others leave."""
+    hours = settings.X_RECHECK_INTERVAL
     return {
-        "_id": message_id,
         "account_id": account.pk,
-        "post_id": item.post_id,
-        "timestamp": post.created_at,
-        "user": post.author_id,
-        "text": unescape_text(post.text),
-        # A repost says nothing that could be answered; it stays out of the queue.
-        "status": MessageStatus.IGNORED if verdict.kind == "repost" else MessageStatus.PENDING,
+        "status": MessageStatus.PENDING.value,
         "public_response": None,
         "dm_response": None,
         "credits_used": 0,
         "redirected": False,
         "created_at": now,
         "updated_at": now,
+        "latest_post_id": "",
+        "draft_state": "none",
+        "draft_not_before": None,
+        "draft_attempts": 0,
+        "claimed_by": "",
+        "claimed_at": None,
+        "version": 1,
+        "found_by": finding.found_by.value,
+        "seen_at": now,
+        "x_state": "",
+        "x_checked_at": None,
+        "recheck_at": now + timedelta(hours=hours) if hours else None,
+        "deleted_found_at": None,
+        "redacted_at": None,
+    }
+
+
+def _document(
+    columns: Mapping[str, Any],
+    post_id: str,
+    post: Post,
+    verdict: Classification,
+    *,
+    account: TwitterAccount,
+    finding: Finding,
+) -> dict[str, Any]:
+    """Every column, as the backend stores it: it reads a missing one as None, not as a default."""
+    document = {
+        **columns,
+        "_id": message_id_for(post_id=post_id, account_x_id=account.twitter_id, is_taken=False),
+        "post_id": post_id,
+        "timestamp": post.created_at,
+        "user": post.author_id,
+        "text": unescape_text(post.text),
         "author_username": post.author.username if post.author else "",
         "author_name": post.author.name if post.author else "",
         "lang": post.lang or "",
@@ -215,25 +253,18 @@ def _document(
         "conversation_id": post.conversation_id,
         "in_reply_to_post_id": post.get_reference("replied_to") or "",
         "quoted_post_id": post.get_reference("quoted") or "",
-        "latest_post_id": "" if item.latest_post_id == item.post_id else item.latest_post_id,
         "is_replyable": verdict.is_replyable,
         "replyable_code": verdict.code,
         "replyable_reason": verdict.reason,
-        "draft_state": "wanted" if is_draft_wanted else "none",
-        "draft_not_before": now if is_draft_wanted else None,
-        "draft_attempts": 0,
-        "claimed_by": "",
-        "claimed_at": None,
-        "version": 1,
         "raw": dict(post.raw),
-        "found_by": finding.found_by.value,
-        "seen_at": now,
-        "is_late": finding.is_late(int(item.post_id)),
-        "x_state": "",
-        "x_checked_at": None,
-        "recheck_at": now + timedelta(hours=settings.X_RECHECK_INTERVAL)
-        if settings.X_RECHECK_INTERVAL
-        else None,
-        "deleted_found_at": None,
-        "redacted_at": None,
+        "is_late": finding.is_late(int(post_id)),
     }
+    if verdict.kind == "repost":
+        # It says nothing that could be answered, and stays out of the queue.
+        document["status"] = MessageStatus.IGNORED.value
+    if finding.wants_drafts and verdict.is_replyable:
+        document |= {"draft_state": "wanted", "draft_not_before": columns["seen_at"]}
+    latest_id = _latest_id_of(post)
+    if latest_id != post_id:
+        document["latest_post_id"] = latest_id
+    return document

@@ -142,6 +142,17 @@ def test_each_account_gets_its_own_item_when_one_post_mentions_two(
     assert (poll(baselined).new, poll(globex).new) == (0, 0)
 
 
+def test_stays_one_message_when_the_former_system_left_it_without_an_account(
+    baselined: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    post = sandbox.control.create_mention(account="acme", author="dora")
+    Message.objects.create(pk=post["id"], post_id=post["id"], timestamp=timezone.now(), user="1")
+    new = sandbox.control.create_mention(account="acme", author="emil")
+    assert poll(baselined).new_message_ids == (new["id"],)
+    assert poll(baselined).new == 0
+    assert set(Message.objects.values_list("pk", flat=True)) == {post["id"], new["id"]}
+
+
 def test_own_posts_are_no_work_when_they_carry_the_own_handle(
     baselined: TwitterAccount, sandbox: RunningSandbox
 ) -> None:

@@ -1,0 +1,254 @@
+"""How fast mentions are stored, against the bare database, in one run.
+
+    python -m bench.ingest [--mentions 5000] [--rounds 3] [--batches 100 1000] [--json PATH]
+
+Starts a mongod and a Valkey of its own. Ours is the real ingest code: X's JSON is parsed, each
+mention classified, and the page stored (one read, one bulk write), acknowledged by a majority, with
+all indexes. Bare is what the database needs for the same documents: for new ones insert_many, for
+known ones a find of their ids; nothing is parsed. Both take turns, a few pages at a time.
+
+Beside the rates, which a busy machine spoils for whoever computes more, the CPU time of Python and
+of mongod is printed for each mention: it says what a quiet machine would give.
+
+X gives at most 100 mentions a page; batches of 1,000 show what the code would do with more.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import psutil
+
+from autores.embedded.errors import EmbeddedError
+from bench.databases import connect_django, run_databases
+from bench.mention_pages import Mentioned, make_posts, print_page
+from bench.report import describe_machine
+
+_FIRST_POST = datetime(2026, 1, 1, tzinfo=UTC)
+_STEP = timedelta(seconds=7)
+_KNOWN_SHARES = (0, 50, 100)
+_BATCHES_A_TURN = 5
+_TARGETS = {0: 12_000, 100: 55_000}
+_TARGET_OF_BARE = 0.8
+Posts = list[dict[str, Any]]
+
+
+class Spent(NamedTuple):
+    wall: float = 0.0
+    python: float = 0.0
+    mongod: float = 0.0
+
+    def plus(self, began: "Spent", ended: "Spent") -> "Spent":
+        return Spent(
+            *(sum_ + after - before for sum_, before, after in zip(self, began, ended, strict=True))
+        )
+
+
+class Ingest:
+    """The real way of a page, and the collections that the same documents are written to barely.
+
+    Django must be set up.
+    """
+
+    def __init__(self, *, mongod_pid: int) -> None:
+        from django.core.management import call_command
+        from django.db import connection
+        from pymongo import WriteConcern
+
+        from accounts.models import TwitterAccount
+        from autores.mongo.restore import list_indexes
+        from mentions.models import Message
+
+        call_command("migrate", verbosity=0)
+        self.account = TwitterAccount.objects.create(
+            twitter_id=str(10**17), twitter_username="team"
+        )
+        self.stored = connection.get_collection(Message._meta.db_table)
+        self.bare = {
+            name: connection.database.get_collection(name, write_concern=WriteConcern("majority"))
+            for name in ("bare", "bare without indexes")
+        }
+        self.bare["bare"].create_indexes(list_indexes(Message))
+        self._moment = _FIRST_POST
+        self._mongod = psutil.Process(mongod_pid)
+
+    def read_clocks(self) -> Spent:
+        """Wall time, and CPU time of this process and of mongod, in seconds."""
+        server = self._mongod.cpu_times()
+        return Spent(time.perf_counter(), time.process_time(), server.user + server.system)
+
+    def make_batches(self, mentions: int, size: int) -> list[Posts]:
+        """Mentions that nobody has stored yet, old to new."""
+        mentioned = Mentioned(self.account.twitter_id)
+        posts = list(make_posts(mentions, of=mentioned, after=self._moment, step=_STEP))
+        self._moment += _STEP * mentions
+        return [posts[start : start + size] for start in range(0, mentions, size)]
+
+    def store(self, bodies: list[bytes]) -> int:
+        """Bytes of X to stored mentions; how many were new."""
+        from autores.x.parse import parse_post_page
+        from autores.x.types import RateLimits
+        from mentions.ingest.pages import store_page
+        from mentions.ingest.store import Finding
+        from mentions.models import FoundBy
+
+        new = 0
+        for body in bodies:
+            page = parse_post_page(orjson.loads(body), rate=RateLimits())
+            finding = Finding(FoundBy.POLL)
+            stored = store_page(self.account, page, finding=finding, now=datetime.now(UTC))
+            new += len(stored.new_ids)
+        return new
+
+    def write_barely(self, collection: Any, pages: list[Posts], *, is_known: bool) -> None:
+        """``pages`` hold documents: those of one of ours' pages each."""
+        for documents in pages:
+            ids = [document["_id"] for document in documents]
+            fresh = documents
+            if is_known:
+                found = collection.find({"_id": {"$in": ids}}, {"latest_post_id": 1})
+                known = {row["_id"] for row in found}
+                fresh = [document for document in documents if document["_id"] not in known]
+            if fresh:
+                collection.insert_many(fresh, ordered=False)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    with (
+        tempfile.TemporaryDirectory(prefix="autores-bench-") as name,
+        run_databases(Path(name)) as databases,
+    ):
+        connect_django(databases)
+        ingest = Ingest(mongod_pid=databases.mongod_pid)
+        # Code, connections and files are warm before the first round.
+        _run_round(ingest, mentions=1_000, size=100, share=50)
+        results = []
+        for size in options.batches:
+            for share in _KNOWN_SHARES:
+                rounds = [
+                    _run_round(ingest, mentions=options.mentions, size=size, share=share)
+                    for _ in range(options.rounds)
+                ]
+                results.append(_summarize(rounds, size=size, share=share))
+    print(_format_table(results))
+    return {
+        "machine": describe_machine(),
+        "mentions_a_round": options.mentions,
+        "write_concern": "majority",
+        "results": results,
+    }
+
+
+def _run_round(ingest: Ingest, *, mentions: int, size: int, share: int) -> dict[str, Spent]:
+    """Microseconds for each mention, by who stored it."""
+    batches = ingest.make_batches(mentions, size)
+    spent = dict.fromkeys(["ours", *ingest.bare], Spent())
+    for start in range(0, len(batches), _BATCHES_A_TURN):
+        turn = batches[start : start + _BATCHES_A_TURN]
+        known = [posts[: len(posts) * share // 100] for posts in turn]
+        ingest.store([print_page(posts) for posts in known if posts])
+        bodies = [print_page(posts) for posts in turn]
+        began = ingest.read_clocks()
+        new = ingest.store(bodies)
+        spent["ours"] = spent["ours"].plus(began, ingest.read_clocks())
+        expected = sum(map(len, turn)) - sum(map(len, known))
+        if new != expected:
+            raise RuntimeError(f"{new} mentions were stored as new; they were {expected}.")
+        pages = [
+            list(ingest.stored.find({"_id": {"$in": [post["id"] for post in posts]}}))
+            for posts in turn
+        ]
+        for name, collection in ingest.bare.items():
+            already = {post["id"] for posts in known for post in posts}
+            if already:
+                rows = [row for page in pages for row in page if row["_id"] in already]
+                collection.insert_many(rows, ordered=False)
+            began = ingest.read_clocks()
+            ingest.write_barely(collection, pages, is_known=bool(share))
+            spent[name] = spent[name].plus(began, ingest.read_clocks())
+    return {
+        name: Spent(*(seconds / mentions * 1e6 for seconds in one)) for name, one in spent.items()
+    }
+
+
+def _summarize(rounds: list[dict[str, Spent]], *, size: int, share: int) -> dict[str, Any]:
+    medians = {
+        name: 1e6 / statistics.median(one[name].wall for one in rounds) for name in rounds[0]
+    }
+    of_bare = statistics.median(one["bare"].wall / one["ours"].wall for one in rounds)
+    target = _TARGETS.get(share) if size == 100 else None
+    is_met = (target is None or medians["ours"] >= target) and (
+        share == 100 or of_bare >= _TARGET_OF_BARE
+    )
+    return {
+        "batch": size,
+        "known_percent": share,
+        "mentions_per_second": {name: round(rate) for name, rate in medians.items()},
+        "of_bare": round(of_bare, 2),
+        "target": target,
+        "is_met": is_met,
+        "cpu_microseconds": {
+            name: {
+                part: round(statistics.median(getattr(one[name], part) for one in rounds), 1)
+                for part in ("python", "mongod")
+            }
+            for name in rounds[0]
+        },
+        "rounds": [
+            {name: round(1e6 / spent.wall) for name, spent in one.items()} for one in rounds
+        ],
+    }
+
+
+def _format_table(results: list[dict[str, Any]]) -> str:
+    head = (
+        f"{'batch':>6} {'known':>6} {'ours/s':>9} {'target':>8} {'bare/s':>9} {'ours/bare':>10} "
+        f"{'met':>4}   {'bare without indexes/s':>22}   CPU us: ours, bare (Python + mongod)"
+    )
+    lines = [head, "-" * len(head)]
+    for one in results:
+        rates = one["mentions_per_second"]
+        target = f"{one['target']:,}" if one["target"] else ""
+        lines.append(
+            f"{one['batch']:>6} {one['known_percent']:>5}% {rates['ours']:>9,} {target:>8} "
+            f"{rates['bare']:>9,} {one['of_bare']:>10.2f} {'yes' if one['is_met'] else 'no':>4}   "
+            f"{rates['bare without indexes']:>22,}   "
+            f"{_format_cpu(one, 'ours')}, {_format_cpu(one, 'bare')}"
+        )
+    lines.append(
+        "Medians; ours / bare: of the rounds' ratios, 0.80 wanted where something is written."
+    )
+    return "\n".join(lines)
+
+
+def _format_cpu(result: dict[str, Any], name: str) -> str:
+    used = result["cpu_microseconds"][name]
+    return f"{used['python']:.0f} + {used['mongod']:.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mentions", type=int, default=5_000, help="a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--json", metavar="PATH")
+    options = parser.parse_args()
+    try:
+        result = run(options)
+    except EmbeddedError as error:
+        sys.exit(str(error))
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
