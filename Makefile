@@ -37,6 +37,10 @@ demo: $(STAMP) ## Run everything on this machine until Ctrl-C (ARGS="--port 8001
 test: $(STAMP) ## Run all tests, on servers of their own (ARGS="-k outbox")
 	@exec $(PYTEST) $(ARGS)
 
+.PHONY: chaos
+chaos: $(STAMP) ## Break everything while it works, and check what came of it (ARGS="--size small --seed 7")
+	@exec $(PYTHON) -m chaos $(ARGS)
+
 .PHONY: install
 install: $(STAMP) ## Make .venv and install what the demo, the tests and the checks need
 
@@ -44,7 +48,7 @@ install: $(STAMP) ## Make .venv and install what the demo, the tests and the che
 lint: $(STAMP) ## Style, types and import rules
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy autores accounts mentions
+	$(VENV)/bin/mypy autores accounts mentions chaos
 	$(VENV)/bin/lint-imports
 
 .PHONY: format

@@ -166,9 +166,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["accounts.api.throttling.PerMinuteThrottle"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "autores.renderers.KeptContentNegotiation",
     "DEFAULT_RENDERER_CLASSES": [
-        "autores.renderers.ReadyJSONRenderer",
+        "rest_framework.renderers.JSONRenderer",
         "autores.browsable.BrowsableRenderer",
     ],
     "DEFAULT_PARSER_CLASSES": [

@@ -98,6 +98,9 @@ class SandboxControl:
     def list_faults(self) -> list[dict[str, Any]]:
         return list(self._get("faults")["faults"])
 
+    def clear_fault(self, fault_id: int) -> None:
+        self._call("DELETE", self._url(f"faults/{fault_id}"))
+
     def clear_faults(self) -> None:
         self._call("DELETE", self._url("faults"))
 
