@@ -4,3 +4,8 @@ from django.apps import AppConfig
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "People and X accounts"
+
+    def ready(self) -> None:
+        from accounts.verified import listen
+
+        listen()

@@ -6,7 +6,7 @@ Every key is a string stored in ``_id``: a key under another name would leave Mo
 
 import uuid
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -43,6 +43,8 @@ class User(AbstractUser):
     x_user_id = models.CharField(
         "X user id", max_length=32, null=True, blank=True, unique=True, default=None
     )
+    # Of accounts.permissions; given by accounts.verified, to be read once for many requests.
+    known_roles: Any = None
 
     class Meta(AbstractUser.Meta):
         db_table = "people"

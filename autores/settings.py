@@ -166,8 +166,9 @@ REST_FRAMEWORK: dict[str, Any] = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["accounts.api.throttling.PerMinuteThrottle"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "autores.renderers.KeptContentNegotiation",
     "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
+        "autores.renderers.ReadyJSONRenderer",
         "autores.browsable.BrowsableRenderer",
     ],
     "DEFAULT_PARSER_CLASSES": [

@@ -36,6 +36,8 @@ def show_icon(request: HttpRequest) -> HttpResponse:
 admin.site.site_title = admin.site.site_header = "Autores"
 
 urlpatterns = [
+    # In front, because they are asked for most, and patterns are tried in order.
+    path("api/v1/", include("mentions.api.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("favicon.ico", show_icon),
     path("healthz", health.live),
@@ -53,7 +55,6 @@ urlpatterns = [
     ),
     path("api/v1/auth/session/", include("rest_framework.urls")),
     path("api/v1/", include("accounts.api.urls")),
-    path("api/v1/", include("mentions.api.urls")),
 ]
 
 handler404 = "autores.problems.not_found"

@@ -14,6 +14,7 @@ from accounts.admin.names import NamedRowsMixin
 from accounts.models import AppPause, OAuthState, PersonalToken
 from accounts.pauses import OPERATOR_PAUSE, resume_app
 from accounts.personal import fill_personal_token
+from accounts.verified import forget_sign_ins
 from autores.mongo.admin import TransactionalAdminMixin
 
 
@@ -41,6 +42,7 @@ class PersonalTokenAdmin(TransactionalAdminMixin, NamedRowsMixin, ModelAdmin):
         keys = list(chosen.values_list("pk", flat=True))
         live = PersonalToken.objects.filter(pk__in=keys, revoked_at=None)
         self.message_user(request, f"{live.update(revoked_at=timezone.now())} revoked.")
+        forget_sign_ins()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PersonalToken]:
         tokens = super().get_queryset(request)

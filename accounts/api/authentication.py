@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from hmac import compare_digest
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Q
 from django.utils import timezone
@@ -17,6 +17,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import PersonalToken, User
 from accounts.personal import PERSONAL_PREFIX, digest_personal_token
+from accounts.verified import SignIn, sign_ins
 from autores.problems import ApiProblem
 
 _CHALLENGE = 'Bearer realm="api"'
@@ -46,8 +47,12 @@ class AccessTokenAuthentication(JWTAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         if _read_personal_token(request) is not None:
             return None
+        header = get_authorization_header(request)
+        return sign_ins.recall(header, lambda: self._verify(request)) if header else None
+
+    def _verify(self, request: Request) -> SignIn | None:
         try:
-            return super().authenticate(request)
+            found = super().authenticate(request)
         except InvalidToken:
             raise SignInProblem(
                 "token_not_valid", "The access token is expired or not valid. Sign in again."
@@ -58,6 +63,10 @@ class AccessTokenAuthentication(JWTAuthentication):
             detail = error.detail
             inner = detail.get("detail", detail) if isinstance(detail, dict) else detail
             raise SignInProblem("bad_authorization_header", str(inner)) from None
+        if found is None:
+            return None
+        user, token = found
+        return SignIn(cast(User, user), token, ends_at=float(token["exp"]))
 
     def get_user(self, validated_token: Any) -> User:
         user = User.objects.filter(pk=str(validated_token.get("sub", ""))).first()
@@ -74,10 +83,13 @@ class AccessTokenAuthentication(JWTAuthentication):
 class PersonalTokenAuthentication(BaseAuthentication):
     """``Authorization: Bearer atr_…`` or ``Authorization: Token atr_…``."""
 
-    def authenticate(self, request: Request) -> tuple[User, PersonalToken] | None:
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
         value = _read_personal_token(request)
         if value is None:
             return None
+        return sign_ins.recall(get_authorization_header(request), lambda: self._verify(value))
+
+    def _verify(self, value: str) -> SignIn:
         now = timezone.now()
         token = PersonalToken.objects.filter(pk=digest_personal_token(value)).first()
         if token is None or token.revoked_at is not None:
@@ -90,7 +102,8 @@ class PersonalTokenAuthentication(BaseAuthentication):
         if user is None or not user.is_active:
             raise SignInProblem("person_inactive", "This person may not sign in any more.")
         _record_use(token, now=now)
-        return user, token
+        ends_at = token.expires_at.timestamp() if token.expires_at else float("inf")
+        return SignIn(user, token, ends_at=ends_at)
 
     def authenticate_header(self, request: Request) -> str:
         return _CHALLENGE

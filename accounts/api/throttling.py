@@ -6,7 +6,7 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts.counting import raise_counter
+from accounts.counting import SharedLimit
 from accounts.guessing import MINUTE, address_of
 from accounts.models import PersonalToken
 
@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 
+requests_per_minute = SharedLimit("rate", seconds=MINUTE)
+
+
 class PerMinuteThrottle(BaseThrottle):
     """RATE_LIMIT_PER_MINUTE for each personal token, person or, not signed in, address."""
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        raised = raise_counter(f"rate:{self._caller(request)}", seconds=MINUTE)
-        self._wait = raised.seconds_left
-        return raised.count <= settings.RATE_LIMIT_PER_MINUTE
+        taken = requests_per_minute.take(
+            self._caller(request), limit=settings.RATE_LIMIT_PER_MINUTE
+        )
+        self._wait = taken.seconds_left
+        return taken.is_allowed
 
     def wait(self) -> float:
         return self._wait

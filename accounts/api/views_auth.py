@@ -37,6 +37,7 @@ from accounts.linking import begin_link, complete_link, find_return_to, hash_bro
 from accounts.models import PersonalToken, Role, User
 from accounts.personal import create_personal_token
 from accounts.tokens import access_token_for
+from accounts.verified import forget_sign_ins
 from autores.problems import ApiProblem
 from autores.x.errors import XError
 
@@ -276,6 +277,7 @@ class PersonalTokenView(APIView):
                 status_code=status.HTTP_404_NOT_FOUND,
             )
         tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
+        forget_sign_ins()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -5,7 +5,8 @@ from typing import Any, NoReturn, cast
 from accounts.models import Role, TwitterAccount, User
 from accounts.permissions import account_ids_visible_to, has_role
 from autores.problems import ApiProblem
-from mentions.api.queries import Document, find_message
+from mentions.api.encoding import EncodedMessage
+from mentions.api.queries import Document, find_encoded, find_message
 from mentions.models import Draft, Message, Reply
 
 _PURPOSES = {
@@ -59,6 +60,14 @@ def load_document(user: User, message_id: str, *, role: Role = Role.VIEWER) -> D
     if role is not Role.VIEWER:
         require_role(user, document.get("account_id"), role)
     return document
+
+
+def load_encoded(user: User, message_id: str) -> EncodedMessage:
+    """The message as JSON, for one who may see it."""
+    message = find_encoded(message_id)
+    if message is None or not _may(user, message.account_id, Role.VIEWER):
+        _refuse_unknown("message", message_id)
+    return message
 
 
 def load_message(user: User, message_id: str, *, role: Role = Role.VIEWER) -> Message:

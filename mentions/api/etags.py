@@ -14,10 +14,10 @@ def _list_tags(header: str) -> list[str]:
     return [tag.strip().removeprefix("W/") for tag in header.split(",")]
 
 
-def is_unchanged(request: Any, version: int) -> bool:
-    """Whether If-None-Match says that the caller has this version."""
-    header = request.headers.get("If-None-Match", "")
-    return bool(header) and (header.strip() == "*" or etag_of(version) in _list_tags(header))
+def is_unchanged(request: Any, etag: str) -> bool:
+    """Whether If-None-Match says that the caller has what this (strong) tag stands for."""
+    header = request.META.get("HTTP_IF_NONE_MATCH", "")
+    return bool(header) and (header.strip() == "*" or etag in _list_tags(header))
 
 
 def require_match(request: Any, version: int) -> int | None:

@@ -13,9 +13,11 @@ from rest_framework.response import Response
 from accounts.models import Role, TwitterAccount
 from autores.llm.errors import LlmError
 from autores.problems import ApiProblem
-from mentions.api import access, queries, refusals, schema, sending
+from autores.renderers import ready_json
+from mentions.api import access, listing, queries, refusals, schema, sending
 from mentions.api import serializers as shapes
 from mentions.api.changes import delete_message, update_message
+from mentions.api.encoding import digest_messages, join_messages
 from mentions.api.etags import etag_of, is_unchanged, require_match
 from mentions.api.fetching import fetch_all, fetch_one
 from mentions.api.filters import MessageFilterForm
@@ -78,24 +80,18 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         responses={200: shapes.MessageSerializer(many=True), **schema.problems(400)},
     )
     def list(self, request: Request) -> Response:
-        given = shapes.MessageListSerializer(data=request.query_params)
-        given.is_valid(raise_exception=True)
-        wanted = given.validated_data
-        query = queries.MessageQuery(
-            account_ids=self._accounts(request, wanted["account_id"]),
-            status=wanted["status"],
-            kind=wanted["kind"],
-            author=wanted["author"],
-            is_replyable=wanted["replyable"],
-            since=wanted["since"],
-            until=wanted["until"],
-        )
-        skip, limit = wanted["skip"], wanted["limit"]
-        documents = queries.list_messages(query, skip=skip, limit=limit)
-        response = Response([shapes.message_json(document) for document in documents])
-        if limit and len(documents) == limit:
-            response["Link"] = f'<{_address_with(request, skip=skip + limit)}>; rel="next"'
-        return response
+        wanted = listing.read_query(request.META.get("QUERY_STRING", ""))
+        query = wanted.build_query(account_ids=self._accounts(request, wanted.account_id))
+        skip, limit = wanted.skip, wanted.limit
+        found = queries.list_messages(query, skip=skip, limit=limit)
+        etag = f'"{digest_messages(found)}"'
+        # A page for people shows more than the messages.
+        headers = {"ETag": f"W/{etag}"} if request.accepted_renderer.format == "json" else {}
+        if limit and len(found) == limit:
+            headers["Link"] = f'<{_address_with(request, skip=skip + limit)}>; rel="next"'
+        if "ETag" in headers and is_unchanged(request, etag):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(ready_json(request, join_messages(found)), headers=headers)
 
     @extend_schema(
         summary="Read one message",
@@ -106,7 +102,11 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         },
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        return self._message(request, access.load_document(access.person_of(request), id))
+        message = access.load_encoded(access.person_of(request), id)
+        headers = {"ETag": etag_of(message.version)}
+        if is_unchanged(request, headers["ETag"]):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(ready_json(request, message.content), headers=headers)
 
     @extend_schema(
         summary="Count messages by status",
@@ -141,7 +141,10 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
             now=timezone.now(),
             expected_version=expected,
         )
-        return self._message(request, access.load_document(person, id))
+        message = access.load_encoded(person, id)
+        return Response(
+            ready_json(request, message.content), headers={"ETag": etag_of(message.version)}
+        )
 
     @extend_schema(
         summary="Delete a message for good",
@@ -308,13 +311,6 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         if not account_id:
             return None if visible is None else tuple(visible)
         return (account_id,) if visible is None or account_id in visible else ()
-
-    def _message(self, request: Request, document: queries.Document) -> Response:
-        version = document.get("version") or 1
-        headers = {"ETag": etag_of(version)}
-        if request.method == "GET" and is_unchanged(request, version):
-            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
-        return Response(shapes.message_json(document), headers=headers)
 
 
 def _address_with(request: Request, **changes: Any) -> str:

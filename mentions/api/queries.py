@@ -11,13 +11,18 @@ from typing import Any
 
 from django.db import connection
 
+from autores.mongo.rawpages import find_raw_page
 from autores.mongo.reads import find_page
+from mentions.api.encoding import EncodedMessage, encode_message
+from mentions.api.serializers import STORED_FIELDS
 from mentions.models import Message
 
 Document = dict[str, Any]
 
 NEWEST_FIRST = {"timestamp": -1, "_id": -1}
 _WITHOUT_RAW = {"raw": 0}
+# Named one by one, the server copies them without making a document of its own of each.
+_SHOWN = dict.fromkeys(STORED_FIELDS, 1)
 # MongoDB merges one index scan per account in order; beyond some number it sorts in memory.
 _MOST_MERGED_ACCOUNTS = 100
 
@@ -73,16 +78,22 @@ class MessageQuery:
             "sort": NEWEST_FIRST,
             "skip": skip,
             "limit": limit,
-            "projection": _WITHOUT_RAW,
+            "projection": _SHOWN,
             "hint": self.choose_index(),
         }
 
 
-def list_messages(query: MessageQuery, *, skip: int, limit: int) -> list[Document]:
+def list_messages(query: MessageQuery, *, skip: int, limit: int) -> list[EncodedMessage]:
     """One page, newest first."""
     if limit == 0 or (query.account_ids is not None and not query.account_ids):
         return []
-    return find_page(Message, **query.build_page(skip=skip, limit=limit))
+    found = find_raw_page(Message, **query.build_page(skip=skip, limit=limit))
+    return [encode_message(stored) for stored in found]
+
+
+def find_encoded(message_id: str) -> EncodedMessage | None:
+    found = find_raw_page(Message, filter={"_id": message_id}, limit=1, projection=_SHOWN)
+    return encode_message(found[0]) if found else None
 
 
 def find_message(message_id: str) -> Document | None:

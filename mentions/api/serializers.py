@@ -104,6 +104,8 @@ class MessageSerializer(serializers.Serializer[Any]):
 
 
 _message = MessageSerializer()
+# The columns that the JSON is made of, beside ``_id``; ``post_url`` is no column.
+STORED_FIELDS = tuple(name for name in _message.fields if name not in ("id", "post_url"))
 
 
 def message_json(document: Mapping[str, Any]) -> dict[str, Any]:

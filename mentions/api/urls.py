@@ -12,6 +12,6 @@ router.register("drafts", DraftViewSet, basename="draft")
 router.register("replies", ReplyViewSet, basename="reply")
 
 urlpatterns = [
-    *both_slashes("accounts/<str:id>/coverage", CoverageView.as_view(), name="account-coverage"),
     *router.urls,
+    *both_slashes("accounts/<str:id>/coverage", CoverageView.as_view(), name="account-coverage"),
 ]

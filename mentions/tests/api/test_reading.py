@@ -237,3 +237,18 @@ def test_message_is_served_when_a_stored_document_lacks_newer_fields(
     documents.update_one({"_id": message.pk}, {"$unset": {"lang": 1, "version": 1, "kind": 1}})
     body = client_of(bruno).get(f"/api/v1/messages/{message.pk}").json()
     assert (body["lang"], body["version"], body["kind"]) == ("", 1, "")
+
+
+def test_304_is_answered_when_the_caller_has_this_page(
+    bruno: User, acme: TwitterAccount, client_of: Client
+) -> None:
+    message = store_message(acme, 1)
+    client, path = client_of(bruno), "/api/v1/messages/?status=pending"
+    first = client.get(path)
+    again = client.get(path, headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+    Message.objects.filter(pk=message.pk).update(claimed_by="ana")
+    changed = client.get(path, headers={"If-None-Match": first["ETag"]})
+    assert changed.status_code == 200
+    assert changed.json()[0]["claimed_by"] == "ana"
+    assert "ETag" not in client.get(path, headers={"Accept": "text/html"})

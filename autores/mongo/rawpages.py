@@ -1,0 +1,107 @@
+"""Pages of documents as the server sent them: BSON, cut apart but not decoded.
+
+Decoding a hundred documents takes longer than finding them. Who keeps what he made of the same
+bytes before, which can never be out of date, need not decode them again.
+"""
+
+from collections.abc import Mapping
+from struct import Struct
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Model
+
+from autores.mongo.backend.errors import described_errors
+from autores.mongo.reads import Sort, build_find
+
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+_size_at = Struct("<i").unpack_from
+_long_at = Struct("<q").unpack_from
+# https://bsonspec.org: the sizes of values that have no length of their own, by type.
+_FIXED_SIZES = {0x01: 8, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8}
+_STRING, _DOCUMENT, _ARRAY = 0x02, 0x03, 0x04
+_BATCHES = (b"firstBatch", b"nextBatch")
+
+
+def find_raw_page(
+    source: type[Model] | str,
+    *,
+    filter: Mapping[str, Any] | None = None,
+    sort: Sort = (),
+    skip: int = 0,
+    limit: int,
+    projection: Mapping[str, Any] | None = None,
+    hint: str | Mapping[str, int] | None = None,
+    using: str = DEFAULT_DB_ALIAS,
+    read_concern: Mapping[str, Any] | None = None,
+) -> list[bytes]:
+    """As ``autores.mongo.reads.find_page``, each document being its BSON.
+
+    Args:
+        read_concern: in the command's terms (``{"level": "snapshot"}``); not in a transaction.
+
+    Raises:
+        ValueError, OperationalError, DatabaseError: as ``find_page``.
+    """
+    command = build_find(
+        source, filter=filter, sort=sort, skip=skip, limit=limit, projection=projection, hint=hint
+    )
+    if read_concern:
+        command["readConcern"] = dict(read_concern)
+    connection = connections[using]
+    name = command["find"]
+    with described_errors(name):
+        database, session = connection.database, connection.session
+        answer = database.command(command, session=session, codec_options=_RAW)
+        documents, cursor_id = split_reply(bytes(answer["cursor"].raw))
+        # An answer holds 16 MB at most: a page of larger documents comes in several.
+        while cursor_id:
+            more = {"getMore": cursor_id, "collection": name}
+            answer = database.command(more, session=session, codec_options=_RAW)
+            rest, cursor_id = split_reply(bytes(answer["cursor"].raw))
+            documents += rest
+    return documents
+
+
+def split_reply(cursor: bytes) -> tuple[list[bytes], int]:
+    """The documents in ``cursor``, a reply's part of that name, and the cursor's id (0: no more).
+
+    Raises ValueError if it is not what a ``find`` or ``getMore`` answers.
+    """
+    documents: list[bytes] | None = None
+    cursor_id, at = 0, 4
+    while kind := cursor[at]:
+        value = cursor.index(0, at) + 1
+        name = cursor[at + 1 : value - 1]
+        if kind in (_DOCUMENT, _ARRAY):
+            size = _size_at(cursor, value)[0]
+            if name in _BATCHES:
+                documents = _split_array(cursor, value, value + size - 1)
+        elif kind == _STRING:
+            size = 4 + _size_at(cursor, value)[0]
+        elif kind in _FIXED_SIZES:
+            size = _FIXED_SIZES[kind]
+            if name == b"id":
+                cursor_id = _long_at(cursor, value)[0]
+        else:
+            raise ValueError(f"A cursor with a value of type {kind:#x} is not understood.")
+        at = value + size
+    if documents is None:
+        raise ValueError("A cursor without a batch is not understood.")
+    return documents, cursor_id
+
+
+def _split_array(data: bytes, start: int, end: int) -> list[bytes]:
+    documents: list[bytes] = []
+    # The elements' names are their positions in decimal: "0", "1" ... "10" ...
+    at, name_length, next_length = start + 4, 1, 10
+    while at < end:
+        if len(documents) == next_length:
+            name_length, next_length = name_length + 1, next_length * 10
+        value = at + name_length + 2
+        after = value + _size_at(data, value)[0]
+        documents.append(data[value:after])
+        at = after
+    return documents
