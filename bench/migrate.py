@@ -34,7 +34,8 @@ KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 def measure(command: list[str], environ: dict[str, str]) -> dict[str, Any]:
     """Run it; wall seconds, memory, and what it printed. Memory is sampled five times a second.
 
-    ``peaks_mib``: the peak RSS of each of its processes, pages it shares with others included.
+    ``peaks_mib``: the peak RSS of each of its processes, pages it shares with others included,
+    the command's own first.
     ``total_mib``: the peak of the sum of the PSS of all of them at one moment, which counts a
     shared page once, as the machine does.
     """
@@ -56,7 +57,12 @@ def measure(command: list[str], environ: dict[str, str]) -> dict[str, Any]:
             sys.exit(f"{command} ended with {code}:\n{errors.read()[-3000:]}")
         return {
             "seconds": seconds,
-            "peaks_mib": sorted((round(peak) for peak in peaks.values()), reverse=True),
+            "peaks_mib": [
+                round(peak)
+                for pid, peak in sorted(
+                    peaks.items(), key=lambda item: (item[0] != process.pid, -item[1])
+                )
+            ],
             "total_mib": round(max(totals)),
             "output": out.read(),
         }

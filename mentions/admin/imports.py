@@ -44,7 +44,10 @@ class ImportRunAdmin(SuperuserOnlyAdmin):
 
     @display(description="Verdict")
     def verdict(self, run: ImportRun) -> str:
-        return str((run.report.get("verification") or {}).get("verdict", "not compared"))
+        report = run.report or {}
+        if report.get("verification"):
+            return str(report["verification"].get("verdict", ""))
+        return str(report.get("stopped") or "not compared")
 
     @display(description="Seal", label={"intact": "success", "broken": "danger"})
     def shown_seal(self, run: ImportRun) -> str:
@@ -176,7 +179,21 @@ class ImportConflictAdmin(SuperuserOnlyAdmin):
     ordering = ("table", "id")
     search_fields = ("=legacy_id",)
     search_help_text = "The row's id in the former system"
-    fields = ("table", "legacy_id", "reason", "run_id")
+    fields = ("table", "legacy_id", "reason", "shown_values", "run_id")
+
+    @display(description="What differs")
+    def shown_values(self, conflict: ImportConflict) -> str:
+        return (
+            format_html_join(
+                "",
+                "<div><b>{}</b>: {} there, {} here</div>",
+                (
+                    (name, found["legacy"], found["here"])
+                    for name, found in (conflict.differing or {}).items()
+                ),
+            )
+            or "-"
+        )
 
 
 def _shown(value: Any) -> str:

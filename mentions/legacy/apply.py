@@ -34,12 +34,14 @@ from mentions.legacy.mapping import (
     show_key,
 )
 from mentions.legacy.rejects import RejectWriter
-from mentions.legacy.report import TableReport
+from mentions.legacy.report import TableReport, spell_values
 from mentions.legacy.state import STATE_FIELD, read_state
 from mentions.models import ImportConflict, ImportReject
 
 CONFLICTS = ImportConflict._meta.db_table
 _PAGE = 1000
+# Why a row waits for a person, and the differing values of both sides.
+Problem = tuple[str, Mapping[str, Any]]
 
 
 class RowApplier:
@@ -151,7 +153,9 @@ class RowApplier:
         counts = self.counts[target.table.name]
         counts["deleted"] += deleted
         counts["conflicts"] += len(problems)
-        self._settle(target, keys, conflicts=problems, rejected=())
+        self._settle(
+            target, keys, conflicts={key: (why, {}) for key, why in problems.items()}, rejected=()
+        )
 
     def _delete_missing_states(self, target: Target) -> None:
         """Flows live ten minutes, so few are here; their documents are keyed by a hash."""
@@ -197,7 +201,7 @@ class RowApplier:
         self._settle(
             target,
             seen,
-            conflicts=report.reasons,
+            conflicts=report.problems,
             rejected=[row.key for row in rejects],
         )
         self.counts[table.name].update(report.counts)
@@ -224,7 +228,7 @@ class RowApplier:
         target: Target,
         keys: Collection[str],
         *,
-        conflicts: Mapping[str, str],
+        conflicts: Mapping[str, Problem],
         rejected: Collection[str],
     ) -> None:
         """Keep what is open about the keys, and forget what was."""
@@ -242,12 +246,13 @@ class RowApplier:
                                 "table": table.name,
                                 "legacy_id": f"{key[:8]}…" if table is OAUTH_STATES else key,
                                 "reason": reason,
+                                "differing": values,
                                 "run_id": self._run_id,
                             }
                         },
                         upsert=True,
                     )
-                    for key, reason in conflicts.items()
+                    for key, (reason, values) in conflicts.items()
                 ],
                 ordered=False,
             )
@@ -279,11 +284,11 @@ class _KeyedReport(TableReport):
 
     def __init__(self, table: str, *, has_secret_keys: bool) -> None:
         super().__init__(table, has_secret_keys=has_secret_keys)
-        self.reasons: dict[str, str] = {}
+        self.problems: dict[str, Problem] = {}
 
     def add_conflict(self, key: str, reason: str, **details: Any) -> None:
         super().add_conflict(key, reason, **details)
-        self.reasons[key] = reason
+        self.problems[key] = (reason, spell_values(details.get("values") or {}))
 
 
 def list_document_keys(table: Table, key: bytes) -> set[str]:
@@ -309,6 +314,18 @@ def find_references(target: Target, keys: Collection[str]) -> dict[str, str]:
     return referred
 
 
+def render_conflicts(conflicts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Lines for a terminal about what ``list_conflicts`` gives."""
+    lines = []
+    for item in conflicts:
+        lines.append(f"  {item['table']} {item['id']!r}: {item['reason']}")
+        lines += [
+            f"    {name}: {found['legacy']!r} there, {found['here']!r} here"
+            for name, found in item["values"].items()
+        ]
+    return lines
+
+
 def count_open(run_id: str) -> tuple[int, int]:
     """Conflicts and rejects that wait for a person, of the whole import."""
     return (
@@ -318,11 +335,16 @@ def count_open(run_id: str) -> tuple[int, int]:
 
 
 def list_conflicts(run_id: str, *, limit: int = 50) -> list[dict[str, Any]]:
-    """Conflicts that wait for a person: table, id, reason."""
+    """Conflicts that wait for a person: table, id, reason, and the values of both sides."""
     found = (
         connection.get_collection(CONFLICTS).find({"run_id": run_id}).sort("_id", 1).limit(limit)
     )
     return [
-        {"table": item["table"], "id": item["legacy_id"], "reason": item["reason"]}
+        {
+            "table": item["table"],
+            "id": item["legacy_id"],
+            "reason": item["reason"],
+            "values": item.get("differing") or {},
+        }
         for item in found
     ]

@@ -87,6 +87,9 @@ OAUTH_STATES = Table(
     ),
 )
 _CHARSET = "utf8mb4"
+_TEXT_TYPES = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
+_BYTE_TYPES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
+_WHOLE_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 # Accounts first: messages refer to them.
 TABLES = (USERS, MESSAGES, OAUTH_STATES)
 
@@ -105,13 +108,39 @@ def compare_columns(
             differences.append(Difference(table.name, name, what))
             continue
         if column.column_type != wanted.column_type:
-            what = f"is {column.column_type} instead of {wanted.column_type}"
+            what = (
+                f"is {column.column_type} instead of {wanted.column_type}: "
+                f"{_judge_type(wanted, column)}"
+            )
             differences.append(Difference(table.name, name, what))
         if column.is_nullable and not wanted.is_nullable:
             what = "may be NULL here; such rows are refused"
             differences.append(Difference(table.name, name, what))
         differences.extend(_judge_charset(table, column))
     return missing, differences
+
+
+def _judge_type(wanted: Column, column: Column) -> str:
+    """What another type than the former system's means for the values."""
+    kind = column.column_type.split("(")[0].split()[0]
+    is_text = wanted.column_type.startswith(("varchar", "text"))
+    if is_text and kind in _TEXT_TYPES:
+        return "taken over whole, whatever its length"
+    if is_text and kind in _BYTE_TYPES:
+        return "its bytes are read as UTF-8; a row where they are none is refused"
+    if is_text:
+        return "taken over as the text MySQL prints for it"
+    if wanted.column_type == "datetime":
+        if kind == "datetime":
+            return "fractions are cut to milliseconds, and noted"
+        if kind == "timestamp":
+            return "read in UTC, whatever the server's time zone"
+        if kind == "date":
+            return "taken over as midnight UTC"
+        return "a row whose value is no date and time is refused"
+    if kind in _WHOLE_TYPES:
+        return "a row whose number needs more than 32 bits is refused"
+    return "a row whose value is no whole number is refused"
 
 
 def _judge_charset(table: Table, column: Column) -> list[Difference]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autores.crypto import TokenCipher
-from mentions.legacy.apply import RowApplier, count_open, list_conflicts
+from mentions.legacy.apply import RowApplier, count_open, list_conflicts, render_conflicts
 from mentions.legacy.current import CurrentSource
 from mentions.legacy.documents import TARGETS
 from mentions.legacy.report import ImportReport
@@ -52,9 +52,7 @@ class DeltaReport:
         lines = [self.imported.render(), f"Deleted there since, and here now: {shown or 'none'}."]
         if self.conflicts:
             lines.append(f"Deleted there, but not here ({self.conflicts}):")
-            lines += [
-                f"  {item['table']} {item['id']!r}: {item['reason']}" for item in self.conflict_list
-            ]
+            lines += render_conflicts(self.conflict_list)
         return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from pymongo.errors import ConnectionFailure
 
 from autores.crypto import TokenCipher
-from mentions.legacy.apply import RowApplier, count_open, list_conflicts
+from mentions.legacy.apply import RowApplier, count_open, list_conflicts, render_conflicts
 from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
 from mentions.legacy.binlog import (
     Batch,
@@ -103,9 +103,7 @@ class FollowReport:
             lines.append(f"  {table}: {shown or 'nothing changed'}")
         if self.conflicts:
             lines.append(f"Conflicts, the documents here stay as they are: {self.conflicts}")
-            lines += [
-                f"  {item['table']} {item['id']!r}: {item['reason']}" for item in self.conflict_list
-            ]
+            lines += render_conflicts(self.conflict_list)
         if self.rejects:
             lines.append(f"Rejects in the collection import_rejects: {self.rejects}")
         if not self.is_drained:

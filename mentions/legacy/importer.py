@@ -1,7 +1,7 @@
 """One import, from the check of the schema to the last chunk."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,20 +19,30 @@ from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.deferral import defer_indexes
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target
-from mentions.legacy.driver import Row
 from mentions.legacy.lease import ImportLease, is_mongodb_away
+from mentions.legacy.legacy_accounts import (
+    DistinctAccounts,
+    connected_handles,
+    list_accounts,
+)
 from mentions.legacy.mapping import RejectedRow, show_key
 from mentions.legacy.progress import LineProgress, ProgressView
 from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import ImportReport, TableReport
+from mentions.legacy.runs import (
+    RUN_DONE,
+    RUN_FAILED,
+    RUN_INCOMPLETE,
+    close_dead_runs,
+    describe_end,
+    find_unfinished_runs,
+)
 from mentions.legacy.source import LegacyImportError, Source, SourceUrl
 from mentions.legacy.workers import Inline, Workers, choose_worker_count
 from mentions.models import ImportReject, ImportRun
 
-RUN_DONE, RUN_INCOMPLETE, RUN_FAILED = "done", "incomplete", "failed"
 # Starting workers takes a second or two: not for small databases.
 _WORKER_ROWS = 20_000
-_LISTED_ACCOUNTS = 10
 
 
 class TooManyRejectsError(LegacyImportError):
@@ -120,10 +130,13 @@ class Importer:
         with ExitStack() as stack:
             source = stack.enter_context(Source(self._url))
             report.differences = [str(difference) for difference in source.check_schema()]
+            self._tell_schema(report)
             self._choose_account(source, report)
-            unfinished = _find_unfinished_runs()
+            unfinished = find_unfinished_runs()
             run = ImportRun(started_at=now, source=self._url.label)
             if not options.is_dry_run:
+                if lease is not None:
+                    close_dead_runs()
                 run.save(force_insert=True)
                 report.run_id = run.pk
                 self._lease = lease
@@ -133,6 +146,7 @@ class Importer:
                 self._load(source, report, run_id=run.pk, now=now, unfinished=unfinished)
             except BaseException as error:
                 if not is_mongodb_away(error):
+                    report.stopped = describe_end(error)
                     self._finish(run, report, state=RUN_FAILED, began=began)
                 raise
         state = RUN_DONE if report.is_complete else RUN_INCOMPLETE
@@ -149,6 +163,8 @@ class Importer:
         unfinished: frozenset[str],
     ) -> None:
         counts = {target.table.name: source.count_rows(target.table) for target in TARGETS}
+        shown = ", ".join(f"{count} {name}" for name, count in counts.items())
+        self._progress.say(f"Rows to read: {shown}.")
         self._pool = self._make_pool(sum(counts.values()))
         try:
             for target in TARGETS:
@@ -180,6 +196,15 @@ class Importer:
                     self._check_account(table, report)
         finally:
             self._pool.close()
+
+    def _tell_schema(self, report: ImportReport) -> None:
+        """Before the first row is read; the report says it again."""
+        if not report.differences:
+            self._progress.say(f"The schema of {self._url.label} is the known one.")
+            return
+        self._progress.say(f"The schema of {self._url.label} differs from the known one:")
+        for difference in report.differences:
+            self._progress.say(f"  {difference}")
 
     def _make_pool(self, row_count: int) -> Inline | Workers:
         count = self._options.worker_count
@@ -239,7 +264,7 @@ class Importer:
             raise AttributionError(
                 "The legacy messages do not say which account they mention, and there is not "
                 "exactly one account. Give --account ID, --attribute-by RULES or --unattributed. "
-                f"Accounts: {_list_accounts(accounts)}"
+                f"Accounts: {list_accounts(accounts)}"
             )
         else:
             return
@@ -255,7 +280,7 @@ class Importer:
             or TwitterAccount.objects.filter(twitter_id=chosen).first()
         )
         if stored is None:
-            listed = _list_accounts(known)
+            listed = list_accounts(known)
             raise AttributionError(
                 f"Account {chosen} is neither in the legacy users nor connected here. "
                 f"Accounts: {listed}"
@@ -268,7 +293,7 @@ class Importer:
         table = target.table
         self._progress.begin(table.name, counts.in_mysql)
         self._pool.begin(plan)
-        seen = _Distinct() if table is USERS else None
+        seen = DistinctAccounts() if table is USERS else None
         chunks = source.read_chunks(table, size=self._options.chunk_size)
         for number, chunk in enumerate(chunks):
             if self._lease is not None:
@@ -314,7 +339,7 @@ class Importer:
         counts.in_mysql = len(known)
         self._progress.begin(table.name, len(keys))
         found_keys: set[str] = set()
-        seen = _Distinct() if table is USERS else None
+        seen = DistinctAccounts() if table is USERS else None
         if seen:
             for chunk in source.read_chunks(table, size=self._options.chunk_size):
                 seen.find_repeated(chunk.rows)
@@ -372,54 +397,3 @@ class Importer:
             "now. Once it is, run the import again: it gives them to the account."
         )
         return None
-
-
-def _list_accounts(accounts: Sequence[tuple[str, str]]) -> str:
-    listed = [f"{key} (X user {x_id})" for key, x_id in accounts[:_LISTED_ACCOUNTS]]
-    if len(accounts) > _LISTED_ACCOUNTS:
-        listed.append(f"and {len(accounts) - _LISTED_ACCOUNTS} more")
-    return ", ".join(listed) or "none"
-
-
-def connected_handles() -> dict[str, str]:
-    """Accounts connected here by their lower-case @name."""
-    named = TwitterAccount.objects.exclude(twitter_username="")
-    return {name.lower(): key for key, name in named.values_list("pk", "twitter_username")}
-
-
-class _Distinct:
-    """Finds X user ids that an earlier row of ``users`` has, as MySQL's collation compares blanks.
-
-    Two rows with one X account would refresh each other's single-use tokens away.
-    """
-
-    def __init__(self) -> None:
-        self._holders: dict[bytes, bytes] = {}
-        names = [column.name for column in USERS.columns]
-        self._id_at = names.index(USERS.key)
-        self._x_id_at = names.index("twitter_id")
-
-    def find_repeated(self, rows: list[Row]) -> dict[int, str]:
-        """Index -> reason of the rows that come too late."""
-        refusals = {}
-        for index, row in enumerate(rows):
-            key, x_id = row[self._id_at], row[self._x_id_at]
-            if key is None or not x_id:
-                continue
-            holder = self._holders.setdefault(x_id.rstrip(b" "), key)
-            if holder != key:
-                refusals[index] = (
-                    f"twitter_id {show_key(x_id)!r} already belongs to {show_key(holder)!r}"
-                )
-        return refusals
-
-
-def _find_unfinished_runs() -> frozenset[str]:
-    """Runs since the last one that came to its end: what they finished need not be read again."""
-    unfinished = set()
-    newest_first = ImportRun.objects.order_by("-started_at").values_list("pk", "state")
-    for key, state in newest_first[:100]:
-        if state in (RUN_DONE, RUN_INCOMPLETE):
-            break
-        unfinished.add(key)
-    return frozenset(unfinished)

@@ -123,10 +123,7 @@ class TableReport:
         return f"{key[:8]}…" if self.has_secret_keys else key
 
     def _show_values(self, key: str) -> dict[str, dict[str, str]]:
-        return {
-            name: {"legacy": there, "here": here}
-            for name, (there, here) in self.differing.get(key, {}).items()
-        }
+        return spell_values(self.differing.get(key, {}))
 
     @property
     def changes(self) -> int:
@@ -176,6 +173,8 @@ class ImportReport:
     write_concern: str = ""
     # The ImportRun's; empty in a dry run.
     run_id: str = ""
+    # Why it ended before its end.
+    stopped: str = ""
 
     @property
     def changes(self) -> int:
@@ -204,6 +203,7 @@ class ImportReport:
             "load_seconds": round(self.load_seconds, 1),
             "write_concern": self.write_concern,
             "run": self.run_id,
+            "stopped": self.stopped,
             "tables": {table.table: table.to_json() for table in self.tables},
         }
 
@@ -280,6 +280,11 @@ class ImportReport:
         if self.is_complete:
             return "Every row is accounted for."
         return "Not complete: see the rejects, conflicts or missing rows above."
+
+
+def spell_values(values: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]]:
+    """(legacy value, value here) by field, for JSON."""
+    return {name: {"legacy": there, "here": here} for name, (there, here) in values.items()}
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -17,6 +17,7 @@ from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.progress import ProgressView
 from mentions.legacy.report import ImportReport
 from mentions.legacy.source import SourceUrl
+from mentions.management.numbers import whole_number
 
 
 class Report(Protocol):
@@ -65,7 +66,7 @@ def add_arguments(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--server-id",
-        type=_server_id,
+        type=whole_number(1, 2**32 - 1),
         metavar="N",
         help="With --follow: the id to read the binary log as; no other replica's. Random "
         "unless given.",
@@ -135,13 +136,6 @@ def run(
             on_progress=progress.say,
             on_reject=on_reject,
         ).run(lease)
-
-
-def _server_id(value: str) -> int:
-    number = int(value)
-    if not 1 <= number < 2**32:
-        raise argparse.ArgumentTypeError("must be from 1 to 4294967295")
-    return number
 
 
 def _table_name(value: str) -> str:

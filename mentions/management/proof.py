@@ -16,15 +16,16 @@ from django.utils import timezone
 from accounts.models import TwitterAccount
 from accounts.tokens import lift_fences
 from mentions.legacy.export import export_to_mysql
-from mentions.legacy.handover import render_handover, report_handover
+from mentions.legacy.handover import DEFAULT_WINDOW, render_handover, report_handover
 from mentions.legacy.lease import ImportLease
 from mentions.legacy.progress import ProgressView
 from mentions.legacy.proof.page import render_html, render_text
 from mentions.legacy.proof.runs import add_to_run, check_seal, keep_report
-from mentions.legacy.proof.seal import SealError
+from mentions.legacy.proof.seal import SealError, seal_report
 from mentions.legacy.proof.verify import MAX_SAMPLE, Verification, Verifier, VerifyOptions
 from mentions.legacy.rollback import roll_back
 from mentions.legacy.source import SourceUrl, parse_source_url
+from mentions.management.numbers import whole_number
 from mentions.models import ImportRun
 
 EXIT_DIFFERS = 2
@@ -51,17 +52,15 @@ def add_arguments(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--sample",
-        type=_sample_size,
+        type=whole_number(1, MAX_SAMPLE),
         metavar="N",
         help="With the comparison: only N rows of each table, at random. Proves nothing else.",
     )
     group.add_argument(
         "--processes",
-        type=int,
-        choices=range(1, 17),
-        default=min(4, os.cpu_count() or 1),
+        type=whole_number(1, 16),
         metavar="N",
-        help="Processes that compare, 1 to 16.",
+        help="Processes that compare, 1 to 16. Unless told: one for each processor, 4 at most.",
     )
     group.add_argument("--report", metavar="PATH", help="Write the sealed report there, as JSON.")
     group.add_argument("--html", metavar="PATH", help="Write it there as a page to read.")
@@ -95,7 +94,6 @@ def add_arguments(parser: CommandParser) -> None:
     accounts.add_argument(
         "--window",
         type=_hours,
-        default=timedelta(hours=2),
         metavar="HOURS",
         help="How long the cut-over may take; 2 unless told.",
     )
@@ -122,7 +120,7 @@ def run_mode(command: BaseCommand, options: Mapping[str, Any], progress: Progres
     elif options["rollback"]:
         _roll_back(command, options)
     elif options["handover"]:
-        report = report_handover(window=options["window"])
+        report = report_handover(window=options["window"] or DEFAULT_WINDOW)
         _print(command, options, report, render_handover(report))
     elif options["declare_old_poller_stopped"]:
         _declare_stopped(command, options)
@@ -142,7 +140,7 @@ def prove_load(
 ) -> dict[str, Any]:
     """Compare after a load, and seal the run's report with what was found; the whole report."""
     proof = _verify(source, options, progress)
-    handover = report_handover(window=options["window"], limit=_KEPT_ACCOUNTS)
+    handover = report_handover(window=options["window"] or DEFAULT_WINDOW, limit=_KEPT_ACCOUNTS)
     is_done = is_load_complete and proof.is_proven
     run = add_to_run(
         run_id,
@@ -151,6 +149,12 @@ def prove_load(
     )
     _write_files(run, options)
     return run.report
+
+
+def write_rehearsal(report: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """A rehearsal's report goes to files alone: it writes nothing into MongoDB."""
+    if options["report"] or options["html"]:
+        _write_report(seal_report(report), options, run_id="")
 
 
 def render_proof(report: Mapping[str, Any]) -> str:
@@ -177,7 +181,10 @@ def _verify(source: SourceUrl, options: Mapping[str, Any], progress: ProgressVie
 
         return Verifier(
             source,
-            options=VerifyOptions(processes=options["processes"], sample=options["sample"]),
+            options=VerifyOptions(
+                processes=options["processes"] or min(4, os.cpu_count() or 1),
+                sample=options["sample"],
+            ),
             on_rows=show,
             on_item=differences.write,
             on_restart=lambda table: differences.drop(table),
@@ -194,7 +201,9 @@ def _verify_only(
     run = keep_report(
         {
             "verification": proof.to_json(),
-            "handover": report_handover(window=options["window"], limit=_KEPT_ACCOUNTS),
+            "handover": report_handover(
+                window=options["window"] or DEFAULT_WINDOW, limit=_KEPT_ACCOUNTS
+            ),
         },
         source=source.label,
         state=STATE_VERIFIED if proof.is_proven else STATE_DIFFERS,
@@ -270,19 +279,27 @@ def _check_seal(command: BaseCommand, name: str) -> None:
 
 
 def _write_files(run: ImportRun, options: Mapping[str, Any]) -> None:
+    _write_report(run.report, options, run_id=run.pk)
+
+
+def _write_report(report: Mapping[str, Any], options: Mapping[str, Any], *, run_id: str) -> None:
     if options["report"]:
-        text = json.dumps(run.report, indent=2, ensure_ascii=False) + "\n"
-        _write_private(options["report"], text)
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        _write_private(options["report"], text, run_id=run_id)
     if options["html"]:
-        _write_private(options["html"], render_html(run.report, run_id=run.pk))
+        _write_private(options["html"], render_html(report, run_id=run_id), run_id=run_id)
 
 
-def _write_private(path: str, text: str) -> None:
+def _write_private(path: str, text: str, *, run_id: str) -> None:
     """Reports hold what people wrote: for their owner only."""
     target = Path(path)
-    target.touch(mode=0o600)
-    target.chmod(0o600)
-    target.write_text(text, encoding="utf-8")
+    try:
+        target.touch(mode=0o600)
+        target.chmod(0o600)
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        kept = f" The report is kept as import run {run_id}: see the admin." if run_id else ""
+        raise CommandError(f"{path} cannot be written: {error.strerror}.{kept}") from None
 
 
 def _print(
@@ -297,17 +314,13 @@ def _read_source(options: Mapping[str, Any]) -> SourceUrl:
     return parse_source_url(options["source"] or settings.MYSQL_DATABASE_URL)
 
 
-def _sample_size(value: str) -> int:
-    number = int(value)
-    if not 1 <= number <= MAX_SAMPLE:
-        raise argparse.ArgumentTypeError(f"must be from 1 to {MAX_SAMPLE}")
-    return number
-
-
 def _hours(value: str) -> timedelta:
-    hours = float(value)
+    try:
+        hours = float(value)
+    except ValueError:
+        hours = 0.0
     if not 0 < hours <= 24 * 30:
-        raise argparse.ArgumentTypeError("must be more than 0 and at most 720")
+        raise argparse.ArgumentTypeError("must be a number of hours, more than 0 and at most 720")
     return timedelta(hours=hours)
 
 

@@ -39,13 +39,15 @@ class ImportPosition(models.Model):
 class ImportConflict(models.Model):
     """A row of the log, or a deletion, that could not be applied, keyed ``<table>:<id>``.
 
-    It vanishes with the first later change of the row that can be.
+    It vanishes with the first later change of the row that can be. ``differing``: for each field
+    that differs, the value there (``legacy``) and ``here``, secrets as digests.
     """
 
     id = models.CharField(primary_key=True, max_length=700, db_column="_id", editable=False)
     table = models.CharField(max_length=32, editable=False)
     legacy_id = models.TextField(blank=True, default="", editable=False)
     reason = models.TextField(blank=True, default="", editable=False)
+    differing = models.JSONField(null=True, editable=False)
     run_id = models.CharField(max_length=64, editable=False)
 
     class Meta:

@@ -98,7 +98,13 @@ def render_fragment(report: Mapping[str, Any], *, run_id: str = "") -> str:
         parts.append(_clock(proof.get("clock")))
         parts += [_findings(name, table) for name, table in proof["tables"].items()]
     elif report.get("tables"):
-        parts.append("<p>This run was not compared row by row.</p>")
+        is_rehearsal = report.get("is_dry_run")
+        parts.append(
+            "<p>A rehearsal: nothing was written.</p>"
+            if is_rehearsal
+            else "<p>This run was not compared row by row.</p>"
+        )
+        parts += [_load_details(name, table) for name, table in report["tables"].items()]
     parts.append(_undo("What was taken back", report.get("rollback"), "kept_list"))
     parts.append(_undo("What went back to MySQL", report.get("export"), "listed"))
     parts.append(_handover(report.get("handover")))
@@ -118,6 +124,8 @@ def _verdict(proof: Mapping[str, Any]) -> str:
 
 def _facts(report: Mapping[str, Any], proof: Mapping[str, Any] | None, *, run_id: str) -> str:
     rows = [("Run", run_id), ("Source", str(report.get("source", "")))]
+    if report.get("stopped"):
+        rows.append(("Stopped", str(report["stopped"])))
     if report.get("attribution"):
         rows.append(("Messages belong to", str(report["attribution"])))
     if "seconds" in report:
@@ -158,6 +166,26 @@ def _load_table(tables: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     body = [[name, *(str(table[column]) for column in columns)] for name, table in tables.items()]
     return "<h2>What was loaded</h2>" + _table(["table", *columns], body)
+
+
+def _load_details(name: str, table: Mapping[str, Any]) -> str:
+    """What the load left open, where no comparison lists it with more."""
+    parts = []
+    rejects = [[item["id"], "; ".join(item["reasons"])] for item in table.get("reject_list", [])]
+    if rejects:
+        title = f"<h2>{escape(name)}: {table['rejected']} rejected</h2>"
+        parts.append(title + _table(["id", "why"], rejects))
+    conflicts = [
+        [item["id"] if index == 0 else "", field, found["legacy"], found["here"], item["reason"]]
+        for item in table.get("conflict_list", [])
+        for index, (field, found) in enumerate(
+            (item["values"] or {"": {"legacy": "", "here": ""}}).items()
+        )
+    ]
+    if conflicts:
+        title = f"<h2>{escape(name)}: {table['conflicts']} conflicts</h2>"
+        parts.append(title + _table(["id", "field", "in MySQL", "in MongoDB", "why"], conflicts))
+    return "".join(parts)
 
 
 def _proof_table(proof: Mapping[str, Any]) -> str:

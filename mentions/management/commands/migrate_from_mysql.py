@@ -1,6 +1,5 @@
 """``manage.py migrate_from_mysql``: take over the former system's accounts and messages."""
 
-import argparse
 import json
 import os
 import sys
@@ -21,17 +20,13 @@ from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.progress import choose_progress
 from mentions.legacy.source import LegacyImportError, parse_source_url
 from mentions.management import catch_up, proof
+from mentions.management.combinations import check_combination, check_files
+from mentions.management.numbers import whole_number
 
+DEFAULT_CHUNK_SIZE = 2000
 EXIT_INCOMPLETE = 2
 # A database went away, or another import runs: the same command later goes on.
 EXIT_AGAIN = 3
-
-
-def positive_integer(value: str) -> int:
-    number = int(value)
-    if not 1 <= number <= 10_000:
-        raise argparse.ArgumentTypeError("must be from 1 to 10000")
-    return number
 
 
 class Command(BaseCommand):
@@ -45,6 +40,20 @@ class Command(BaseCommand):
     # The settings alone: the others load the API and the admin, for the length of the import.
     requires_system_checks = (SETTINGS_TAG,)
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        # Spelled out, forty options would push the error off the screen.
+        usage = f"{prog_name} {subcommand} [options]   (--help lists them)"
+        return super().create_parser(prog_name, subcommand, usage=usage, **kwargs)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        # argparse ends with 2, which says here that rows need a person.
+        self._called_from_command_line = True
+        try:
+            self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+        except SystemExit as ended:
+            sys.exit(1 if ended.code else 0)
+        super().run_from_argv(argv)
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--source",
@@ -57,18 +66,23 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="Read and check everything, write nothing."
         )
         parser.add_argument(
-            "--chunk-size", type=positive_integer, default=2000, metavar="N", help="Rows a page."
+            "--chunk-size",
+            type=whole_number(1, 10_000),
+            metavar="N",
+            help=f"Rows a page, 1 to 10000; {DEFAULT_CHUNK_SIZE} unless told.",
         )
         parser.add_argument(
             "--workers",
-            type=int,
-            choices=range(9),
+            type=whole_number(0, 8),
             metavar="N",
             help="Processes that convert and write, 0 to 8 (0: none beside this one). Unless "
             "told: none for a small database, else one for each processor, 2 to 4.",
         )
         parser.add_argument(
-            "--max-rejects", type=int, metavar="N", help="Stop when more than N rows were refused."
+            "--max-rejects",
+            type=whole_number(0, 10**9),
+            metavar="N",
+            help="Stop when more than N rows were refused.",
         )
         parser.add_argument(
             "--retry-rejects",
@@ -120,16 +134,17 @@ class Command(BaseCommand):
             )
             stack.callback(progress.close)
             try:
+                is_mode = proof.has_mode(options)
+                check_combination(options)
                 catch_up.check_options(options)
-                if proof.has_mode(options):
+                check_files(options)
+                if is_mode:
                     self._check_migrations()
                     proof.run_mode(self, options, progress)
                     return
                 source = parse_source_url(options["source"] or settings.MYSQL_DATABASE_URL)
                 cipher = cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS))
                 self._check_migrations()
-                if options["ambiguous_file"] and not options["attribute_by"]:
-                    raise CommandError("--ambiguous-file belongs to --attribute-by.")
                 rules = read_rules(options["attribute_by"]) if options["attribute_by"] else None
                 if options["rejects_file"]:
                     rejects_file = stack.enter_context(_open_private(options["rejects_file"]))
@@ -156,7 +171,7 @@ class Command(BaseCommand):
                 importer = Importer(
                     source,
                     options=ImportOptions(
-                        chunk_size=options["chunk_size"],
+                        chunk_size=options["chunk_size"] or DEFAULT_CHUNK_SIZE,
                         is_dry_run=options["dry_run"],
                         account=options["account"],
                         rules=rules,
@@ -182,6 +197,8 @@ class Command(BaseCommand):
                 )
                 shown, text = report.to_json(), report.render()
                 is_complete = report.is_complete
+                if options["dry_run"]:
+                    proof.write_rehearsal(shown, options)
                 if report.is_provable:
                     shown = proof.prove_load(
                         report.run_id, source, options, progress, is_load_complete=is_complete

@@ -171,7 +171,14 @@ def test_conflict_is_reported_when_changed_on_both_sides(legacy, follow):
     Message.objects.update(status="ignored")
     legacy.execute("UPDATE messages SET status = 'replied'")
     report = follow()
-    assert (report["conflicts"], report["conflict_list"][0]["id"]) == (1, "1")
+    assert report["conflict_list"] == [
+        {
+            "table": "messages",
+            "id": "1",
+            "reason": "changed both there and here since the last import",
+            "values": {"status": {"legacy": "replied", "here": "ignored"}},
+        }
+    ]
     assert Message.objects.get().status == "ignored"
     # It stays reported until it is settled.
     assert follow()["conflicts"] == 1
@@ -288,8 +295,30 @@ def _write_and_mark(legacy):
         (["--marker", "x"], "--marker belongs to --follow"),
         (["--follow", "--delta"], "leave --delta away"),
         (["--follow", "--dry-run"], "rehearse with --dry-run alone"),
+        (["--rollback", "RUN", "--account", "1"], "--account means nothing with --rollback"),
+        (["--verify-only", "--dry-run"], "--dry-run means nothing with --verify-only"),
+        (["--check-seal", "RUN", "--workers", "0"], "--workers means nothing with --check-seal"),
+        (["--dry-run", "--sample", "5"], "--sample is about the comparison, which a rehearsal"),
+        (["--follow", "--html", "x"], "--html is about the comparison, which --follow makes only"),
+        (["--ambiguous-file", "x"], "--ambiguous-file belongs to --attribute-by"),
+        (["--max-rejects", "-1"], "must be a whole number from 0 to"),
+        (["--workers", "many"], "must be a whole number from 0 to 8, not 'many'"),
     ],
 )
-def test_options_are_refused_when_they_mean_nothing_together(db, arguments, words):
+def test_options_are_refused_when_they_mean_nothing_together(arguments, words):
     with pytest.raises(CommandError, match=words):
         call_command("migrate_from_mysql", *arguments)
+
+
+@pytest.mark.parametrize("option", ["--report", "--html", "--differences-file", "--rejects-file"])
+@pytest.mark.parametrize(("path", "why"), [("no/such/folder", "No such file"), ("", "director")])
+def test_nothing_is_begun_when_a_file_cannot_be_written(tmp_path, option, path, why):
+    with pytest.raises(CommandError, match=f"{option}.* cannot be written: .*{why}"):
+        call_command("migrate_from_mysql", option, str(tmp_path / path))
+
+
+def test_nothing_is_begun_when_two_options_name_one_file(tmp_path):
+    path = str(tmp_path / "out")
+    with pytest.raises(CommandError, match="--report and --html name the same file"):
+        call_command("migrate_from_mysql", "--report", path, "--html", path)
+    assert list(tmp_path.iterdir()) == []

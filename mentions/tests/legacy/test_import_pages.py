@@ -118,6 +118,11 @@ def test_rejects_tell_what_to_do_when_opened_filtered_or_searched(imported, brow
 def test_conflict_and_position_are_shown_when_the_log_was_followed(imported, browser):
     conflicts = open_page(browser, "importconflict/?table=messages")
     assert "changed both there and here since the last import" in conflicts
+    conflict = ImportConflict.objects.get(table="messages")
+    detail = open_page(browser, f"importconflict/{quote(conflict.pk)}/change/")
+    for name, found in conflict.differing.items():
+        assert f"<b>{name}</b>: {found['legacy']} there, {found['here']} here" in detail
+    assert conflict.differing
     position = ImportPosition.objects.get()
     page = open_page(browser, "importposition/")
     assert f"{position.file}:{position.offset}" in page

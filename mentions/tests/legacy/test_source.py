@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from mentions.legacy.contract import MESSAGES
+from mentions.legacy.contract import MESSAGES, Column, Table, compare_columns
 from mentions.legacy.source import Source, SourceError, parse_source_url
 
 
@@ -107,11 +107,47 @@ def test_differences_are_listed_when_the_schema_drifted(legacy, run_import):
     report = run_import()
     assert report["differences"] == [
         "users.twitter_id: may be NULL here; such rows are refused",
-        "users.access_token: is text instead of varchar(255)",
+        "users.access_token: is text instead of varchar(255): taken over whole, whatever its "
+        "length",
         "users.notes: extra column (text), not taken over",
         "messages: engine Aria has no snapshot: stop the former system while the import runs",
     ]
     assert report["tables"]["users"]["created"] == 1
+
+
+def test_schema_and_row_counts_are_told_when_no_row_is_read_yet(legacy, transactional_db, capsys):
+    legacy.add_message("1")
+    legacy.execute("ALTER TABLE messages MODIFY created_at DATE NULL")
+    with pytest.raises(CommandError, match="there is not exactly one account"):
+        run_command(legacy.url)
+    assert "messages.created_at: is date instead of datetime: taken over as midnight UTC" in (
+        capsys.readouterr().err
+    )
+    legacy.add_user()
+    call_command("migrate_from_mysql", "--dry-run", "--source", legacy.url)
+    told = capsys.readouterr().err
+    assert told.index("Rows to read: 1 users, 1 messages, 0 oauth_states.") < told.index("rows/s")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "column_type", "meaning"),
+    [
+        ("text", "mediumtext", "taken over whole"),
+        ("text", "blob", "read as UTF-8"),
+        ("varchar(36)", "bigint", "the text MySQL prints"),
+        ("varchar(50)", "enum('pending','replied')", "the text MySQL prints"),
+        ("datetime", "datetime(6)", "cut to milliseconds"),
+        ("datetime", "timestamp", "read in UTC"),
+        ("datetime", "varchar(32)", "no date and time is refused"),
+        ("int", "bigint unsigned", "more than 32 bits"),
+        ("tinyint", "decimal(10,2)", "no whole number"),
+    ],
+)
+def test_meaning_is_told_when_a_column_was_retyped(wanted, column_type, meaning):
+    table = Table("t", "c", (Column("c", wanted, is_nullable=False),))
+    found = {"c": Column("c", column_type, is_nullable=False)}
+    (difference,) = compare_columns(table, found)[1]
+    assert meaning in difference.what
 
 
 def test_no_difference_is_listed_when_the_schema_is_the_known_one(legacy, run_import):
@@ -142,7 +178,7 @@ def test_nothing_can_be_written_when_the_snapshot_is_open(legacy):
 def test_file_problem_is_one_sentence_when_rejects_cannot_be_written(
     legacy, transactional_db, tmp_path
 ):
-    with pytest.raises(CommandError, match=r"missing/rejects\.ndjson cannot be written"):
+    with pytest.raises(CommandError, match=r"missing/rejects\.ndjson .* cannot be written"):
         run_command(legacy.url, "--rejects-file", str(tmp_path / "missing" / "rejects.ndjson"))
 
 
