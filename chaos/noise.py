@@ -11,7 +11,9 @@ _SOON: Parameters = {"reset_in_seconds": 4}
 # Fault, share of the calls, parameters.
 _WRITES: list[Fault] = [
     ("timeout_before", 0.01, _HELD),
-    ("timeout_after", 0.02, _HELD),
+    ("timeout_after", 0.015, _HELD),
+    # The client gives up after 3 seconds, and X takes the post after 6.
+    ("timeout_after", 0.005, {"seconds": 0, "effect_after": 6}),
     ("server_error", 0.02, {}),
     ("server_error", 0.02, {"applied": True, "status": 502}),
     ("reset_before", 0.015, {}),

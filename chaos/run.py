@@ -70,6 +70,8 @@ class Run:
         relax_limits(x)
         # Refreshed all the time, and the old access token ends with it.
         x.change_settings(access_token_seconds=420, refresh_revokes_access=True)
+        # An own post is not in the timeline at once.
+        x.change_settings(timeline_delay_seconds=4)
         x.create_user(CLOSED_PERSON, receives_your_dm=False)
         api = ApiClient(deployment.web_url)
         names = {}

@@ -111,6 +111,8 @@ def answer_with_faults(
         else:
             if fault is not None and fault.name == "slow":
                 wait(world, float(fault.params.get("seconds", 2)))
+            if fault is not None and fault.name == "timeout_after":
+                wait(world, float(fault.params.get("effect_after", 0)))
             try:
                 response = run(fault)
             except ApiProblem as problem:

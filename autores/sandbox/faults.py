@@ -43,7 +43,10 @@ PARAMETERS: dict[str, dict[str, str]] = {
     },
     "forbidden": {"detail": "X's sentence (Forbidden)"},
     "timeout_before": _SILENT_SECONDS,
-    "timeout_after": _SILENT_SECONDS,
+    "timeout_after": {
+        **_SILENT_SECONDS,
+        "effect_after": "seconds until the call takes effect, whoever still waits for it (0)",
+    },
     "slow": {"seconds": "before the answer (2)"},
     "missing_fields": {"fields": 'a JSON list of names to leave out (["id"])'},
     "refuse_output": {"text": "the model's refusal"},

@@ -82,6 +82,20 @@ def test_post_is_there_or_not_when_no_answer_came(sandbox, acme, fault, is_appli
     assert answer.status_code == (403 if is_applied else 201)
 
 
+def test_post_is_made_after_the_caller_hung_up_when_x_takes_its_time(sandbox, acme):
+    mention = sandbox.control.create_mention(account="acme", author="ana")
+    params = {"seconds": 0, "effect_after": 1}
+    sandbox.control.add_fault("create_post", "timeout_after", params=params)
+    body = {"text": "Hello", "reply": {"in_reply_to_tweet_id": mention["id"]}}
+    with pytest.raises(requests.Timeout):
+        acme.session.post(acme.base_url + "/2/tweets", json=body, timeout=0.1)
+    assert sandbox.control.list_posts(in_reply_to=mention["id"]) == []
+    deadline = time.monotonic() + 30
+    while not sandbox.control.list_posts(in_reply_to=mention["id"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_server_error_can_have_applied_the_call(sandbox, acme):
     mention = sandbox.control.create_mention(account="acme", author="ana")
     sandbox.control.add_fault("create_post", "server_error", params={"applied": True})
