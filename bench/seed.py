@@ -150,7 +150,7 @@ def _insert(
         if held:
             peer.insert_many(held, ordered=False)
             ours.insert_many(
-                [_widen(row, account_id=_account_id(hash_of(row) % accounts)) for row in held],
+                [widen(row, account_id=_account_id(hash_of(row) % accounts)) for row in held],
                 ordered=False,
             )
             held.clear()
@@ -171,7 +171,7 @@ def hash_of(row: dict[str, Any]) -> int:
     return int(row["user"])
 
 
-def _widen(row: dict[str, Any], *, account_id: str) -> dict[str, Any]:
+def widen(row: dict[str, Any], *, account_id: str) -> dict[str, Any]:
     post_id, made = row["_id"], row["timestamp"]
     username = f"person{hash_of(row) % 50_000}"
     return {
