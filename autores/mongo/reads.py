@@ -10,7 +10,7 @@ from django.db.models import Model
 
 from autores.mongo.backend.errors import described_errors
 
-_AWARE_UTC: CodecOptions = CodecOptions(tz_aware=True, tzinfo=UTC)
+AWARE_UTC: CodecOptions = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 Sort = Mapping[str, int] | Sequence[tuple[str, int]]
 
@@ -61,7 +61,7 @@ def find_page(
     projection: Mapping[str, Any] | None = None,
     hint: str | Mapping[str, int] | None = None,
     using: str = DEFAULT_DB_ALIAS,
-    codec_options: CodecOptions = _AWARE_UTC,
+    codec_options: CodecOptions = AWARE_UTC,
 ) -> list[Any]:
     """One page of documents as they are stored, in one round trip, within the running transaction
     if any.

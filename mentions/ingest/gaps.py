@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -115,8 +116,9 @@ def count_found(gap: Gap) -> int:
     return sum(low < int(post_id) < high for post_id in ids)
 
 
-def publish_completeness(account_id: str) -> datetime | None:
+def publish_completeness(account_id: str, **columns: Any) -> datetime | None:
     """Write "complete up to" onto the account: where the cursor is, or the first open gap begins.
+    ``columns`` of the account are written along.
 
     In a transaction, so that of two polls at once the one that knows of a gap has the last word.
     """
@@ -128,7 +130,7 @@ def publish_completeness(account_id: str) -> datetime | None:
         gaps = list_open_gaps(account_id)
         if gaps and moment is not None:
             moment = min(moment, gaps[0].from_at)
-        TwitterAccount.objects.filter(pk=account_id).update(complete_until=moment)
+        TwitterAccount.objects.filter(pk=account_id).update(complete_until=moment, **columns)
         return moment
 
     return run_in_transaction(write)

@@ -62,8 +62,7 @@ def poll_account(account: TwitterAccount, *, now: datetime) -> PollResult:
     reading.read_span(cursor, Span(begun_at=now), is_resumed=False)
     if reading.late:
         count_late(account, reading.late, now=now)
-    publish_completeness(account.pk)
-    TwitterAccount.objects.filter(pk=account.pk).update(last_polled_at=now)
+    publish_completeness(account.pk, last_polled_at=now)
     new_ids = reading.new_ids
     logger.info("polled %s: %d seen, %d new", account.twitter_id, reading.seen, len(new_ids))
     return PollResult(
@@ -181,7 +180,6 @@ def _take_baseline(account: TwitterAccount, cursor: Cursor, *, now: datetime) ->
         search_due_at=now + timedelta(hours=hours) if hours else None,
     )
     finish_span(cursor, span, now=now, last_poll_seen=span.seen, last_poll_new=len(new_ids))
-    publish_completeness(account.pk)
-    TwitterAccount.objects.filter(pk=account.pk).update(last_polled_at=now)
+    publish_completeness(account.pk, last_polled_at=now)
     logger.info("baseline of %s: %d taken over", account.twitter_id, len(new_ids))
     return PollResult(account.pk, span.seen, len(new_ids), tuple(new_ids), True, False)

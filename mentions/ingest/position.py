@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError
-from django.db.models import Q
+from django.db import IntegrityError, connection
+from pymongo import ReturnDocument
 
 from accounts.models import TwitterAccount
+from autores.mongo.reads import AWARE_UTC
 from autores.x.ids import first_post_id_at
 from autores.x.types import PostPage
 from mentions.models import Cursor
@@ -97,22 +98,44 @@ def save_unfinished(cursor: Cursor, span: Span) -> None:
 def finish_span(cursor: Cursor, span: Span, *, now: datetime, **figures: Any) -> None:
     """The span is stored down to the cursor: move the cursor up to it.
 
-    Forward only, as another poll of the account may have been faster.
+    Forward only, as another poll of the account may have been faster; in one command, as every
+    poll of every account ends here. ``figures`` are columns to be written along.
     """
-    rows = Cursor.objects.filter(pk=cursor.pk)
-    rows.update(updated_at=now, **figures)
-    position = cursor.newest_post_id
-    while span.newest > int(position or 0):
-        if rows.filter(newest_post_id=position).update(newest_post_id=str(span.newest)):
-            break
-        position = rows.values_list("newest_post_id", flat=True).get()
-    rows.filter(Q(complete_until=None) | Q(complete_until__lt=span.begun_at)).update(
-        complete_until=span.begun_at
+    newest = {"$convert": {"input": "$newest_post_id", "to": "long", "onError": 0, "onNull": 0}}
+    is_ahead = {"$gt": [span.newest, newest]}
+    # Literal, as an operand that begins with a dollar would be a field's name.
+    own = {"$eq": ["$unfinished_newest_id", {"$literal": str(span.newest)}]}
+    ended: dict[str, Any] = {
+        "unfinished_newest_id": "",
+        "unfinished_lowest_id": "",
+        "unfinished_seen": 0,
+        "unfinished_begun_at": None,
+    }
+    stored = (
+        connection.get_collection(Cursor._meta.db_table)
+        .with_options(codec_options=AWARE_UTC)
+        .find_one_and_update(
+            {"_id": cursor.pk},
+            [
+                {
+                    "$set": {
+                        **{name: {"$literal": value} for name, value in figures.items()},
+                        "updated_at": now,
+                        "newest_post_id": {
+                            "$cond": [is_ahead, {"$literal": str(span.newest)}, "$newest_post_id"]
+                        },
+                        "complete_until": {"$max": ["$complete_until", span.begun_at]},
+                        **{
+                            name: {"$cond": [own, {"$literal": value}, f"${name}"]}
+                            for name, value in ended.items()
+                        },
+                    }
+                }
+            ],
+            return_document=ReturnDocument.AFTER,
+        )
     )
-    rows.filter(unfinished_newest_id=str(span.newest)).update(
-        unfinished_newest_id="",
-        unfinished_lowest_id="",
-        unfinished_seen=0,
-        unfinished_begun_at=None,
-    )
-    cursor.refresh_from_db()
+    if stored is None:
+        raise Cursor.DoesNotExist(f"The cursor of {cursor.account_id} is gone.")
+    for field in Cursor._meta.concrete_fields:
+        setattr(cursor, field.attname, stored.get(field.column))
