@@ -339,6 +339,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=20),
         "options": {"expires": 60},
     },
+    "fold-tallies": {
+        "task": "mentions.fold_tallies",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 30},
+    },
+    "check-tallies": {
+        "task": "mentions.check_tallies",
+        "schedule": timedelta(days=1),
+        "options": {"expires": 3600},
+    },
     "draft-new-mentions": {
         "task": "mentions.draft_new_mentions",
         "schedule": timedelta(seconds=10),

@@ -19,6 +19,7 @@ from autores.x.errors import XError
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest import poll, sweep
 from mentions.ingest.due import NOT_POLLED, claim_due_accounts
+from mentions.legacy.lease import is_import_running
 from mentions.models import Reply
 from mentions.outbox.deliver import deliver_reply as deliver
 from mentions.outbox.deliver import recover_abandoned
@@ -26,12 +27,14 @@ from mentions.outbox.dispatch import find_due, find_unknown, has_room
 from mentions.outbox.reconcile import reconcile_reply as reconcile
 from mentions.recheck.check import check_account
 from mentions.recheck.redact import resume_redactions
+from mentions.tallies import are_counters_exact, fold_marked, reconcile_counters
 
 logger = logging.getLogger(__name__)
 
 _ROUND_SECONDS = 15
 # A worker keeps a task that is to start later; what is put off for longer is beat's to find.
 _LONGEST_COUNTDOWN = 30.0
+_MOST_FOLDS = 40
 
 
 def _pollable_ids() -> list[str]:
@@ -199,6 +202,42 @@ def draft_new_mentions() -> int:
 @shared_task(name="mentions.draft_message")
 def draft_message(message_id: str) -> None:
     draft_wanted(message_id, now=timezone.now())
+
+
+@shared_task(name="mentions.fold_tallies")
+def fold_tallies() -> int:
+    """Count what is marked; build the counters where there are none to trust."""
+    if not are_counters_exact():
+        if not is_import_running():
+            reconcile_counters()
+        return 0
+    folded = 0
+    for _ in range(_MOST_FOLDS):
+        try:
+            count = fold_marked()
+        except TransactionConflictError:
+            # Whoever writes goes first; the next round is soon.
+            break
+        folded += count
+        if not count:
+            break
+    return folded
+
+
+@shared_task(name="mentions.check_tallies")
+def check_tallies() -> bool:
+    """Prove the counters once a day; what differs is repaired, and told."""
+    if is_import_running():
+        return False
+    found = reconcile_counters()
+    if found.were_exact and found.differences:
+        logger.error(
+            "%d counters of messages were wrong, such as %s, and are repaired: something wrote "
+            "messages without a mark",
+            len(found.differences),
+            found.differences[0],
+        )
+    return found.is_right
 
 
 def nudge_delivery(reply: Reply) -> None:

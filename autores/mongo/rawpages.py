@@ -12,6 +12,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
+from pymongo.client_session import ClientSession
 
 from autores.mongo.backend.errors import described_errors
 from autores.mongo.reads import Sort, build_find
@@ -35,12 +36,12 @@ def find_raw_page(
     projection: Mapping[str, Any] | None = None,
     hint: str | Mapping[str, int] | None = None,
     using: str = DEFAULT_DB_ALIAS,
-    read_concern: Mapping[str, Any] | None = None,
+    session: ClientSession | None = None,
 ) -> list[bytes]:
     """As ``autores.mongo.reads.find_page``, each document being its BSON.
 
     Args:
-        read_concern: in the command's terms (``{"level": "snapshot"}``); not in a transaction.
+        session: instead of the connection's own; one with ``snapshot=True`` reads its moment.
 
     Raises:
         ValueError, OperationalError, DatabaseError: as ``find_page``.
@@ -48,12 +49,10 @@ def find_raw_page(
     command = build_find(
         source, filter=filter, sort=sort, skip=skip, limit=limit, projection=projection, hint=hint
     )
-    if read_concern:
-        command["readConcern"] = dict(read_concern)
     connection = connections[using]
     name = command["find"]
     with described_errors(name):
-        database, session = connection.database, connection.session
+        database, session = connection.database, session or connection.session
         answer = database.command(command, session=session, codec_options=_RAW)
         documents, cursor_id = split_reply(bytes(answer["cursor"].raw))
         # An answer holds 16 MB at most: a page of larger documents comes in several.

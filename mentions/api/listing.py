@@ -6,7 +6,10 @@ from datetime import datetime
 from functools import lru_cache
 
 from django.http import QueryDict
+from rest_framework.request import Request
 
+from mentions.api.cursors import Cursor, cursor_after, cursor_before, read_cursor
+from mentions.api.encoding import EncodedMessage
 from mentions.api.queries import MessageQuery
 from mentions.api.serializers import MessageListSerializer
 
@@ -20,6 +23,7 @@ class ListRequest:
 
     skip: int
     limit: int
+    cursor: Cursor | None
     account_id: str
     status: str
     kind: str
@@ -38,6 +42,7 @@ class ListRequest:
             is_replyable=self.replyable,
             since=self.since,
             until=self.until,
+            cursor=self.cursor,
         )
 
 
@@ -49,7 +54,32 @@ def read_query(query_string: str) -> ListRequest:
 def _read(query_string: str) -> ListRequest:
     given = MessageListSerializer(data=QueryDict(query_string))
     given.is_valid(raise_exception=True)
-    return ListRequest(**given.validated_data)
+    values = given.validated_data
+    cursor = read_cursor(values["cursor"]) if values["cursor"] else None
+    return ListRequest(**{**values, "cursor": cursor})
 
 
 _read_kept = lru_cache(512)(_read)
+
+
+def link_pages(request: Request, asked: ListRequest, page: Sequence[EncodedMessage]) -> str:
+    """The Link header (RFC 8288) of a page: ``next`` is older, ``prev`` newer; "" without either.
+
+    Both go on from the page's ends, whatever is written meanwhile.
+    """
+    if not page:
+        return ""
+    is_full, is_backward = len(page) == asked.limit, bool(asked.cursor and asked.cursor.is_backward)
+    links = []
+    if is_full or is_backward:
+        links.append(f'<{_address_with(request, cursor_after(page[-1]))}>; rel="next"')
+    if (is_full and is_backward) or asked.skip or (asked.cursor and not is_backward):
+        links.append(f'<{_address_with(request, cursor_before(page[0]))}>; rel="prev"')
+    return ", ".join(links)
+
+
+def _address_with(request: Request, cursor: str) -> str:
+    parameters = request.query_params.copy()
+    parameters.pop("skip", None)
+    parameters["cursor"] = cursor
+    return str(request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}"))

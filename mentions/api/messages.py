@@ -82,13 +82,12 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     def list(self, request: Request) -> Response:
         wanted = listing.read_query(request.META.get("QUERY_STRING", ""))
         query = wanted.build_query(account_ids=self._accounts(request, wanted.account_id))
-        skip, limit = wanted.skip, wanted.limit
-        found = queries.list_messages(query, skip=skip, limit=limit)
+        found = queries.list_messages(query, skip=wanted.skip, limit=wanted.limit)
         etag = f'"{digest_messages(found)}"'
         # A page for people shows more than the messages.
         headers = {"ETag": f"W/{etag}"} if request.accepted_renderer.format == "json" else {}
-        if limit and len(found) == limit:
-            headers["Link"] = f'<{_address_with(request, skip=skip + limit)}>; rel="next"'
+        if links := listing.link_pages(request, wanted, found):
+            headers["Link"] = links
         if "ETag" in headers and is_unchanged(request, etag):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
         return Response(ready_json(request, join_messages(found)), headers=headers)
@@ -311,10 +310,3 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         if not account_id:
             return None if visible is None else tuple(visible)
         return (account_id,) if visible is None or account_id in visible else ()
-
-
-def _address_with(request: Request, **changes: Any) -> str:
-    parameters = request.query_params.copy()
-    for name, value in changes.items():
-        parameters[name] = str(value)
-    return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")

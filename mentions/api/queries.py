@@ -5,7 +5,7 @@ costs more than its query.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,13 +13,19 @@ from django.db import connection
 
 from autores.mongo.rawpages import find_raw_page
 from autores.mongo.reads import find_page
+from mentions import tallies
+from mentions.api.cursors import Cursor
 from mentions.api.encoding import EncodedMessage, encode_message
 from mentions.api.serializers import STORED_FIELDS
 from mentions.models import Message
+from mentions.tallies import Scope, find_day, open_snapshot
 
 Document = dict[str, Any]
 
 NEWEST_FIRST = {"timestamp": -1, "_id": -1}
+OLDEST_FIRST = {"timestamp": 1, "_id": 1}
+# A page that begins below is as soon reached by passing over what comes before.
+_SHORTEST_DEEP_SKIP = 500
 _WITHOUT_RAW = {"raw": 0}
 # Named one by one, the server copies them without making a document of its own of each.
 _SHOWN = dict.fromkeys(STORED_FIELDS, 1)
@@ -42,6 +48,7 @@ class MessageQuery:
     is_replyable: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
+    cursor: Cursor | None = None
 
     def build_filter(self) -> dict[str, Any]:
         query: dict[str, Any] = {}
@@ -60,7 +67,29 @@ class MessageQuery:
         times = {"$gte": self.since, "$lt": self.until}
         if bounds := {operator: at for operator, at in times.items() if at is not None}:
             query["timestamp"] = bounds
+        if self.cursor is not None:
+            self._go_on(query, self.cursor)
         return query
+
+    def _go_on(self, query: dict[str, Any], cursor: Cursor) -> None:
+        # The time alone bounds the index scan; of those with the same time the key decides.
+        beyond = "$gt" if cursor.is_backward else "$lt"
+        bounds = query.setdefault("timestamp", {})
+        at = f"{beyond}e"
+        pick = max if cursor.is_backward else min
+        bounds[at] = pick(bounds.get(at, cursor.timestamp), cursor.timestamp)
+        query["$or"] = [
+            {"timestamp": {beyond: cursor.timestamp}},
+            {"_id": {beyond: cursor.message_id}},
+        ]
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether counters tell how many there are."""
+        return (
+            not (self.kind or self.author or self.since or self.until or self.cursor)
+            and self.is_replyable is None
+        )
 
     def choose_index(self) -> str:
         """The index that yields the page in order. Named: the planner's guess depends on data."""
@@ -75,7 +104,7 @@ class MessageQuery:
         """Arguments of ``find_page``."""
         return {
             "filter": self.build_filter(),
-            "sort": NEWEST_FIRST,
+            "sort": OLDEST_FIRST if self.cursor and self.cursor.is_backward else NEWEST_FIRST,
             "skip": skip,
             "limit": limit,
             "projection": _SHOWN,
@@ -87,8 +116,27 @@ def list_messages(query: MessageQuery, *, skip: int, limit: int) -> list[Encoded
     """One page, newest first."""
     if limit == 0 or (query.account_ids is not None and not query.account_ids):
         return []
-    found = find_raw_page(Message, **query.build_page(skip=skip, limit=limit))
-    return [encode_message(stored) for stored in found]
+    found = _find_deep(query, skip=skip, limit=limit) if skip >= _SHORTEST_DEEP_SKIP else None
+    if found is None:
+        found = find_raw_page(Message, **query.build_page(skip=skip, limit=limit))
+    page = [encode_message(stored) for stored in found]
+    if query.cursor and query.cursor.is_backward:
+        page.reverse()
+    return page
+
+
+def _find_deep(query: MessageQuery, *, skip: int, limit: int) -> list[bytes] | None:
+    """The same page by the counters, past the days before it; None if they cannot tell."""
+    if not query.is_counted:
+        return None
+    with open_snapshot() as snapshot:
+        scope = Scope(query.account_ids, query.status)
+        place = find_day(scope, skip=skip, session=snapshot)
+        if place is None:
+            return None
+        before, rest = place
+        page = replace(query, until=before).build_page(skip=rest, limit=limit)
+        return find_raw_page(Message, **page, session=snapshot)
 
 
 def find_encoded(message_id: str) -> EncodedMessage | None:
@@ -129,5 +177,8 @@ def build_count(account_ids: Sequence[str] | None) -> dict[str, Any]:
 def count_by_status(account_ids: Sequence[str] | None) -> dict[str, int]:
     if account_ids is not None and not account_ids:
         return {}
+    counted = tallies.count_by_status(account_ids)
+    if counted is not None:
+        return counted
     rows = connection.database.command(build_count(account_ids))["cursor"]["firstBatch"]
     return {row["_id"]: row["count"] for row in rows}

@@ -179,6 +179,12 @@ class MessageListSerializer(serializers.Serializer[Any]):
         max_value=MAX_LIMIT,
         help_text=f"At most {MAX_LIMIT}; for more, page with skip or follow the Link header.",
     )
+    cursor = serializers.CharField(
+        required=False,
+        default="",
+        help_text="Instead of skip: from a Link header. Any page costs the same, and none is "
+        "missed or shown twice while others come in.",
+    )
     account_id = serializers.CharField(required=False, default="")
     status = serializers.CharField(
         required=False, default="", help_text="pending, processing, replied, ignored or error."
@@ -194,6 +200,13 @@ class MessageListSerializer(serializers.Serializer[Any]):
     until = serializers.DateTimeField(
         required=False, allow_null=True, default=None, help_text="Posts made before this time."
     )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["cursor"] and attrs["skip"]:
+            raise serializers.ValidationError(
+                {"cursor": ["Give cursor or skip, not both: a cursor says where to begin."]}
+            )
+        return attrs
 
 
 class ResponseSerializer(serializers.Serializer[Any]):

@@ -28,6 +28,7 @@ from mentions.models import (
     message_id_for,
     tombstone_key,
 )
+from mentions.models.tally import NOT_COUNTED
 
 _DUPLICATE_KEY = 11000
 
@@ -213,6 +214,7 @@ def _shared_columns(account: TwitterAccount, finding: Finding, now: datetime) ->
         "created_at": now,
         "updated_at": now,
         "latest_post_id": "",
+        "tally": NOT_COUNTED,
         "draft_state": "none",
         "draft_not_before": None,
         "draft_attempts": 0,

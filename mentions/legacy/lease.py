@@ -14,11 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.utils import timezone
 from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from mentions.legacy.source import LegacyImportError
+from mentions.tallies import CountersChangedError, distrust_counters, reconcile_counters
 
 LEASES = "import_leases"
 # After a kill on another machine, the next import waits for so long at most.
@@ -70,17 +71,27 @@ class ImportLease:
 
     def __enter__(self) -> "ImportLease":
         self._acquire()
+        # What imports write bears no marks for the counters.
+        distrust_counters()
         self._thread.start()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
         if is_mongodb_away(error):
             # The lease ends with this process, or runs out by itself.
+            self._stop()
             return
+        if not self._is_lost:
+            # If it does not come to that, beat's task does it.
+            with contextlib.suppress(PyMongoError, DatabaseError, CountersChangedError):
+                reconcile_counters()
+        self._stop()
         with contextlib.suppress(PyMongoError):
             self._leases.delete_one({"_id": _ID, "token": self._token})
+
+    def _stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
 
     def name_run(self, run_id: str) -> None:
         """Let those who are refused know which run is in their way."""
@@ -188,3 +199,9 @@ def _describe(held: dict[str, Any]) -> str:
         f"{max(since.total_seconds(), 0):.0f} s ago). Wait until it has ended, or end it; then "
         "run this command again."
     )
+
+
+def is_import_running() -> bool:
+    """Whether somebody holds the lease, or did until he died within the last seconds."""
+    held = connection.get_collection(LEASES).find_one({"_id": _ID})
+    return held is not None and not _is_gone(held)

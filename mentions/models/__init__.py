@@ -18,6 +18,7 @@ from mentions.models.message import (
     message_id_for,
 )
 from mentions.models.reply import UNSETTLED_STATES, Reply, ReplyKind, ReplyState
+from mentions.models.tally import Tally
 from mentions.models.tombstone import Tombstone, tombstone_key
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Reply",
     "ReplyKind",
     "ReplyState",
+    "Tally",
     "Tombstone",
     "XState",
     "gap_key",

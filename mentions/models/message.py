@@ -1,7 +1,7 @@
 """The work item: one mention of one account (collection ``messages``)."""
 
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
@@ -9,6 +9,8 @@ from django.utils import timezone
 from accounts.models import TwitterAccount
 from autores.choices import TextChoices
 from autores.mongo.indexes import UniqueIndex
+from autores.mongo.transactions import run_in_transaction
+from mentions.models.tally import NOT_COUNTED, KeepTally, MessageQuerySet
 
 # Later than nothing: what a query must say to use an index of rows that have a time.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -125,6 +127,10 @@ class Message(models.Model):
     recheck_at = models.DateTimeField(null=True, blank=True, editable=False)
     deleted_found_at = models.DateTimeField(null=True, blank=True, editable=False)
     redacted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Where the counters have the row; see mentions.models.tally.
+    tally = models.CharField(max_length=160, blank=True, default=NOT_COUNTED, editable=False)
+
+    objects = MessageQuerySet.as_manager()
 
     class Meta:
         db_table = "messages"
@@ -158,11 +164,35 @@ class Message(models.Model):
                 condition=models.Q(x_state__gt=""),
                 name="message_x_state_idx",
             ),
+            # Holds all of the rows that the counters do not have as they are.
+            models.Index(
+                fields=["tally", "account", "status", "timestamp"],
+                condition=models.Q(tally__gt=""),
+                name="message_tally_idx",
+            ),
         ]
 
     def __str__(self) -> str:
         who = f"@{self.author_username}" if self.author_username else self.user
         return f"{who}: {'deleted on X' if self.x_state in GONE_STATES else self.text[:60]}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding and not kwargs.get("force_insert"):
+            # What was loaded may be out of date: the mark is the update's, never this object's.
+            names = kwargs.get("update_fields") or [
+                field.name for field in self._meta.concrete_fields if not field.primary_key
+            ]
+            kwargs["update_fields"] = [name for name in names if name != "tally"]
+            run_in_transaction(lambda: self._save_marked(*args, **kwargs))
+            return
+        super().save(*args, **kwargs)
+
+    def _save_marked(self, *args: Any, **kwargs: Any) -> None:
+        type(self).objects.filter(pk=self.pk).update(tally=KeepTally())
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        return type(self).objects.filter(pk=self.pk).delete()
 
     @property
     def reply_target_id(self) -> str:

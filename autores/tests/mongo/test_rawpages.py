@@ -43,7 +43,11 @@ def test_nothing_comes_when_nothing_matches(db: None) -> None:
 def test_snapshot_is_read_when_asked_for() -> None:
     insert(2)
 
-    assert len(find_raw_page(NAME, limit=5, read_concern={"level": "snapshot"})) == 2
+    with connection.database.client.start_session(snapshot=True) as session:
+        assert len(find_raw_page(NAME, limit=5, session=session)) == 2
+        connection.get_collection(NAME).insert_one({"_id": 9})
+        assert len(find_raw_page(NAME, limit=5, session=session)) == 2
+    assert len(find_raw_page(NAME, limit=5)) == 3
 
 
 def test_error_names_the_collection_when_the_server_refuses(db: None) -> None:

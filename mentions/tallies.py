@@ -1,0 +1,320 @@
+"""Counts of messages and deep pages from the counters: exact, whatever is written meanwhile.
+
+The counters and the rows that they do not have yet (mentions.models.tally) are read in one
+snapshot, and so is the page that is looked up by them. Where the counters cannot be trusted, or
+too many rows wait to be counted, None is returned, and the caller counts or skips the plain way.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from pymongo.client_session import ClientSession
+
+from autores.mongo.backend.errors import described_errors
+from autores.mongo.transactions import is_in_transaction, run_in_transaction
+from mentions.models import Message
+from mentions.models.tally import (
+    EVERY_ACCOUNT,
+    STATE_ID,
+    Tally,
+    TallyKey,
+    add_to_tallies,
+    group_by_counter,
+    tally_id,
+)
+
+logger = logging.getLogger(__name__)
+
+TALLIES = Tally._meta.db_table
+MESSAGES = Message._meta.db_table
+# Reading so many marked rows takes as long as counting a hundred times as many by the index.
+MOST_MARKED = 2000
+_FOLDED_AT_ONCE = 500
+_REBUILD_ATTEMPTS = 5
+_MARKED = {"tally": {"$gt": ""}}
+_KEY_COLUMNS = {"_id": 0, "tally": 1, "account_id": 1, "status": 1, "timestamp": 1}
+
+
+@contextmanager
+def open_snapshot() -> Iterator[ClientSession | None]:
+    """A session whose reads all see one moment; None in a transaction, which has its own."""
+    if is_in_transaction():
+        yield None
+        return
+    with connection.database.client.start_session(snapshot=True) as session:
+        yield session
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Messages of these accounts (None: of all, and those without one) in this status (or any)."""
+
+    account_ids: Sequence[str] | None
+    status: str = ""
+
+    def build_filter(self) -> dict[str, Any]:
+        """Of the counters that have them."""
+        query: dict[str, Any] = {
+            "account_id": EVERY_ACCOUNT
+            if self.account_ids is None
+            else {"$in": list(self.account_ids)}
+        }
+        if self.status:
+            query["status"] = self.status
+        return query
+
+    def holds(self, key: TallyKey) -> bool:
+        return (self.account_ids is None or key.account_id in self.account_ids) and (
+            not self.status or key.status == self.status
+        )
+
+
+def build_reading(scope: Scope, *, with_days: bool) -> list[dict[str, Any]]:
+    """The pipeline that reads the scope's counters, their state, and all marked rows."""
+    columns = {"status": 1, "total": 1, "is_exact": 1, **({"days": 1} if with_days else {})}
+    return [
+        {"$match": {"$or": [{"_id": STATE_ID}, scope.build_filter()]}},
+        {"$project": columns},
+        {
+            "$unionWith": {
+                "coll": MESSAGES,
+                "pipeline": [
+                    {"$match": _MARKED},
+                    {"$project": _KEY_COLUMNS},
+                    {"$limit": MOST_MARKED + 1},
+                ],
+            }
+        },
+    ]
+
+
+def _read(
+    scope: Scope, session: ClientSession | None, *, with_days: bool
+) -> tuple[list[dict[str, Any]], list[TallyKey], list[TallyKey]] | None:
+    """Counters, keys of marked rows of the scope as they are, and as they are still counted."""
+    if session is None:
+        return None
+    with described_errors(TALLIES):
+        found = connection.get_collection(TALLIES).aggregate(
+            build_reading(scope, with_days=with_days), session=session, batchSize=MOST_MARKED + 1000
+        )
+        rows = list(found)
+    counters = [row for row in rows if "_id" in row]
+    state = next((row for row in counters if row["_id"] == STATE_ID), None)
+    marked = [row for row in rows if "_id" not in row]
+    if state is None or not state.get("is_exact") or len(marked) > MOST_MARKED:
+        return None
+    counters.remove(state)
+    plus = [key for key in map(TallyKey.of, marked) if scope.holds(key)]
+    minus = [key for key in map(TallyKey.counted, marked) if key and scope.holds(key)]
+    return counters, plus, minus
+
+
+def count_by_status(account_ids: Sequence[str] | None) -> dict[str, int] | None:
+    """Messages by status; None if the counters cannot tell."""
+    with open_snapshot() as session:
+        found = _read(Scope(account_ids), session, with_days=False)
+    if found is None:
+        return None
+    counters, plus, minus = found
+    counts: Counter[str] = Counter()
+    for counter in counters:
+        counts[counter["status"]] += counter["total"]
+    counts.update(key.status for key in plus)
+    counts.subtract(key.status for key in minus)
+    return {status: count for status, count in sorted(counts.items()) if count}
+
+
+def find_day(
+    scope: Scope, *, skip: int, session: ClientSession | None
+) -> tuple[datetime, int] | None:
+    """Where the newest ``skip`` messages end: at the time's latest, and how many after it to skip.
+
+    ``(before, rest)``: the page begins ``rest`` messages after the newest one older than
+    ``before``. None if the counters cannot tell, or there are not so many.
+    """
+    found = _read(scope, session, with_days=True)
+    if found is None:
+        return None
+    counters, plus, minus = found
+    days: Counter[str] = Counter()
+    for counter in counters:
+        days.update(counter.get("days") or {})
+    days.update(key.day for key in plus)
+    days.subtract(key.day for key in minus)
+    passed = 0
+    for day in sorted(days, reverse=True):
+        if passed + days[day] > skip:
+            midnight = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+            return midnight + timedelta(days=1), skip - passed
+        passed += days[day]
+    return None
+
+
+def fold_marked(*, limit: int = _FOLDED_AT_ONCE) -> int:
+    """Count marked rows under what they are now, and take the marks off; how many."""
+
+    def fold() -> int:
+        session = connection.session
+        tallies, messages = (connection.get_collection(name) for name in (TALLIES, MESSAGES))
+        state = tallies.find_one({"_id": STATE_ID}, session=session)
+        if not (state and state.get("is_exact")):
+            return 0
+        rows = list(
+            messages.find(_MARKED, {**_KEY_COLUMNS, "_id": 1}, session=session).limit(limit)
+        )
+        if rows:
+            counted = [key for row in rows if (key := TallyKey.counted(row))]
+            add_to_tallies(map(TallyKey.of, rows), minus=counted)
+            # Another's write to one of them in the meantime makes all of this start again.
+            ids = [row["_id"] for row in rows]
+            messages.update_many({"_id": {"$in": ids}}, {"$set": {"tally": ""}}, session=session)
+        return len(rows)
+
+    folded: int = run_in_transaction(fold)
+    return folded
+
+
+def fold_all() -> int:
+    total = 0
+    while folded := fold_marked():
+        total += folded
+    return total
+
+
+def are_counters_exact() -> bool:
+    state = connection.get_collection(TALLIES).find_one({"_id": STATE_ID})
+    return bool(state and state.get("is_exact"))
+
+
+def distrust_counters() -> None:
+    """Before rows are written without marks. The counters are not used until they are rebuilt."""
+    connection.get_collection(TALLIES).update_one(
+        {"_id": STATE_ID}, {"$set": {"is_exact": False}, "$inc": {"changes": 1}}, upsert=True
+    )
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What was found: rows, and the counters that differed ((account, status, day), was, is)."""
+
+    messages: int
+    were_exact: bool
+    differences: list[tuple[TallyKey, int, int]] = field(default_factory=list)
+    is_repaired: bool = False
+
+    @property
+    def is_right(self) -> bool:
+        return self.were_exact and not self.differences
+
+
+def reconcile_counters(*, must_repair: bool = True) -> Reconciliation:
+    """Count all messages by the index, at one moment, and compare; store what was counted."""
+    for _ in range(_REBUILD_ATTEMPTS):
+        with connection.database.client.start_session(snapshot=True) as session:
+            expected = _count_rows(session)
+            stored, state = _read_counters(session)
+        differences = _compare(expected, stored)
+        were_exact = bool(state.get("is_exact"))
+        found = Reconciliation(sum(expected.values()), were_exact, differences)
+        if not must_repair or found.is_right:
+            return found
+        if run_in_transaction(lambda: _store(expected, changes=state.get("changes"))):  # noqa: B023 - called at once
+            return Reconciliation(found.messages, were_exact, differences, is_repaired=True)
+    raise CountersChangedError(
+        f"The counters were changed during each of {_REBUILD_ATTEMPTS} counts, and are as they "
+        "were: run this again when less is written."
+    )
+
+
+class CountersChangedError(Exception):
+    """Nothing was repaired; trying again later helps."""
+
+    retryable = True
+
+
+def _count_rows(session: ClientSession) -> Counter[TallyKey]:
+    """What the counters must hold: each row where it says that it is counted."""
+    messages = connection.get_collection(MESSAGES)
+    day = {"$dateToString": {"date": "$timestamp", "format": "%Y-%m-%d"}}
+    key = {"account_id": "$account_id", "status": "$status", "day": day}
+    pipeline: list[Mapping[str, Any]] = [
+        # A range of all values, so that the index alone answers.
+        {"$match": {"timestamp": {"$gte": datetime(1, 1, 1, tzinfo=UTC)}}},
+        {"$group": {"_id": key, "count": {"$sum": 1}}},
+    ]
+    counts: Counter[TallyKey] = Counter()
+    for row in messages.aggregate(pipeline, session=session, hint="message_acct_status_idx"):
+        of = row["_id"]
+        account_id, status = of.get("account_id") or "", of.get("status") or ""
+        counts[TallyKey(account_id, of["day"], status)] += row["count"]
+    for row in messages.find(_MARKED, _KEY_COLUMNS, session=session):
+        counts[TallyKey.of(row)] -= 1
+        if counted := TallyKey.counted(row):
+            counts[counted] += 1
+    return +counts
+
+
+def _read_counters(session: ClientSession) -> tuple[dict[str, dict[str, int]], dict[str, Any]]:
+    """Non-zero numbers by the counter's id and day; and the state."""
+    stored: dict[str, dict[str, int]] = {}
+    state: dict[str, Any] = {}
+    for row in connection.get_collection(TALLIES).find({}, session=session):
+        if row["_id"] == STATE_ID:
+            state = row
+        else:
+            days = {day: number for day, number in (row.get("days") or {}).items() if number}
+            stored[row["_id"]] = {**days, "total": row.get("total") or 0}
+    return stored, state
+
+
+def _compare(
+    expected: Counter[TallyKey], stored: Mapping[str, Mapping[str, int]]
+) -> list[tuple[TallyKey, int, int]]:
+    wanted = {
+        tally_id(*counter): {**by_day, "total": sum(by_day.values())}
+        for counter, by_day in group_by_counter(expected).items()
+    }
+    differences = []
+    for id_ in sorted(wanted.keys() | stored.keys()):
+        account_id, status = id_.split("|", 1)
+        are, were = wanted.get(id_, {}), stored.get(id_, {})
+        for day in sorted(are.keys() | were.keys()):
+            was, is_ = were.get(day, 0), are.get(day, 0)
+            if was != is_:
+                differences.append((TallyKey(account_id, day, status), was, is_))
+    return differences
+
+
+def _store(expected: Counter[TallyKey], *, changes: int | None) -> bool:
+    """Replace the counters, unless they were changed since ``changes``."""
+    tallies, session = connection.get_collection(TALLIES), connection.session
+    update = {"$set": {"is_exact": True}, "$inc": {"changes": 1}}
+    if changes is None:
+        if tallies.find_one({"_id": STATE_ID}, session=session):
+            return False
+        tallies.insert_one({"_id": STATE_ID, "is_exact": True, "changes": 1}, session=session)
+    elif not tallies.update_one(
+        {"_id": STATE_ID, "changes": changes}, update, session=session
+    ).matched_count:
+        return False
+    tallies.delete_many({"_id": {"$ne": STATE_ID}}, session=session)
+    documents = [
+        {
+            "_id": tally_id(account_id, status),
+            "account_id": account_id,
+            "status": status,
+            "total": sum(by_day.values()),
+            "days": dict(by_day),
+        }
+        for (account_id, status), by_day in group_by_counter(expected).items()
+    ]
+    if documents:
+        tallies.insert_many(documents, session=session)
+    return True
