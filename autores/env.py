@@ -257,6 +257,13 @@ VARIABLES: tuple[Variable, ...] = (
         "Deployment",
     ),
     Variable(
+        "DEBUG",
+        boolean,
+        False,
+        "True shows the code around an error in the browser. In development only.",
+        "Deployment",
+    ),
+    Variable(
         "LOG_LEVEL",
         choice("DEBUG", "INFO", "WARNING", "ERROR"),
         "INFO",

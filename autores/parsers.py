@@ -9,11 +9,13 @@ from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
 from django.http import HttpRequest, HttpResponse
+from rest_framework import serializers
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import FormParser, JSONParser
+from rest_framework.parsers import DataAndFiles, FormParser, JSONParser, MultiPartParser
 
 from autores.problems import ApiProblem, answer_plainly
 
+_REPLACED = "\ufffd"
 _INVALID = ("invalid_encoding", "The {} is not UTF-8: encode each character's UTF-8 bytes as %XX.")
 
 
@@ -48,6 +50,27 @@ class StrictFormParser(FormParser):
         return super().parse(BytesIO(body), media_type, parser_context)
 
 
+class StrictMultiPartParser(MultiPartParser):
+    """The same for a form in parts. No endpoint takes files, so all of it has to be text."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> DataAndFiles:
+        body = stream.read()
+        parsed = super().parse(BytesIO(body), media_type, parser_context)
+        # A part may be encoded once more (base64): what Django could not read of it is U+FFFD.
+        is_replaced = _REPLACED.encode() not in body and any(
+            _REPLACED in str(value) for values in parsed.data.lists() for value in values[1]
+        )
+        if is_replaced or not _is_text(body):
+            code, detail = _INVALID
+            raise ApiProblem(code, detail.format("form"))
+        return parsed
+
+
 class BoundedJSONParser(JSONParser):
     """JSON that is nested too deeply to be read is the sender's error, not ours."""
 
@@ -64,8 +87,39 @@ class BoundedJSONParser(JSONParser):
 
 
 def _is_utf8(encoded: bytes) -> bool:
+    return _is_text(unquote_to_bytes(encoded))
+
+
+def _is_text(raw: bytes) -> bool:
     try:
-        unquote_to_bytes(encoded).decode()
+        raw.decode()
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _printable(name: str) -> str:
+    """A field's name as it can be answered: half a character cannot be encoded."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
+def refuse_unknown_fields(
+    serializer: serializers.Serializer[Any], *, read_only: set[str] | None = None
+) -> None:
+    """Raise a ValidationError that names each field the serializer does not take."""
+    allowed = ", ".join(serializer.fields)
+    errors: dict[str, serializers.ValidationError] = {}
+    for name in serializer.initial_data:
+        if name in serializer.fields or name == "csrfmiddlewaretoken":
+            continue
+        if name in (read_only or ()):
+            error = serializers.ValidationError(
+                f"Cannot be changed here. Fields to change: {allowed}.", code="read_only"
+            )
+        else:
+            error = serializers.ValidationError(
+                f"There is no such field. Fields to give: {allowed}.", code="unknown_field"
+            )
+        errors[_printable(name)] = error
+    if errors:
+        raise serializers.ValidationError({name: error.detail for name, error in errors.items()})

@@ -11,7 +11,8 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template import loader
 from pymongo.errors import ConnectionFailure
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -170,16 +171,36 @@ def answer_plainly(status_code: int, code: str, detail: str) -> JsonResponse:
     )
 
 
-def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400: what Django refuses before a view sees it. Its reason may quote a secret."""
+    detail = "The request cannot be read: its host, its form or its address is not as it should be."
+    return _answer_outside_api(request, 400, "bad_request", detail)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler404 of the paths outside DRF."""
-    return answer_plainly(404, "not_found", f"There is nothing at {request.path}.")
+    return _answer_outside_api(request, 404, "not_found", f"There is nothing at {request.path}.")
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
+def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: says nothing about the cause, which is in the log under the request's id."""
     request_id = getattr(request, "request_id", "")
-    return answer_plainly(
+    return _answer_outside_api(
+        request,
         500,
         "internal_error",
         f"Something broke on our side. The log has it under request id {request_id}.",
     )
+
+
+def _answer_outside_api(
+    request: HttpRequest, status_code: int, code: str, detail: str
+) -> HttpResponse:
+    """A page for a person's browser; a problem document for everybody else, and below /api/."""
+    is_page = "text/html" in request.headers.get("Accept", "")
+    if not is_page or request.path.startswith("/api/"):
+        return answer_plainly(status_code, code, detail)
+    page = loader.render_to_string(
+        "problem.html", {"title": _TITLES[status_code], "detail": detail, "status": status_code}
+    )
+    return HttpResponse(page, status=status_code)

@@ -23,7 +23,7 @@ ENV = env.load(
 # Deployment
 ENVIRONMENT: str = ENV["ENVIRONMENT"]
 IS_PRODUCTION = ENVIRONMENT == "production"
-DEBUG = ENVIRONMENT == "development"
+DEBUG: bool = ENVIRONMENT == "development" and ENV["DEBUG"]
 # Development and tests start without a .env; in production autores.E010 refuses this key.
 DEVELOPMENT_SECRET_KEY = "development-only-" + "0123456789abcdef" * 3
 SECRET_KEY: str = ENV["SECRET_KEY"] or DEVELOPMENT_SECRET_KEY
@@ -174,7 +174,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": [
         "autores.parsers.BoundedJSONParser",
         "autores.parsers.StrictFormParser",
-        "rest_framework.parsers.MultiPartParser",
+        "autores.parsers.StrictMultiPartParser",
     ],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "autores.problems.handle_exception",

@@ -1,7 +1,7 @@
 """Every address of the web process."""
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.urls import include, path, re_path, reverse
@@ -14,6 +14,7 @@ from drf_spectacular.views import (
 
 from autores.api_root import ApiRootView
 from autores.observability import health
+from autores.problems import not_found
 from autores.routes import both_slashes
 
 
@@ -43,6 +44,8 @@ urlpatterns = [
     path("healthz", health.live),
     path("readyz", health.ready),
     path("admin/", show_admin_home),
+    # Django's way from an object to its page elsewhere: no object here has one.
+    re_path(r"^admin/r/", not_found, {"exception": Http404()}),
     path("admin/", admin.site.urls),
     re_path(r"^admin$", RedirectView.as_view(pattern_name="admin:index")),
     *both_slashes("api/v1", ApiRootView.as_view(), name="api-root"),
@@ -57,5 +60,6 @@ urlpatterns = [
     path("api/v1/", include("accounts.api.urls")),
 ]
 
+handler400 = "autores.problems.bad_request"
 handler404 = "autores.problems.not_found"
 handler500 = "autores.problems.server_error"

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
 from accounts.models import TwitterAccount, User
+from autores.mongo.admin import BoundedLookupsMixin
 
 # Columns are made without the request, in a class that all threads share.
 # Their defaults are never changed in place: B039 does not apply.
@@ -24,7 +25,7 @@ def person_name(person_id: str) -> str:
     return _shown_people.get().get(person_id, person_id)
 
 
-class NamedRowsMixin(admin.ModelAdmin):
+class NamedRowsMixin(BoundedLookupsMixin, admin.ModelAdmin):
     """A list whose columns ask ``account_name`` and ``person_name``: read once, not once a row."""
 
     def read_account_names(self, request: HttpRequest) -> dict[str, str]:

@@ -58,7 +58,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         "twitter_username",
         "display_name",
         "twitter_id",
-        "show_status",
+        "status",
         "status_reason",
         "status_changed_at",
         "blocked_until",
@@ -81,7 +81,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
             "Health",
             {
                 "fields": (
-                    "show_status",
+                    "status",
                     "status_reason",
                     "status_changed_at",
                     "blocked_until",

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from accounts.errors import RefreshFencedError
 from accounts.linking import REQUIRED_SCOPES
 from accounts.models import AccountEvent, AccountStatus, PersonalToken, Role, TwitterAccount, User
+from autores.parsers import refuse_unknown_fields
 
 
 class AuthorizationSerializer(serializers.Serializer[Any]):
@@ -132,11 +133,7 @@ class AccountChangeSerializer(serializers.Serializer[Any]):
     drafts_automatically = serializers.BooleanField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        unknown = sorted(set(self.initial_data) - set(self.fields))
-        if unknown:
-            raise serializers.ValidationError(
-                dict.fromkeys(unknown, "This cannot be changed here.")
-            )
+        refuse_unknown_fields(self, read_only=set(AccountSerializer.Meta.fields))
         if not attrs:
             raise serializers.ValidationError(
                 f"Give at least one of: {', '.join(self.fields)}.", code="empty"

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,7 @@ class Demo:
     def start(self) -> None:
         """Start every part in order; raises EmbeddedError, and then ``stop`` is still due."""
         self._settings = load_demo_settings(self._folder)
+        _check_stop()
         external = {"mongod": "MONGODB_URL", "valkey": "REDIS_URL"}
         for purpose in PREFERRED_PORTS:
             if not os.environ.get(external.get(purpose, "")):
@@ -88,6 +90,7 @@ class Demo:
         """Return never: restart a part that ends; raise ServerStartError when that is no use."""
         while True:
             time.sleep(0.5)
+            _check_stop()
             ended = self._group.find_ended()
             if ended is None:
                 continue
@@ -151,6 +154,7 @@ class Demo:
             )
             self._group.add(mongod.child)
             mongodb_url = mongod.url
+        _check_stop()
         if redis_url:
             self._say("Using the Redis that REDIS_URL names.")
         else:
@@ -205,6 +209,7 @@ class Demo:
         )
         while child.exit_code is None:
             time.sleep(0.05)
+            _check_stop()
         child.stop()
         self._group.children.remove(child)
         if child.exit_code != 0:
@@ -233,7 +238,11 @@ class Demo:
         )
 
     def _wait_for(self, part: Part, child: Child) -> None:
-        child.wait_until_ready(lambda: part.is_ready(child), seconds=PART_START_SECONDS)
+        def is_ready() -> bool:
+            _check_stop()
+            return part.is_ready(child)
+
+        child.wait_until_ready(is_ready, seconds=PART_START_SECONDS)
 
     def _connect_accounts(self) -> None:
         if self._are_accounts_connected():
@@ -269,6 +278,7 @@ def run_demo(folder: Path, *, web_port: int | None, is_fresh: bool) -> int:
             demo = Demo(folder, web_port=web_port, say=_say)
             try:
                 demo.start()
+                _check_stop()
                 _say(demo.describe())
                 demo.watch()
             finally:
@@ -301,7 +311,7 @@ def _hold_folder(folder: Path) -> Iterator[None]:
             lock.seek(0)
             raise EmbeddedError(
                 f"A demo already runs on {folder} (process {lock.read().strip() or 'unknown'}): "
-                "stop it, or give this one another folder with --data."
+                'stop it, or give this one another folder: make demo ARGS="--data FOLDER".'
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -312,10 +322,25 @@ def _hold_folder(folder: Path) -> Iterator[None]:
             lock.truncate(0)
 
 
+_is_stop_asked = threading.Event()
+
+
+def _check_stop() -> None:
+    """Raise KeyboardInterrupt once a signal asked for the end."""
+    if _is_stop_asked.is_set():
+        raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def _stop_on_signals() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        # Raised here it would be lost where Python ignores exceptions, in a finalizer for one.
+        # Who is in a hurry asks twice.
+        if _is_stop_asked.is_set():
+            raise KeyboardInterrupt
+        _is_stop_asked.set()
+
+    _is_stop_asked.clear()
 
     former = {
         number: signal.signal(number, interrupt)

@@ -1,3 +1,6 @@
+from base64 import b64encode
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -49,3 +52,32 @@ def test_refused_with_its_own_code_when_the_form_is_not_utf8(client: Client) -> 
     assert answer.json()["code"] == "invalid_encoding"
     good = client.post("/api/v1/auth/token", "username=%C3%A9&password=x", content_type=kind)
     assert good.status_code == 401
+
+
+def send_part(client: Client, username: bytes, *headers: str) -> Any:
+    head = "\r\n".join(['Content-Disposition: form-data; name="username"', *headers])
+    body = b"--x\r\n" + head.encode() + b"\r\n\r\n" + username + b"\r\n--x--\r\n"
+    return client.post("/api/v1/auth/token", body, content_type="multipart/form-data; boundary=x")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("username", "headers"),
+    [
+        (b"bad \xff\xfe bytes", ()),
+        (b64encode(b"bad \xff\xfe bytes"), ("Content-Transfer-Encoding: base64",)),
+    ],
+)
+def test_refused_with_its_own_code_when_a_part_is_not_utf8(
+    client: Client, username: bytes, headers: tuple[str, ...]
+) -> None:
+    answer = send_part(client, username, *headers)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid_encoding"
+
+
+@pytest.mark.django_db
+def test_part_is_read_as_ever_when_it_is_utf8(client: Client) -> None:
+    answer = send_part(client, "é \ufffd".encode())
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == ["password"]

@@ -168,3 +168,24 @@ def test_title_is_general_when_the_status_is_unknown() -> None:
         "code": "teapot",
         "brew": "tea",
     }
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/nope", "/api/v1/messages/x%2Fy", "/nope", "/admin/r/1/1/"]
+)
+def test_nothing_is_told_of_the_code_when_a_path_is_unknown(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, PROBLEM_JSON)
+    assert answer.json()["code"] == "not_found"
+
+
+def test_person_gets_a_page_and_a_program_a_document_when_something_is_refused(
+    client: Client,
+) -> None:
+    for_program = client.get("/nope", headers={"host": "elsewhere.example"})
+    assert (for_program.status_code, for_program.json()["code"]) == (400, "bad_request")
+    for_person = client.get("/nope", headers={"accept": "text/html"})
+    assert for_person.status_code == 404
+    assert "There is nothing at /nope." in for_person.content.decode()
+    below_api = client.get("/api/v1/nope", headers={"accept": "text/html"})
+    assert below_api.headers["Content-Type"] == PROBLEM_JSON

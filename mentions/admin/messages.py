@@ -63,6 +63,7 @@ from mentions.tasks import nudge_delivery
 
 _REFUSALS = (ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError, MessageGoneError)
 _THREAD_LENGTH = 20
+_VERSION_DIGITS = 10
 _STATUS_VARIANTS = {
     MessageStatus.PENDING: "warning",
     MessageStatus.PROCESSING: "info",
@@ -82,7 +83,7 @@ class MessageAdmin(AccountScopedAdmin):
         "shown_text",
         "shown_status",
         "shown_account",
-        "timestamp",
+        "shown_time",
         "shown_kind",
         "shown_answer",
     )
@@ -382,7 +383,7 @@ class MessageAdmin(AccountScopedAdmin):
 
     def _version(self, request: HttpRequest) -> int | None:
         given = request.POST.get("draft_version", "")
-        return int(given) if given.isdecimal() else None
+        return int(given) if given.isdecimal() and len(given) < _VERSION_DIGITS else None
 
     def _generate(self, request: HttpRequest, message: Message) -> str:
         draft = generate_draft(

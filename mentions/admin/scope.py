@@ -13,6 +13,7 @@ from unfold.paginator import InfinitePaginator
 from accounts.admin.names import NamedRowsMixin
 from accounts.models import Role, TwitterAccount, User
 from accounts.permissions import account_ids_visible_to, has_role
+from autores.mongo.admin import BoundedLookupsMixin
 from mentions.models import AuditEntry
 
 
@@ -111,7 +112,7 @@ class AccountScopedAdmin(NamedRowsMixin, ModelAdmin):
         return bool(account_id) and has_role(request.user, account_id, role)
 
 
-class SuperuserOnlyAdmin(ModelAdmin):
+class SuperuserOnlyAdmin(BoundedLookupsMixin, ModelAdmin):
     """Records for operators: seen by superusers, changed by nobody."""
 
     show_full_result_count = False

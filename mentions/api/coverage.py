@@ -1,6 +1,6 @@
 """How completely an account's mentions were seen, by day, with the ranges X did not show."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -18,6 +18,8 @@ from mentions.models import Gap
 
 MAX_DAYS = 366
 _DEFAULT_DAYS = 7
+# X is from 2006, and a day needs one before and one after it to be looked for.
+_FIRST_DAY, _LAST_DAY = date(2006, 1, 1), date(2999, 12, 31)
 _MAX_GAPS = 100
 
 
@@ -28,6 +30,11 @@ class CoverageQuerySerializer(serializers.Serializer[Any]):
     until = serializers.DateField(required=False, help_text="Default: today.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for name in ("since", "until"):
+            if name in attrs and not _FIRST_DAY <= attrs[name] <= _LAST_DAY:
+                raise serializers.ValidationError(
+                    {name: f"Give a day between {_FIRST_DAY} and {_LAST_DAY}."}
+                )
         until = attrs.setdefault("until", timezone.now().date())
         since = attrs.setdefault("since", until - timedelta(days=_DEFAULT_DAYS - 1))
         if not timedelta(0) <= until - since < timedelta(days=MAX_DAYS):

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from autores.parsers import refuse_unknown_fields
 from mentions.models import Draft, MentionKind, MessageStatus, Reply, ReplyState
 
 MAX_LIMIT = 1000
@@ -139,33 +140,6 @@ class MessageUpdateSerializer(serializers.Serializer[Any]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         refuse_unknown_fields(self, read_only=set(_message.fields))
         return attrs
-
-
-def _printable(name: str) -> str:
-    """A field's name as it can be answered: half a character cannot be encoded."""
-    return str(name).encode("utf-8", "backslashreplace").decode()
-
-
-def refuse_unknown_fields(
-    serializer: serializers.Serializer[Any], *, read_only: set[str] | None = None
-) -> None:
-    """Raise a ValidationError that names each field the serializer does not take."""
-    allowed = ", ".join(serializer.fields)
-    errors: dict[str, serializers.ValidationError] = {}
-    for name in serializer.initial_data:
-        if name in serializer.fields or name == "csrfmiddlewaretoken":
-            continue
-        if name in (read_only or ()):
-            error = serializers.ValidationError(
-                f"Cannot be changed here. Fields to change: {allowed}.", code="read_only"
-            )
-        else:
-            error = serializers.ValidationError(
-                f"There is no such field. Fields to give: {allowed}.", code="unknown_field"
-            )
-        errors[_printable(name)] = error
-    if errors:
-        raise serializers.ValidationError({name: error.detail for name, error in errors.items()})
 
 
 class MessageListSerializer(serializers.Serializer[Any]):

@@ -1,5 +1,6 @@
 """Can this be sent? Asked before anyone types, and again before a row is made."""
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,10 @@ __all__ = [
 
 # X documents no limit for v2; the former API took 10,000 characters.
 MAX_DM_LENGTH = 10_000
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})
+# Letters and symbols by their category, and blank all the same.
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\ufe0e\ufe0f\uffa0")
+_REFUSED_BY_X = frozenset("\ufeff\ufffe\uffff")
 _SEND_SCOPES = CREATE_POST.scopes
 _DM_SCOPES = frozenset({"dm.read", "dm.write"})
 
@@ -55,13 +60,27 @@ def clean_text(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
+def is_blank(text: str) -> bool:
+    """Whether a reader would see nothing: spaces, marks of direction, fillers."""
+    return all(
+        unicodedata.category(char) in _INVISIBLE_CATEGORIES or char in _FILLERS for char in text
+    )
+
+
 def check_text(kind: str, text: str) -> tuple[tuple[Refusal, ...], int]:
     """What is wrong with the text alone, and its length in X's units (DMs: characters)."""
     limit = MAX_DM_LENGTH if kind == ReplyKind.DM else MAX_WEIGHTED_LENGTH
     length = len(text) if kind == ReplyKind.DM else weighted_length(text)
     found = []
-    if not text.strip():
+    if is_blank(text):
         found.append(Refusal("empty_text", "Write a text: it is empty."))
+    if not _REFUSED_BY_X.isdisjoint(text):
+        found.append(
+            Refusal(
+                "invalid_characters",
+                "The text holds characters X refuses (U+FEFF, U+FFFE or U+FFFF): remove them.",
+            )
+        )
     if any(ord(c) < 32 and c not in "\n\t" for c in text) or "\x7f" in text:
         found.append(Refusal("control_characters", "The text holds control characters."))
     if any(0xD800 <= ord(c) <= 0xDFFF for c in text):

@@ -217,3 +217,39 @@ def test_both_texts_are_shown_when_a_person_must_decide(
         "Only an unknown outcome"
         in client.post(page, {"act": "absent"}, follow=True).content.decode()
     )
+
+
+@pytest.mark.parametrize("words", [":(", "(", "a(b", "*", "[", "hi :) @acme", "\\"])
+@pytest.mark.parametrize("model", ["message", "draft", "reply", "auditentry"])
+def test_search_takes_any_text_when_it_looks_like_a_pattern(
+    mention: Message, ana: User, client: Client, model: str, words: str
+) -> None:
+    client.force_login(ana)
+    answer = client.get(f"/admin/mentions/{model}/", {"q": words})
+    assert answer.status_code == 200
+    assert mention.post_id not in answer.content.decode()
+
+
+def test_patterns_in_the_address_are_refused_when_a_list_is_asked_for(
+    mention: Message, ana: User, client: Client
+) -> None:
+    client.force_login(ana)
+    for address in (
+        "/admin/mentions/message/",
+        "/admin/accounts/twitteraccount/",
+    ):
+        answer = client.get(address, {"status__regex": "("}, headers={"accept": "text/html"})
+        assert answer.status_code == 400
+        assert "Traceback" not in answer.content.decode()
+
+
+def test_a_version_is_no_number_when_it_has_thousands_of_digits(
+    mention: Message, ana: User, client: Client
+) -> None:
+    draft = write_draft(mention, text="Hello", user=ana, now=timezone.now())
+    client.force_login(ana)
+    answer = client.post(
+        f"/admin/mentions/message/{mention.pk}/change/",
+        {"act": "save", "draft": draft.pk, "text": "Hi", "draft_version": "9" * 5000},
+    )
+    assert answer.status_code < 500

@@ -76,6 +76,12 @@ def test_pages_open_without_secrets_when_a_superuser_looks(
             assert secret not in text, page
 
 
+def test_status_is_told_in_words_on_the_accounts_page(admin: User, acme: Account) -> None:
+    page = page_of(admin).get(address("twitteraccount", "change", acme.pk)).content.decode()
+    assert "Active" in page
+    assert "(&#x27;active&#x27;" not in page
+
+
 @pytest.mark.parametrize("model", ["user", "membership", "personaltoken"])
 def test_add_page_opens_when_a_superuser_looks(admin: User, model: str) -> None:
     assert page_of(admin).get(address(model, "add")).status_code == 200

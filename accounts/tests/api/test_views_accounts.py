@@ -98,7 +98,13 @@ def test_voice_is_kept_when_a_manager_writes_it(acme: TwitterAccount, ana: User)
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"status": "token_expired"}, {"access_token": "x"}, {"twitter_id": "1"}, []],
+    [
+        {},
+        {"status": "token_expired"},
+        {"access_token": "x"},
+        {"twitter_id": "1"},
+        [],
+    ],
 )
 def test_change_is_refused_when_it_makes_no_sense(
     acme: TwitterAccount, ana: User, change: Any
@@ -107,6 +113,15 @@ def test_change_is_refused_when_it_makes_no_sense(
 
     assert answer.status_code == 400
     assert TwitterAccount.objects.get().access_token == acme.access_token
+
+
+def test_field_is_refused_by_name_when_its_name_is_no_text(acme: TwitterAccount, ana: User) -> None:
+    answer = client_of(ana).patch(
+        f"/api/v1/accounts/{acme.pk}", r'{"\ud800": 1}', content_type="application/json"
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == r"\ud800"
 
 
 def test_resuming_is_refused_when_only_reconnecting_helps(acme: TwitterAccount, ana: User) -> None:

@@ -1,3 +1,4 @@
+import re
 import time
 from typing import Any
 
@@ -14,6 +15,16 @@ from .errors import translate_error
 from .operations import DatabaseOperations
 from .schema import DatabaseSchemaEditor
 
+_REGEX_END = r"\z"
+
+
+def _match_whole(field: str, text: Any) -> dict[str, Any]:
+    """``iexact``: the text itself, and no pattern. Upstream leaves it unescaped, so that ``:(``
+    fails and ``.*`` finds everything.
+    """
+    return {field: {"$regex": f"^{re.escape(str(text))}{_REGEX_END}", "$options": "i"}}
+
+
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 # A new primary is elected within about 12 s; the driver itself waits up to 30 s for it on each
 # attempt.
@@ -27,6 +38,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     in_atomic_block: bool
     SchemaEditorClass = DatabaseSchemaEditor
     ops_class = DatabaseOperations
+    mongo_operators = {**base.DatabaseWrapper.mongo_operators, "iexact": _match_whole}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

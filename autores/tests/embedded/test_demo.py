@@ -149,6 +149,14 @@ def test_demo_works_stops_keeps_its_data_and_leaves_no_process(tmp_path: Path) -
     assert find_processes(folder) == []
     assert "Traceback" not in first.output
 
+    with run_demo(folder, "--port", "0") as hasty:
+        hasty.wait_for_line("Starting the sandbox")
+        time.sleep(1)  # amid the first looks at whether the parts are up
+        assert hasty.end(signal.SIGINT) == 0, hasty.output
+    assert "Autores is running." not in hasty.output
+    assert "Traceback" not in hasty.output
+    assert find_processes(folder) == []
+
     with (
         socket.create_server((LOOPBACK, 0)) as holder,
         run_demo(folder, "--port", str(holder.getsockname()[1])) as again,

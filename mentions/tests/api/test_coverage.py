@@ -63,3 +63,19 @@ def test_the_admin_tells_what_was_seen(gapped: TwitterAccount, ana: User, client
     assert "Complete up to" in listed
     gaps = client.get(f"/admin/mentions/gap/?account={gapped.pk}").content.decode()
     assert f"{Gap.objects.get().from_at:%Y}" in gaps
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=9999-12-31&until=9999-12-31",
+        "until=0001-01-03",
+        "since=0001-01-01&until=0001-01-01",
+    ],
+)
+def test_days_are_refused_when_no_calendar_reaches_past_them(
+    acme: TwitterAccount, ana: User, client_of: Client, query: str
+) -> None:
+    answer = client_of(ana).get(f"/api/v1/accounts/{acme.pk}/coverage?{query}")
+    assert answer.status_code == 400
+    assert "Give a day between" in answer.json()["detail"]

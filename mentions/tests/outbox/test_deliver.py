@@ -311,7 +311,10 @@ def test_the_same_key_gives_the_same_row(mention: Message, ana: User) -> None:
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [("", "empty_text"), ("  \n", "empty_text"), ("a" * 281, "text_too_long"), ("a\0b", None)],
+    [
+        *(("", "empty_text"), ("  \n", "empty_text"), ("\u200b\u3164\u202e", "empty_text")),
+        *(("a" * 281, "text_too_long"), ("a\0b", None), ("a\ufeffb", "invalid_characters")),
+    ],
 )
 def test_refused_before_a_row_is_made_when_the_text_cannot_be_sent(
     text: str, code: str | None, mention: Message
