@@ -75,12 +75,15 @@ class Crowd:
         if chance.random() < _LATE_SHARE:
             order["index_delay_seconds"] = chance.choice(self._size.delays)
             self._ledger.inject("mentions shown late", count)
+        account = chance.choice(self._accounts)
         if chance.random() < 0.06:
+            order |= {"kind": "direct", "text": f"@{chance.choice(self._accounts)} and all of you"}
+        elif chance.random() < 0.06:
             order |= {
                 "author": chance.choice([CLOSED_PERSON, BLOCKING_PERSON]),
                 "kind": "direct",
             }
-        x.create_mentions(account=chance.choice(self._accounts), count=count, **order)
+        x.create_mentions(account=account, count=count, **order)
         return count
 
     def _burst(self, x: SandboxControl, count: int) -> None:
