@@ -6,8 +6,11 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_init
 
+from autores.broker import repair_lost_channels
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "autores.settings")
 
+repair_lost_channels()
 app = Celery("autores")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

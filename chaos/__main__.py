@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -22,16 +23,21 @@ def main() -> int:
     )
     parser.add_argument("--size", choices=SIZES, default="full", help="default: full")
     parser.add_argument("--seed", type=int, help="repeats the choices of a run; default: by chance")
+    parser.add_argument("--only", metavar="EVENT", help="one kind of event, such as lose_valkey")
+    parser.add_argument("--rounds", type=int, help="how often each event comes")
     parser.add_argument("--keep", action="store_true", help="keep logs and data of a good run, too")
     given = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
+    size = SIZES[given.size]
+    if given.rounds:
+        size = replace(size, rounds=given.rounds)
     folder = Path(tempfile.mkdtemp(prefix="autores-chaos-"))
     say(f"size {given.size}, seed {seed}; logs in {folder / 'logs'}")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     code = 1
     try:
-        code = Run(folder, size=SIZES[given.size], seed=seed, say=say).execute()
+        code = Run(folder, size=size, seed=seed, only=given.only, say=say).execute()
     except KeyboardInterrupt:
         say("Interrupted.")
         code = 130

@@ -4,6 +4,7 @@ Real processes on free ports and in one folder. Those that are killed are starte
 from the main thread only: a child lives as long as the thread that started it.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,8 +13,11 @@ import time
 from pathlib import Path
 
 import requests
+from celery import Celery
 from cryptography.fernet import Fernet
+from kombu.exceptions import OperationalError
 from pymongo import MongoClient
+from redis.exceptions import RedisError
 
 from autores.embedded.demo_parts import CALLBACK_PATH
 from autores.embedded.errors import ServerStartError
@@ -27,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATABASE = "autores_chaos"
 START_SECONDS = 120.0
 WORKERS = ("worker-1", "worker-2")
+HOST = "chaos"
 USERNAME = "ana"
 PASSWORD = "a-password-for-chaos-only"
 # MongoDB keeps the rows of a dead client's transaction for a minute; here, for so many seconds.
@@ -94,8 +99,33 @@ class Deployment:
         for name in (*WORKERS, "web"):
             self._end(name, seconds=30)
 
-    def find_ended(self) -> Child | None:
-        return self._group.find_ended()
+    def replace_ended(self) -> list[str]:
+        """Start again what ended by itself, as a supervisor would; how each ended."""
+        told = []
+        for name, child in list(self._children.items()):
+            if child.exit_code is None:
+                continue
+            told.append(child.describe_end())
+            self._end(name, seconds=1)
+            if name not in WORKERS:
+                raise ServerStartError(told[-1])
+            self.launch_worker(name)
+            self.wait_for_worker(name)
+        return told
+
+    def find_silent_workers(self, *, patience: float = 45.0) -> list[str]:
+        """Workers that run and take no tasks: they do not answer by the broker."""
+        deadline = time.monotonic() + patience
+        silent = {f"{name}@{HOST}" for name in WORKERS}
+        while silent and time.monotonic() < deadline:
+            # A broker that has just started may drop a connection once more.
+            with (
+                contextlib.suppress(RedisError, OperationalError, OSError),
+                Celery(broker=self.redis_url, set_as_current=False) as app,
+            ):
+                for answer in app.control.ping(destination=sorted(silent), timeout=3):
+                    silent -= set(answer)
+        return sorted(silent)
 
     # Breaking and mending ------------------------------------------------------------------
 
@@ -108,7 +138,7 @@ class Deployment:
             name,
             [
                 *("celery", "-A", "autores", "worker"),
-                *("--hostname", f"{name}@chaos"),
+                *("--hostname", f"{name}@{HOST}"),
                 *("--pool", "threads"),
                 *("--concurrency", "8"),
                 *("--loglevel", "INFO"),

@@ -30,7 +30,9 @@ class Events:
         size: Size,
         ledger: Ledger,
         chance: random.Random,
+        only: str | None = None,
     ) -> None:
+        self._only = only
         self._deployment = deployment
         self._accounts = accounts
         self._size = size
@@ -57,6 +59,8 @@ class Events:
             self.fail_one_account,
             self.fail_everywhere,
         ]
+        if self._only:
+            each = [event for event in each if event.__name__ == self._only]
         planned: list[Callable[[], None]] = []
         for _ in range(self._size.rounds):
             self._random.shuffle(each)
@@ -87,6 +91,12 @@ class Events:
         self._deployment.start_valkey()
         self._ledger.inject("restarts of Valkey, its data lost")
         self._rest(1)
+        for name in self._deployment.find_silent_workers():
+            self._ledger.end(f"{name} took no tasks any more after Valkey was away")
+            worker = name.partition("@")[0]
+            self._deployment.kill_worker(worker)
+            self._deployment.launch_worker(worker)
+            self._deployment.wait_for_worker(worker)
 
     def stop_mongod(self) -> None:
         self._restart_mongod(is_killed=False)

@@ -19,6 +19,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._accepted: list[dict[str, Any]] = []
         self._troubles: list[dict[str, Any]] = []
+        self._ended: list[str] = []
         self.injected: Counter[str] = Counter()
 
     def accept(self, *, key: str, message_id: str, kind: str, text: str) -> None:
@@ -44,6 +45,11 @@ class Ledger:
                 }
             )
 
+    def end(self, sentence: str) -> None:
+        """A process ended, or did nothing any more, which nobody had killed."""
+        with self._lock:
+            self._ended.append(sentence)
+
     def inject(self, what: str, times: int = 1) -> None:
         with self._lock:
             self.injected[what] += times
@@ -56,4 +62,6 @@ class Ledger:
                 if rows:
                     database[name].insert_many(rows)
             database.drop_collection("run")
-            database["run"].insert_one({**facts, "injected": dict(self.injected)})
+            database["run"].insert_one(
+                {**facts, "injected": dict(self.injected), "ended": self._ended}
+            )

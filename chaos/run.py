@@ -32,9 +32,12 @@ _OLD_MENTIONS = 15
 class Run:
     """``say`` gets a line for whoever watches."""
 
-    def __init__(self, folder: Path, *, size: Size, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, *, size: Size, seed: int, only: str | None, say: Callable[[str], None]
+    ) -> None:
         self._size = size
         self._seed = seed
+        self._only = only
         self._random = random.Random(seed)
         self._tell = say
         self._began = time.monotonic()
@@ -89,7 +92,14 @@ class Run:
         x = SandboxControl(deployment.sandbox_url)
         web, sandbox = deployment.web_url, deployment.sandbox_url
         ids = [account["id"] for account in ApiClient(web).list_accounts()]
-        events = Events(deployment, accounts, size=self._size, ledger=ledger, chance=self._random)
+        events = Events(
+            deployment,
+            accounts,
+            size=self._size,
+            ledger=ledger,
+            chance=self._random,
+            only=self._only,
+        )
         planned = events.plan()
         pace = Pace(len(planned), event_seconds=2 * self._size.spell)
         work: dict[str, Any] = {"size": self._size, "pace": pace, "ledger": ledger, "seed": seed}
@@ -127,6 +137,9 @@ class Run:
             pace.advance()
             self._say(self._describe(event.__name__.replace("_", " ")))
             event()
+            for sentence in self._deployment.replace_ended():
+                self._say(sentence)
+                self._ledger.end(sentence.partition(".")[0])
             self._raise_errors(crowd, desk)
             time.sleep(self._random.uniform(0.3, 0.7) * self._size.spell)
         pace.advance()

@@ -26,6 +26,7 @@ def check(facts: Facts) -> Report:
     check_sends(facts, report)
     check_coverage(facts, report)
     check_fairness(facts, report)
+    report.check("processes that ended by themselves", facts.promised.ended)
     return report
 
 

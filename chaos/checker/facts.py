@@ -41,11 +41,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class Promised:
-    """What the run kept: accepted requests, and spells in which one account was in trouble."""
+    """What the run kept: accepted requests, spells in which one account was in trouble, and
+    processes that ended without being killed.
+    """
 
     accepted: list[Row] = field(default_factory=list)
     troubles: list[Row] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
+    ended: list[str] = field(default_factory=list)
     run: Row = field(default_factory=dict)
 
 
@@ -112,6 +115,7 @@ def _read_database(url: str, database: str, ledger: str | None) -> tuple[Stored,
             accepted=list(kept["accepted"].find()),
             troubles=list(kept["troubles"].find()),
             injected=Counter(run.pop("injected", {})),
+            ended=run.pop("ended", []),
             run=run,
         )
         return stored, promised

@@ -280,3 +280,8 @@ def test_an_account_is_blocked_when_another_fails_and_nothing_of_it_leaves(facts
 def test_an_account_is_seen_when_it_is_not_well_at_the_end(facts: Facts) -> None:
     facts.stored.accounts["a1"]["status"] = "token_expired"
     assert violations(facts) == {"accounts not well at the end"}
+
+
+def test_a_process_is_seen_when_it_ended_by_itself(facts: Facts) -> None:
+    facts.promised.ended.append("worker-1 ended with exit code 1")
+    assert violations(facts) == {"processes that ended by themselves"}
