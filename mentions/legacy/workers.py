@@ -9,6 +9,7 @@ its memory. No Django at import: where there is no forking, a worker loads all t
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -177,6 +178,8 @@ def choose_worker_count() -> int:
 
 def _serve(pipe: Connection, database: str) -> None:
     """A worker's whole life: plans and tasks in, results out, until the pipe closes."""
+    # Ctrl-C reaches every process of a terminal: a chunk under way is finished all the same.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from mentions.legacy import preload  # noqa: F401 - sets Django up
 
     # isort: split

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing.connection
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,12 +120,14 @@ def _receive(pipe: Any) -> tuple[str, Any]:
 
 def _work(pipe: Any, sides: Sides) -> None:
     """A worker's whole life. It ends with its parent, whose end of the pipe closes then."""
+    # Ctrl-C reaches every process of a terminal; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     comparer = _make_comparer(
         sides,
         on_findings=lambda findings: pipe.send((_FINDINGS, findings)),
         on_rows=lambda count: pipe.send((_ROWS, count)),
     )
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt), contextlib.closing(comparer):
+    with contextlib.suppress(EOFError, OSError), contextlib.closing(comparer):
         while (task := pipe.recv()) is not None:
             try:
                 counts = comparer.compare(task)

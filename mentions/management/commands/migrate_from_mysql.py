@@ -27,6 +27,13 @@ DEFAULT_CHUNK_SIZE = 2000
 EXIT_INCOMPLETE = 2
 # A database went away, or another import runs: the same command later goes on.
 EXIT_AGAIN = 3
+# What a shell says of a program that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
+
+
+_INTERRUPTED = (
+    "Stopped by Ctrl-C. What was written stays; the same command, run again, goes on from it."
+)
 
 
 class Command(BaseCommand):
@@ -52,7 +59,11 @@ class Command(BaseCommand):
             self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
         except SystemExit as ended:
             sys.exit(1 if ended.code else 0)
-        super().run_from_argv(argv)
+        try:
+            super().run_from_argv(argv)
+        except KeyboardInterrupt:
+            self.stderr.write(f"\n{_INTERRUPTED}")
+            sys.exit(EXIT_INTERRUPTED)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

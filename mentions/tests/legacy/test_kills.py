@@ -18,6 +18,7 @@ from django.db import connection
 from django.utils import timezone
 
 from mentions.legacy.position import POSITIONS
+from mentions.management.commands.migrate_from_mysql import EXIT_INTERRUPTED
 from mentions.models import ImportRun, Message
 from mentions.tests.legacy.comparison import compare
 from mentions.tests.legacy.writer import Writer
@@ -49,6 +50,7 @@ def command(legacy, child_environ, tmp_path):
                 env={**child_environ, "MYSQL_DATABASE_URL": legacy.url, "PYTHONUNBUFFERED": "1"},
                 stdout=subprocess.PIPE,
                 stderr=output,
+                start_new_session=True,
             )
         process.said = said
         started.append(process)
@@ -106,6 +108,24 @@ def test_databases_are_equal_when_the_load_is_killed(
     assert any(0 < count <= ROWS + 1 for count in stored_at), stored_at
     record_property("rows written when killed", stored_at)
     assert run_import("--chunk-size", "100")["changes"] == 0
+
+
+def test_one_sentence_is_said_when_interrupted_and_the_same_command_goes_on(
+    legacy, run_import, command
+):
+    legacy.add_user()
+    legacy.add_messages(ROWS)
+    process = command("--chunk-size", "20", "--workers", "2", "--quiet")
+    assert wait_until(process, Message.objects.exists)
+    # As a terminal does it: to every process there.
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(_PATIENCE_SECONDS) == EXIT_INTERRUPTED
+    (said,) = process.said.read_text().split("\n\n")[-1].strip().splitlines()
+    assert said.startswith("Stopped by Ctrl-C. What was written stays")
+    run = ImportRun.objects.get()
+    assert (run.state, run.report["stopped"]) == ("failed", "Interrupted by a person.")
+    assert run_import("--chunk-size", "20")["exit_code"] == 0
+    assert compare(legacy) == []
 
 
 def test_databases_are_equal_when_the_comparison_is_killed(legacy, run_import, command, chance):
