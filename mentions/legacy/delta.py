@@ -12,6 +12,7 @@ from autores.crypto import TokenCipher
 from mentions.legacy.apply import RowApplier, count_open, list_conflicts, render_conflicts
 from mentions.legacy.current import CurrentSource
 from mentions.legacy.documents import TARGETS
+from mentions.legacy.proof.runs import seal_into_run
 from mentions.legacy.report import ImportReport
 from mentions.legacy.source import SourceUrl
 from mentions.models import ImportRun
@@ -77,7 +78,8 @@ def delete_missing_rows(
         conflicts=conflicts,
         conflict_list=list_conflicts(run_id),
     )
-    ImportRun.objects.filter(pk=run_id).update(
-        report=report.to_json(), state="done" if report.is_complete else "incomplete"
-    )
+    run = ImportRun.objects.get(pk=run_id)
+    run.state = "done" if report.is_complete else "incomplete"
+    seal_into_run(run, report.to_json())
+    run.save()
     return report

@@ -32,7 +32,9 @@ from mentions.legacy.documents import TARGETS
 from mentions.legacy.lease import ImportLease
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.position import FOLLOWING, LOADING, FollowState, forget_state, load_state
+from mentions.legacy.proof.runs import seal_into_run
 from mentions.legacy.report import ImportReport
+from mentions.legacy.runs import RUN_DONE, RUN_INCOMPLETE, RUN_RUNNING
 from mentions.legacy.source import LegacyImportError, Source, SourceError, SourceUrl
 from mentions.models import ImportRun
 
@@ -206,7 +208,7 @@ class Follower:
                 self._probe(current, state.position)
                 self._on_progress(f"Going on from {state.position} ({state.phase}).")
                 return state
-            run = ImportRun(source=label, state="running", report={"kind": "follow"})
+            run = ImportRun(source=label, state=RUN_RUNNING, report={"kind": "follow"})
             run.save(force_insert=True)
             state = FollowState(
                 source=label,
@@ -343,12 +345,13 @@ class Follower:
         )
         if drained_at is not None:
             self._measure(report, state, drained_at)
-        run = ImportRun.objects.filter(pk=state.run_id)
-        run.update(
-            state="running" if not report.is_drained else _name_outcome(report),
-            finished_at=drained_at,
-            report={"kind": "follow", **report.to_json()},
-        )
+        run = ImportRun.objects.filter(pk=state.run_id).first()
+        if run is not None:
+            outcome = RUN_DONE if report.is_complete else RUN_INCOMPLETE
+            run.state = outcome if report.is_drained else RUN_RUNNING
+            run.finished_at = drained_at
+            seal_into_run(run, {"kind": "follow", **report.to_json()})
+            run.save()
         return report
 
     def _measure(self, report: FollowReport, state: FollowState, drained_at: datetime) -> None:
@@ -373,10 +376,6 @@ def _add_counts(
     for name, found in more.items():
         total.setdefault(name, Counter()).update(found)
     return {name: dict(found) for name, found in total.items()}
-
-
-def _name_outcome(report: FollowReport) -> str:
-    return "done" if report.is_complete else "incomplete"
 
 
 def _summarize(report: ImportReport) -> str:

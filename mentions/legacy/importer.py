@@ -27,6 +27,7 @@ from mentions.legacy.legacy_accounts import (
 )
 from mentions.legacy.mapping import RejectedRow, show_key
 from mentions.legacy.progress import LineProgress, ProgressView
+from mentions.legacy.proof.runs import seal_into_run
 from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import ImportReport, TableReport
 from mentions.legacy.runs import (
@@ -199,10 +200,8 @@ class Importer:
 
     def _tell_schema(self, report: ImportReport) -> None:
         """Before the first row is read; the report says it again."""
-        if not report.differences:
-            self._progress.say(f"The schema of {self._url.label} is the known one.")
-            return
-        self._progress.say(f"The schema of {self._url.label} differs from the known one:")
+        what = "differs from the known one:" if report.differences else "is the known one."
+        self._progress.say(f"The schema of {self._url.label} {what}")
         for difference in report.differences:
             self._progress.say(f"  {difference}")
 
@@ -236,7 +235,7 @@ class Importer:
             return
         run.state = state
         run.finished_at = timezone.now()
-        run.report = report.to_json()
+        seal_into_run(run, report.to_json())
         run.save()
 
     def _choose_account(self, source: Source, report: ImportReport) -> None:

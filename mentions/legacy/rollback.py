@@ -26,6 +26,7 @@ from mentions.models import AuditEntry, Cursor, Draft, ImportReject, ImportRun, 
 RUN_ROLLED_BACK = "rolled_back"
 _BATCH = 500
 _LISTED = 100
+_SHOWN = 20
 # What hangs on others goes first.
 _ORDER = (OAUTH_STATES, MESSAGES, USERS)
 
@@ -94,8 +95,9 @@ class RollbackReport:
         for table in self.tables:
             if table.listed:
                 lines += ["", f"Left in {table.table}:"]
-                lines += [f"  {key}: {reason}" for key, reason in table.listed]
-                more = sum(table.kept.values()) - len(table.listed)
+                shown = table.listed[:_SHOWN]
+                lines += [f"  {key}: {reason}" for key, reason in shown]
+                more = sum(table.kept.values()) - len(shown)
                 lines += [f"  … and {more} more"] if more else []
         return "\n".join(lines)
 

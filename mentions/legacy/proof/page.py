@@ -23,6 +23,7 @@ _MEANINGS = {
 _FAULTS = ("missing", "extra", "differing", "conflicts")
 _COLUMNS = ("in_mysql", "in_mongodb", "compared", "equal", "created_here", *_MEANINGS)
 _LISTED_IN_TEXT = 20
+_OFF_IN_TEXT = 5
 # All for the same reason.
 _SKIPPED_IN_TEXT = 3
 
@@ -59,9 +60,9 @@ def render_text(report: Mapping[str, Any]) -> str:
         lines += ["", f"Clock: {clock['sentence']}"]
         lines += [
             f"  {item['id']}: {item['timestamp']} is off by {item['offset_seconds']:+.0f} s"
-            for item in clock["listed"][:_LISTED_IN_TEXT]
+            for item in clock["listed"][:_OFF_IN_TEXT]
         ]
-        more = clock["off"] - min(len(clock["listed"]), _LISTED_IN_TEXT)
+        more = clock["off"] - min(len(clock["listed"]), _OFF_IN_TEXT)
         lines += [f"  … and {more} more"] if more > 0 else []
     for account in proof.get("lost_accounts", []):
         lines.append(f"Messages belong to account {account}, which is not here.")

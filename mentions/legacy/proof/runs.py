@@ -17,6 +17,7 @@ from mentions.legacy.proof.seal import (
 )
 from mentions.models import ImportRun
 
+_KEPT_SEALS = 100
 INTACT, BROKEN, UNSEALED = "intact", "broken", "not sealed"
 
 
@@ -47,12 +48,22 @@ def add_to_run(run_id: str, sections: dict[str, Any], *, state: str | None = Non
     """Add sections to the run's report and seal it anew. Raises ImportRun.DoesNotExist."""
     run = ImportRun.objects.get(pk=run_id)
     body = {name: value for name, value in run.report.items() if name != SEAL}
-    run.report = seal_report({**body, **sections}, previous=_find_previous(run))
+    seal_into_run(run, {**body, **sections})
     if state is not None:
         run.state = state
     run.finished_at = timezone.now()
     run.save()
     return run
+
+
+def seal_into_run(run: ImportRun, body: dict[str, Any]) -> None:
+    """Give the run this report, sealed; saving it is the caller's.
+
+    A run that is gone on with, such as a following, is sealed again: a later report may name any
+    of the seals it had.
+    """
+    earlier = _list_seals(run.report)
+    run.report = seal_report(body, previous=_find_previous(run), earlier=earlier[-_KEPT_SEALS:])
 
 
 def keep_report(
@@ -74,9 +85,7 @@ def check_run(run: ImportRun, *, has_chain: bool = True) -> SealCheck:
     if check.state != INTACT or not previous or not has_chain:
         return check
     earlier = ImportRun.objects.filter(started_at__lt=run.started_at).order_by("-started_at")
-    digests = [
-        (found.report.get(SEAL) or {}).get("digest") for found in earlier[:200] if found.report
-    ]
+    digests = [digest for found in earlier[:200] for digest in _list_seals(found.report)]
     if not digests:
         return check
     return SealCheck(check.name, check.state, check.digest, is_chained=previous in digests)
@@ -104,6 +113,12 @@ def _check(name: str, report: dict[str, Any]) -> SealCheck:
     if not is_sealed(report):
         return SealCheck(name, UNSEALED)
     return SealCheck(name, INTACT if is_intact(report) else BROKEN, report[SEAL]["digest"])
+
+
+def _list_seals(report: dict[str, Any] | None) -> list[str]:
+    """Digests the report has and had, the newest last."""
+    seal = (report or {}).get(SEAL) or {}
+    return [*seal.get("earlier", []), seal["digest"]] if seal.get("digest") else []
 
 
 def _find_previous(run: ImportRun) -> str:

@@ -8,7 +8,7 @@ report's ``previous`` agrees with.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,13 +35,22 @@ def digest_report(report: Mapping[str, Any]) -> str:
 
 
 def seal_report(
-    report: Mapping[str, Any], *, previous: str = "", now: datetime | None = None
+    report: Mapping[str, Any],
+    *,
+    previous: str = "",
+    earlier: Sequence[str] = (),
+    now: datetime | None = None,
 ) -> dict[str, Any]:
-    """The report with its seal. ``previous`` is the digest of the report before it."""
+    """The report with its seal. ``previous`` is the digest of the report before it.
+
+    ``earlier`` are the digests this report had before it was gone on with.
+    """
     moment = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     # What JSON cannot tell apart must not make two digests of one report.
     plain = json.loads(json.dumps(dict(report), ensure_ascii=False, allow_nan=False))
     plain[SEAL] = {"algorithm": _ALGORITHM, "sealed_at": moment, "previous": previous}
+    if earlier:
+        plain[SEAL]["earlier"] = list(earlier)
     plain[SEAL]["digest"] = digest_report(plain)
     return plain
 

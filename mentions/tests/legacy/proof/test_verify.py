@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.x.ids import created_at_of
-from mentions.legacy.proof.runs import check_run
+from mentions.legacy.proof.runs import add_to_run, check_run
 from mentions.legacy.proof.verify import Verifier, VerifyOptions
 from mentions.legacy.source import parse_source_url
 from mentions.models import ImportRun, Message, Tombstone
@@ -190,6 +190,8 @@ def test_only_a_sample_is_compared_when_asked_for(legacy, run_import):
 
     assert (tables["messages"]["compared"], tables["messages"]["in_mysql"]) == (10, 50)
     assert "A sample proves nothing" in proof.verdict
+    # Nothing was said about the times of the others.
+    assert proof.to_json()["clock"] is None
 
 
 def test_report_is_kept_and_sealed_when_only_verified(legacy, run_import, tmp_path):
@@ -208,3 +210,29 @@ def test_report_is_kept_and_sealed_when_only_verified(legacy, run_import, tmp_pa
     run.save()
     with pytest.raises(CommandError, match="not what was sealed"):
         call_command("migrate_from_mysql", "--check-seal", run.pk)
+
+
+def test_later_seals_still_fit_when_an_earlier_run_was_gone_on_with(legacy, run_import):
+    legacy.add_user()
+    loaded = run_import()["run"]
+    compared = run_import("--verify-only")["run"]
+    assert ImportRun.objects.get(pk=compared).report["seal"]["previous"]
+    add_to_run(loaded, {"remark": "gone on with"})
+    assert check_run(ImportRun.objects.get(pk=loaded)).is_good
+    assert check_run(ImportRun.objects.get(pk=compared)).is_good
+    run = ImportRun.objects.get(pk=loaded)
+    run.report["seal"]["earlier"] = []
+    run.save()
+    assert not check_run(ImportRun.objects.get(pk=compared)).is_good
+
+
+def test_report_is_written_and_sealed_when_only_rehearsed(legacy, run_import, tmp_path):
+    legacy.add_user()
+    legacy.add_message("7", timestamp="0000-00-00 00:00:00")
+    path, page = tmp_path / "rehearsal.json", tmp_path / "rehearsal.html"
+    report = run_import("--dry-run", "--report", str(path), "--html", str(page))
+    assert report["exit_code"] == 2
+    assert json.loads(path.read_text())["tables"] == report["tables"]
+    assert "timestamp is a zero date" in page.read_text()
+    call_command("migrate_from_mysql", "--check-seal", str(page))
+    assert not ImportRun.objects.exists()
