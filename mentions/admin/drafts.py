@@ -15,7 +15,7 @@ from mentions.models import Draft, DraftState
 class DraftAdmin(AccountScopedAdmin):
     list_display = ("shown_text", "shown_state", "shown_violations", "model", "created_at")
     list_filter = (AccountFilter, ("state", ChoicesDropdownFilter))
-    search_fields = ("text", "=message_id")
+    search_fields = ("text", "message__exact")
     ordering = ("-created_at",)
 
     @display(description="Draft")

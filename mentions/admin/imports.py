@@ -108,7 +108,7 @@ class ImportRejectAdmin(SuperuserOnlyAdmin):
     list_display = ("table", "legacy_id", "shown_reasons", "rejected_at")
     list_filter = ("table",)
     ordering = ("table", "run_id")
-    search_fields = ("=legacy_id",)
+    search_fields = ("legacy_id__exact",)
     search_help_text = "The row's id in the former system"
     fields = ("table", "legacy_id", "shown_reasons", "shown_hints", "shown_row", "rejected_at")
 
@@ -177,7 +177,7 @@ class ImportConflictAdmin(SuperuserOnlyAdmin):
     list_display = ("table", "legacy_id", "reason", "run_id")
     list_filter = ("table",)
     ordering = ("table", "id")
-    search_fields = ("=legacy_id",)
+    search_fields = ("legacy_id__exact",)
     search_help_text = "The row's id in the former system"
     fields = ("table", "legacy_id", "reason", "shown_values", "run_id")
 

@@ -94,7 +94,7 @@ class MessageAdmin(AccountScopedAdmin):
         ("kind", ChoicesDropdownFilter),
         "is_replyable",
     )
-    search_fields = ("text", "author_username", "=post_id")
+    search_fields = ("text", "author_username", "post_id__exact")
     search_help_text = "Text, @name or post id"
     ordering = ("-timestamp", "-id")
     actions = ("approve_selected", "ignore_selected", "reopen_selected")

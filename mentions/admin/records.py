@@ -16,7 +16,7 @@ from mentions.models import AuditEntry, Cursor, Gap, Tombstone
 class AuditEntryAdmin(AccountScopedAdmin):
     list_display = ("at", "action", "shown_actor", "object_type", "object_id")
     list_filter = (AccountFilter,)
-    search_fields = ("=message_id", "=object_id", "=actor")
+    search_fields = ("message_id__exact", "object_id__exact", "actor__exact")
     search_help_text = "A message's id, an object's id or a person's id"
     ordering = ("-at",)
 
@@ -49,5 +49,5 @@ class GapAdmin(AccountScopedAdmin):
 @admin.register(Tombstone)
 class TombstoneAdmin(SuperuserOnlyAdmin):
     list_display = ("message_id", "deleted_by", "deleted_at")
-    search_fields = ("=message_id",)
+    search_fields = ("message_id__exact",)
     ordering = ("-deleted_at",)

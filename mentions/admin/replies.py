@@ -39,7 +39,7 @@ class ReplyAdmin(AccountScopedAdmin):
         ("state", ChoicesDropdownFilter),
         ("kind", ChoicesDropdownFilter),
     )
-    search_fields = ("text", "=message_id", "=x_post_id")
+    search_fields = ("text", "message__exact", "x_post_id__exact")
     ordering = ("-created_at",)
     actions = ("cancel_selected", "send_now", "settle_as_sent", "settle_as_absent")
     change_form_template = "admin/mentions/reply/change_form.html"
