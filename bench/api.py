@@ -30,9 +30,9 @@ from bench.equality import UnequalError, check_case, find_etag
 from bench.load import Load, Measured, find_wrk, run_load
 from bench.report import Outcome, describe_machine, format_table
 from bench.seed import (
-    KeptRows,
     Seeded,
     is_usable,
+    keep_rows,
     prepare_ours,
     seed_databases,
 )
@@ -65,16 +65,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         token = prepare_ours(accounts=options.accounts)
         with (
             MongoClient[dict[str, Any]](databases.mongodb_url) as client,
+            # Outside of the servers: a change under way when the load ends is still made.
+            keep_rows(client, seeded, folder),
             run_servers(databases, folder, token=token) as (peer, ours),
         ):
             cases = list_cases(seeded, deep_page_follows=_find_deep_start(client, seeded))
             if options.only:
                 cases = [case for case in cases if any(one in case.name for one in options.only)]
-            kept = KeptRows(client, seeded.patch_ids)
-            try:
-                outcomes = [_time_case(case, peer, ours, options) for case in cases]
-            finally:
-                kept.put_back()
+            outcomes = [_time_case(case, peer, ours, options) for case in cases]
             memory = {side.name: round(side.measure_memory()) for side in (peer, ours)}
             starts = {side.name: round(side.start_seconds, 2) for side in (peer, ours)}
             mongod = client.server_info()["version"]

@@ -4,6 +4,7 @@ Ours has every column that ingest writes, X's JSON included; the peer the legacy
 ours reads and sends more for the same row.
 """
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -115,18 +116,22 @@ def prepare_ours(*, accounts: int) -> str:
     return issue_access_token(person)
 
 
-class KeptRows:
-    """Rows as they are now, to be put back after a round that changes them."""
-
-    def __init__(self, client: MongoClient[dict[str, Any]], ids: list[str]) -> None:
-        self._kept = [
-            (collection, list(collection.find({"_id": {"$in": ids}})))
-            for collection in (client[OURS]["messages"], client[PEER]["messages"])
-        ]
-
-    def put_back(self) -> None:
-        for collection, documents in self._kept:
+@contextlib.contextmanager
+def keep_rows(client: MongoClient[dict[str, Any]], seeded: Seeded, folder: Path) -> Iterator[None]:
+    """Put the rows that are to be changed back in the end; kept data that was not put back, because
+    the run was killed, is not used again.
+    """
+    kept = [
+        (collection, list(collection.find({"_id": {"$in": seeded.patch_ids}})))
+        for collection in (client[OURS]["messages"], client[PEER]["messages"])
+    ]
+    (folder / _MARK).unlink()
+    try:
+        yield
+    finally:
+        for collection, documents in kept:
             collection.bulk_write([ReplaceOne({"_id": row["_id"]}, row) for row in documents])
+        seeded.save(folder)
 
 
 class _Silence:
