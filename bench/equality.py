@@ -35,10 +35,12 @@ def check_case(case: Case, peer: Side, ours: Side) -> int:
         for path, body in zip(case.paths[:_MOST_PATHS], bodies, strict=False):
             of_ours = _ask(session, ours, case.method, path, body)
             of_peer = _ask(session, peer, case.method, path, body)
-            compared += _compare(case, path, of_peer, of_ours)
+            compared += compare_answers(case, path, of_peer, of_ours)
         for path, adopted in zip(case.paths, case.adopted_paths, strict=False):
             of_ours = _ask(session, ours, case.method, path, "")
-            compared += _compare(case, adopted, _ask(session, peer, "GET", adopted, ""), of_ours)
+            compared += compare_answers(
+                case, adopted, _ask(session, peer, "GET", adopted, ""), of_ours
+            )
     return compared
 
 
@@ -68,7 +70,8 @@ def _ask(session: requests.Session, side: Side, method: str, path: str, body: st
     return answer.json()
 
 
-def _compare(case: Case, path: str, of_peer: Any, of_ours: Any) -> int:
+def compare_answers(case: Case, path: str, of_peer: Any, of_ours: Any) -> int:
+    """How many rows are equal; raises UnequalError if one is not."""
     if isinstance(of_peer, list):
         _compare_pages(path, of_peer, of_ours)
         return len(of_peer)

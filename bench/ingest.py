@@ -1,6 +1,6 @@
 """How fast mentions are stored, against the bare database, in one run.
 
-    python -m bench.ingest [--mentions 5000] [--rounds 3] [--batches 100 1000] [--json PATH]
+    python -m bench.ingest [--mentions 4000] [--rounds 3] [--threads 4] [--json PATH]
 
 Starts a mongod and a Valkey of its own. Ours is the real ingest code: X's JSON is parsed, each
 mention classified, and the page stored (one read, one bulk write), acknowledged by a majority, with
@@ -10,7 +10,8 @@ known ones a find of their ids; nothing is parsed. Both take turns, a few pages 
 Beside the rates, which a busy machine spoils for whoever computes more, the CPU time of Python and
 of mongod is printed for each mention: it says what a quiet machine would give.
 
-X gives at most 100 mentions a page; batches of 1,000 show what the code would do with more.
+A worker stores pages of several accounts at once, on threads: that is measured, too, for both. X
+gives at most 100 mentions a page; batches of 1,000 show what the code would do with more.
 """
 
 import argparse
@@ -19,7 +20,9 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +37,7 @@ from bench.report import describe_machine
 _FIRST_POST = datetime(2026, 1, 1, tzinfo=UTC)
 _STEP = timedelta(seconds=7)
 _KNOWN_SHARES = (0, 50, 100)
-_BATCHES_A_TURN = 5
+_BATCHES_A_TURN = 8
 _TARGETS = {0: 12_000, 100: 55_000}
 _TARGET_OF_BARE = 0.8
 Posts = list[dict[str, Any]]
@@ -91,7 +94,7 @@ class Ingest:
         self._moment += _STEP * mentions
         return [posts[start : start + size] for start in range(0, mentions, size)]
 
-    def store(self, bodies: list[bytes]) -> int:
+    def store(self, body: bytes) -> int:
         """Bytes of X to stored mentions; how many were new."""
         from autores.x.parse import parse_post_page
         from autores.x.types import RateLimits
@@ -99,25 +102,21 @@ class Ingest:
         from mentions.ingest.store import Finding
         from mentions.models import FoundBy
 
-        new = 0
-        for body in bodies:
-            page = parse_post_page(orjson.loads(body), rate=RateLimits())
-            finding = Finding(FoundBy.POLL)
-            stored = store_page(self.account, page, finding=finding, now=datetime.now(UTC))
-            new += len(stored.new_ids)
-        return new
+        page = parse_post_page(orjson.loads(body), rate=RateLimits())
+        finding = Finding(FoundBy.POLL)
+        stored = store_page(self.account, page, finding=finding, now=datetime.now(UTC))
+        return len(stored.new_ids)
 
-    def write_barely(self, collection: Any, pages: list[Posts], *, is_known: bool) -> None:
-        """``pages`` hold documents: those of one of ours' pages each."""
-        for documents in pages:
-            ids = [document["_id"] for document in documents]
-            fresh = documents
-            if is_known:
-                found = collection.find({"_id": {"$in": ids}}, {"latest_post_id": 1})
-                known = {row["_id"] for row in found}
-                fresh = [document for document in documents if document["_id"] not in known]
-            if fresh:
-                collection.insert_many(fresh, ordered=False)
+    def write_barely(self, collection: Any, documents: Posts, *, is_known: bool) -> None:
+        """Write the documents of one of ours' pages."""
+        ids = [document["_id"] for document in documents]
+        fresh = documents
+        if is_known:
+            found = collection.find({"_id": {"$in": ids}}, {"latest_post_id": 1})
+            known = {row["_id"] for row in found}
+            fresh = [document for document in documents if document["_id"] not in known]
+        if fresh:
+            collection.insert_many(fresh, ordered=False)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -127,16 +126,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     ):
         connect_django(databases)
         ingest = Ingest(mongod_pid=databases.mongod_pid)
-        # Code, connections and files are warm before the first round.
-        _run_round(ingest, mentions=1_000, size=100, share=50)
         results = []
-        for size in options.batches:
-            for share in _KNOWN_SHARES:
-                rounds = [
-                    _run_round(ingest, mentions=options.mentions, size=size, share=share)
-                    for _ in range(options.rounds)
-                ]
-                results.append(_summarize(rounds, size=size, share=share))
+        for size, threads in [(100, 1), (100, options.threads), (1000, 1)]:
+            with ThreadPoolExecutor(threads) as pool:
+                # Code, connections and files are warm before the first round.
+                _run_round(ingest, pool, mentions=2_000, size=size, share=50)
+                for share in _KNOWN_SHARES:
+                    rounds = [
+                        _run_round(ingest, pool, mentions=options.mentions, size=size, share=share)
+                        for _ in range(options.rounds)
+                    ]
+                    results.append(_summarize(rounds, size=size, share=share, threads=threads))
     print(_format_table(results))
     return {
         "machine": describe_machine(),
@@ -146,17 +146,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _run_round(ingest: Ingest, *, mentions: int, size: int, share: int) -> dict[str, Spent]:
-    """Microseconds for each mention, by who stored it."""
+def _run_round(
+    ingest: Ingest, pool: ThreadPoolExecutor, *, mentions: int, size: int, share: int
+) -> dict[str, Spent]:
+    """Microseconds for each mention, by who stored it; ``pool`` takes a page per thread."""
     batches = ingest.make_batches(mentions, size)
     spent = dict.fromkeys(["ours", *ingest.bare], Spent())
     for start in range(0, len(batches), _BATCHES_A_TURN):
         turn = batches[start : start + _BATCHES_A_TURN]
         known = [posts[: len(posts) * share // 100] for posts in turn]
-        ingest.store([print_page(posts) for posts in known if posts])
+        list(pool.map(ingest.store, [print_page(posts) for posts in known if posts]))
         bodies = [print_page(posts) for posts in turn]
         began = ingest.read_clocks()
-        new = ingest.store(bodies)
+        new = sum(pool.map(ingest.store, bodies))
         spent["ours"] = spent["ours"].plus(began, ingest.read_clocks())
         expected = sum(map(len, turn)) - sum(map(len, known))
         if new != expected:
@@ -171,14 +173,17 @@ def _run_round(ingest: Ingest, *, mentions: int, size: int, share: int) -> dict[
                 rows = [row for page in pages for row in page if row["_id"] in already]
                 collection.insert_many(rows, ordered=False)
             began = ingest.read_clocks()
-            ingest.write_barely(collection, pages, is_known=bool(share))
+            write = partial(ingest.write_barely, collection, is_known=bool(share))
+            list(pool.map(write, pages))
             spent[name] = spent[name].plus(began, ingest.read_clocks())
     return {
         name: Spent(*(seconds / mentions * 1e6 for seconds in one)) for name, one in spent.items()
     }
 
 
-def _summarize(rounds: list[dict[str, Spent]], *, size: int, share: int) -> dict[str, Any]:
+def _summarize(
+    rounds: list[dict[str, Spent]], *, size: int, share: int, threads: int
+) -> dict[str, Any]:
     medians = {
         name: 1e6 / statistics.median(one[name].wall for one in rounds) for name in rounds[0]
     }
@@ -189,6 +194,7 @@ def _summarize(rounds: list[dict[str, Spent]], *, size: int, share: int) -> dict
     )
     return {
         "batch": size,
+        "threads": threads,
         "known_percent": share,
         "mentions_per_second": {name: round(rate) for name, rate in medians.items()},
         "of_bare": round(of_bare, 2),
@@ -209,17 +215,18 @@ def _summarize(rounds: list[dict[str, Spent]], *, size: int, share: int) -> dict
 
 def _format_table(results: list[dict[str, Any]]) -> str:
     head = (
-        f"{'batch':>6} {'known':>6} {'ours/s':>9} {'target':>8} {'bare/s':>9} {'ours/bare':>10} "
-        f"{'met':>4}   {'bare without indexes/s':>22}   CPU us: ours, bare (Python + mongod)"
+        f"{'batch':>6} {'threads':>7} {'known':>6} {'ours/s':>9} {'target':>8} "
+        f"{'bare/s':>9} {'ours/bare':>10} {'met':>4}   {'bare without indexes/s':>22}"
+        "   CPU us: ours, bare (Python + mongod)"
     )
     lines = [head, "-" * len(head)]
     for one in results:
         rates = one["mentions_per_second"]
         target = f"{one['target']:,}" if one["target"] else ""
         lines.append(
-            f"{one['batch']:>6} {one['known_percent']:>5}% {rates['ours']:>9,} {target:>8} "
-            f"{rates['bare']:>9,} {one['of_bare']:>10.2f} {'yes' if one['is_met'] else 'no':>4}   "
-            f"{rates['bare without indexes']:>22,}   "
+            f"{one['batch']:>6} {one['threads']:>7} {one['known_percent']:>5}% "
+            f"{rates['ours']:>9,} {target:>8} {rates['bare']:>9,} {one['of_bare']:>10.2f} "
+            f"{'yes' if one['is_met'] else 'no':>4}   {rates['bare without indexes']:>22,}   "
             f"{_format_cpu(one, 'ours')}, {_format_cpu(one, 'bare')}"
         )
     lines.append(
@@ -237,9 +244,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mentions", type=int, default=5_000, help="a round")
+    parser.add_argument("--mentions", type=int, default=4_000, help="a round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--json", metavar="PATH")
     options = parser.parse_args()
     try:

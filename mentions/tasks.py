@@ -35,6 +35,7 @@ _ROUND_SECONDS = 15
 # A worker keeps a task that is to start later; what is put off for longer is beat's to find.
 _LONGEST_COUNTDOWN = 30.0
 _MOST_FOLDS = 40
+_NUDGED_DRAFTS = 20
 
 
 def _pollable_ids() -> list[str]:
@@ -120,8 +121,10 @@ def _read_account(
         logger.warning("account %s not read: %s", account_id, error.code)
         on_error(error)
         return
-    # Beat finds wanted drafts by itself; this only spares the first of them the wait.
-    for message_id in find_wanted(now=timezone.now(), limit=20) if result.new else ():
+    # Beat finds wanted drafts by itself; this only spares the first of its own the wait. Of all
+    # that are wanted, each poll would send the same ones again while drafting lags behind.
+    new_ids = result.new_message_ids[:_NUDGED_DRAFTS]
+    for message_id in find_wanted(now=timezone.now(), among=new_ids) if new_ids else ():
         draft_message.apply_async((message_id,), expires=60)
 
 

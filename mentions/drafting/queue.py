@@ -4,6 +4,7 @@
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -23,13 +24,14 @@ SKIPPED = "draft.skipped"
 _FIRST_DELAY = timedelta(seconds=30)
 
 
-def find_wanted(*, now: datetime, limit: int = 100) -> list[str]:
+def find_wanted(
+    *, now: datetime, among: Sequence[str] | None = None, limit: int = 100
+) -> list[str]:
     """Ids of mentions whose draft is due, or whose claim ran out with the worker that had it."""
-    return list(
-        Message.objects.filter(
-            draft_state__in=["wanted", "drafting"], draft_not_before__lte=now
-        ).values_list("pk", flat=True)[:limit]
-    )
+    due = Message.objects.filter(draft_state__in=["wanted", "drafting"], draft_not_before__lte=now)
+    if among is not None:
+        due = due.filter(pk__in=among)
+    return list(due.values_list("pk", flat=True)[:limit])
 
 
 def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:

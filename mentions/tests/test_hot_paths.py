@@ -82,6 +82,8 @@ def test_queues_are_read_by_index(mentions: list[Message]) -> None:
     now = timezone.now()
     for read in (find_due, find_unknown, find_wanted, recover_abandoned):
         assert_all_indexed(lambda read=read: read(now=now))
+    new_ids = [message.pk for message in mentions[:20]]
+    assert_all_indexed(lambda: find_wanted(now=now, among=new_ids))
 
 
 def test_drafting_and_review_go_by_index(mentions: list[Message], ana: User, bruno: User) -> None:

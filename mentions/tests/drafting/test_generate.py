@@ -12,6 +12,7 @@ from accounts.models import TwitterAccount, User
 from autores.llm.errors import LlmError, RateLimitedError
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import connect_account
+from mentions import tasks
 from mentions.drafting.generate import generate_draft
 from mentions.drafting.queue import MAX_ATTEMPTS, draft_wanted, find_wanted
 from mentions.ingest.poll import poll_account
@@ -43,6 +44,21 @@ def test_a_new_mention_gets_a_draft_by_itself(mention: Message) -> None:
     assert find_wanted(now=timezone.now()) == []
     mention.refresh_from_db()
     assert (mention.draft_state, mention.credits_used, mention.status) == ("done", 1, "pending")
+
+
+def test_a_poll_nudges_the_drafts_of_its_own_mentions_when_others_wait(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(
+        tasks.draft_message, "apply_async", lambda args, **options: sent.extend(args)
+    )
+    post = sandbox.control.create_mention(account="acme", author="emil", text="@acme and mine?")
+    tasks.poll_account(acme.pk)
+    assert sent == [post["id"]]
+    tasks.poll_account(acme.pk)
+    assert sent == [post["id"]], "nothing new, though two drafts are wanted"
+    assert set(find_wanted(now=timezone.now())) == {mention.pk, post["id"]}
 
 
 def test_the_baseline_wants_no_drafts(acme: TwitterAccount, sandbox: RunningSandbox) -> None:
