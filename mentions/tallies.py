@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
+import bson
 from django.db import connection
 from pymongo.client_session import ClientSession
 
-from autores.mongo.backend.errors import described_errors
+from autores.mongo.rawpages import aggregate_raw
 from autores.mongo.transactions import is_in_transaction, run_in_transaction
 from mentions.models import Message
 from mentions.models.tally import (
@@ -96,24 +98,42 @@ def build_reading(scope: Scope, *, with_days: bool) -> list[dict[str, Any]]:
 
 def _read(
     scope: Scope, session: ClientSession | None, *, with_days: bool
-) -> tuple[list[dict[str, Any]], list[TallyKey], list[TallyKey]] | None:
-    """Counters, keys of marked rows of the scope as they are, and as they are still counted."""
+) -> tuple[tuple[bytes, ...], list[TallyKey], list[TallyKey]] | None:
+    """Counters (BSON), keys of the scope's marked rows as they are, and as they are counted."""
     if session is None:
         return None
-    with described_errors(TALLIES):
-        found = connection.get_collection(TALLIES).aggregate(
-            build_reading(scope, with_days=with_days), session=session, batchSize=MOST_MARKED + 1000
-        )
-        rows = list(found)
-    counters = [row for row in rows if "_id" in row]
-    state = next((row for row in counters if row["_id"] == STATE_ID), None)
-    marked = [row for row in rows if "_id" not in row]
-    if state is None or not state.get("is_exact") or len(marked) > MOST_MARKED:
+    rows = aggregate_raw(TALLIES, build_reading(scope, with_days=with_days), session=session)
+    counters: list[bytes] = []
+    marked: list[dict[str, Any]] = []
+    is_exact = False
+    for row in rows:
+        id_, found = _decode(row)
+        if id_ is None:
+            marked.append(found)
+        elif id_ == STATE_ID:
+            is_exact = bool(found.get("is_exact"))
+        else:
+            counters.append(row)
+    if not is_exact or len(marked) > MOST_MARKED:
         return None
-    counters.remove(state)
     plus = [key for key in map(TallyKey.of, marked) if scope.holds(key)]
     minus = [key for key in map(TallyKey.counted, marked) if key and scope.holds(key)]
-    return counters, plus, minus
+    return tuple(counters), plus, minus
+
+
+# Counters change when rows are folded; in between, all readers decode and add up the same bytes.
+@lru_cache(256)
+def _decode(row: bytes) -> tuple[str | None, dict[str, Any]]:
+    found = bson.decode(row)
+    return found.get("_id"), found
+
+
+@lru_cache(64)
+def _add_days(counters: tuple[bytes, ...]) -> Counter[str]:
+    days: Counter[str] = Counter()
+    for counter in counters:
+        days.update(_decode(counter)[1].get("days") or {})
+    return days
 
 
 def count_by_status(account_ids: Sequence[str] | None) -> dict[str, int] | None:
@@ -125,7 +145,8 @@ def count_by_status(account_ids: Sequence[str] | None) -> dict[str, int] | None:
     counters, plus, minus = found
     counts: Counter[str] = Counter()
     for counter in counters:
-        counts[counter["status"]] += counter["total"]
+        values = _decode(counter)[1]
+        counts[values["status"]] += values["total"]
     counts.update(key.status for key in plus)
     counts.subtract(key.status for key in minus)
     return {status: count for status, count in sorted(counts.items()) if count}
@@ -143,9 +164,7 @@ def find_day(
     if found is None:
         return None
     counters, plus, minus = found
-    days: Counter[str] = Counter()
-    for counter in counters:
-        days.update(counter.get("days") or {})
+    days = _add_days(counters).copy()
     days.update(key.day for key in plus)
     days.subtract(key.day for key in minus)
     passed = 0

@@ -200,7 +200,7 @@ def recorded_plans(*, using: str = DEFAULT_DB_ALIAS) -> Iterator[list[Plan]]:
 
 
 class _RecordingDatabase:
-    """A database that notes the find commands, those of ``autores.mongo.reads``, given to it."""
+    """A database that notes the reading commands given to it, as ``autores.mongo.reads`` does."""
 
     def __init__(self, database: Any, commands: list[dict[str, Any]]) -> None:
         self._database, self._commands = database, commands
@@ -212,7 +212,7 @@ class _RecordingDatabase:
         return self._database[name]
 
     def command(self, command: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(command, Mapping) and "find" in command:
+        if isinstance(command, Mapping) and not command.keys().isdisjoint(("find", "aggregate")):
             self._commands.append(dict(command))
         return self._database.command(command, *args, **kwargs)
 

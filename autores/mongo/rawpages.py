@@ -4,7 +4,7 @@ Decoding a hundred documents takes longer than finding them. Who keeps what he m
 bytes before, which can never be out of date, need not decode them again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.db.models import Model
 from pymongo.client_session import ClientSession
 
 from autores.mongo.backend.errors import described_errors
-from autores.mongo.reads import Sort, build_find
+from autores.mongo.reads import Sort, build_find, collection_name
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 _size_at = Struct("<i").unpack_from
@@ -49,15 +49,38 @@ def find_raw_page(
     command = build_find(
         source, filter=filter, sort=sort, skip=skip, limit=limit, projection=projection, hint=hint
     )
+    return _run(command, collection=command["find"], using=using, session=session)
+
+
+def aggregate_raw(
+    source: type[Model] | str,
+    pipeline: Sequence[Mapping[str, Any]],
+    *,
+    batch_size: int = 1000,
+    using: str = DEFAULT_DB_ALIAS,
+    session: ClientSession | None = None,
+) -> list[bytes]:
+    """What the pipeline yields, each document as its BSON. Raises what ``find_raw_page`` raises."""
+    name = collection_name(source)
+    command = {
+        "aggregate": name,
+        "pipeline": list(pipeline),
+        "cursor": {"batchSize": batch_size},
+    }
+    return _run(command, collection=name, using=using, session=session)
+
+
+def _run(
+    command: dict[str, Any], *, collection: str, using: str, session: ClientSession | None
+) -> list[bytes]:
     connection = connections[using]
-    name = command["find"]
-    with described_errors(name):
+    with described_errors(collection):
         database, session = connection.database, session or connection.session
         answer = database.command(command, session=session, codec_options=_RAW)
         documents, cursor_id = split_reply(bytes(answer["cursor"].raw))
         # An answer holds 16 MB at most: a page of larger documents comes in several.
         while cursor_id:
-            more = {"getMore": cursor_id, "collection": name}
+            more = {"getMore": cursor_id, "collection": collection}
             answer = database.command(more, session=session, codec_options=_RAW)
             rest, cursor_id = split_reply(bytes(answer["cursor"].raw))
             documents += rest
