@@ -1,23 +1,25 @@
 """A fault of kombu's Redis transport, repaired: a lost broker must not end a worker."""
 
+from typing import Any
+
 from kombu.transport import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 
-class QoS(redis.QoS):
-    """Gives unacknowledged tasks back when its channel closes.
+class Channel(redis.Channel):
+    """Says that its connection is gone where kombu fails with an AttributeError.
 
-    kombu closes a channel whose connection broke a second time, when there is nothing left to
-    give them back through: an AttributeError then, which Celery takes for the end of the worker
-    ("Unrecoverable error"). The tasks come again by the visibility time-out; their rows are found
-    by beat before that.
+    When Redis goes away, the tasks in hand are still acknowledged, or given back, through channels
+    whose connection was closed meanwhile. Celery bears a connection error there; anything else it
+    takes for the end of the worker ("Unrecoverable error"). Such tasks come again by the
+    visibility time-out, and beat finds their rows before that.
     """
 
-    def restore_unacked(self, client: object = None) -> None:
-        if self.channel.connection.client is None:
-            self._delivered.clear()
-            return
-        super().restore_unacked(client)  # type: ignore[no-untyped-call]  # kombu has no types
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        if self.connection is None or self.connection.client is None:
+            raise RedisConnectionError("The channel's connection to the broker is closed.")
+        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]  # no types
 
 
 def repair_lost_channels() -> None:
-    redis.Channel.QoS = QoS
+    redis.Transport.Channel = Channel
