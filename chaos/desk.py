@@ -62,8 +62,6 @@ class Desk:
 
     def stop(self) -> None:
         self._stopping.set()
-        for thread in self._threads:
-            thread.join(timeout=120)
 
     # ---------------------------------------------------------------------------------------
 

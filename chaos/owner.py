@@ -21,7 +21,6 @@ class Owner:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join(timeout=120)
 
     def _run(self) -> None:
         api, x = ApiClient(self._web_url), SandboxControl(self._sandbox_url)

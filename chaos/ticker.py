@@ -30,7 +30,6 @@ class Ticker:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join(timeout=10)
 
     def _run(self) -> None:
         due = dict.fromkeys(PACE, 0.0)
