@@ -226,6 +226,11 @@ class _RecordingCollection:
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._collection, attribute)
 
+    def with_options(self, **options: Any) -> "_RecordingCollection":
+        return _RecordingCollection(
+            self._collection.with_options(**options), self._name, self._commands
+        )
+
     def aggregate(self, pipeline: list[Any], *args: Any, **kwargs: Any) -> Any:
         self._commands.append({"aggregate": self._name, "pipeline": pipeline, "cursor": {}})
         return self._collection.aggregate(pipeline, *args, **kwargs)

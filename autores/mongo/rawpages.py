@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from autores.mongo.backend.errors import described_errors
 from autores.mongo.reads import Sort, build_find, collection_name
 
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 _size_at = Struct("<i").unpack_from
 _long_at = Struct("<q").unpack_from
 # https://bsonspec.org: the sizes of values that have no length of their own, by type.
@@ -76,12 +76,12 @@ def _run(
     connection = connections[using]
     with described_errors(collection):
         database, session = connection.database, session or connection.session
-        answer = database.command(command, session=session, codec_options=_RAW)
+        answer = database.command(command, session=session, codec_options=RAW)
         documents, cursor_id = split_reply(bytes(answer["cursor"].raw))
         # An answer holds 16 MB at most: a page of larger documents comes in several.
         while cursor_id:
             more = {"getMore": cursor_id, "collection": collection}
-            answer = database.command(more, session=session, codec_options=_RAW)
+            answer = database.command(more, session=session, codec_options=RAW)
             rest, cursor_id = split_reply(bytes(answer["cursor"].raw))
             documents += rest
     return documents

@@ -1,12 +1,20 @@
 """Changes that people make to a message by the API: one transaction with its audit entry."""
 
+import functools
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
+from pymongo import ReturnDocument
+
+from autores.mongo.errors import TransactionConflictError
+from autores.mongo.rawpages import RAW
 from autores.mongo.transactions import run_in_transaction
 from autores.problems import ApiProblem
+from mentions.api.encoding import EncodedMessage, encode_message
 from mentions.api.etags import changed_meanwhile
+from mentions.api.queries import SHOWN, Document, find_encoded, find_message
 from mentions.models import (
     UNSETTLED_STATES,
     Draft,
@@ -17,7 +25,9 @@ from mentions.models import (
     record_audit,
     tombstone_key,
 )
+from mentions.models.tally import KeepTally
 
+_ATTEMPTS = 20
 _UNCLAIMED: Mapping[str, Any] = {"claimed_by": "", "claimed_at": None}
 
 
@@ -31,45 +41,95 @@ def _load(message_id: str, expected_version: int | None) -> Message:
 
 
 def update_message(
-    message_id: str,
+    document: Document,
     *,
     changes: Mapping[str, Any],
     actor: str,
     now: datetime,
     expected_version: int | None = None,
-) -> None:
+) -> EncodedMessage:
     """Write ``changes`` (fields to values) and the audit entry; nothing if nothing differs.
 
-    Raises ApiProblem: 404 gone, 412 not at ``expected_version``.
+    ``document`` is the message as it was read: the change is one command that matches only if it
+    still is like that, and gives the message as it is then. Another's change in between makes it
+    start again with what the other left. Raises ApiProblem: 404 gone, 412 not at
+    ``expected_version``. Raises TransactionConflictError when that happens all the time.
     """
-
-    def write() -> None:
-        message = _load(message_id, expected_version)
-        before = {name: getattr(message, name) for name in changes}
+    message_id = document["_id"]
+    for _ in range(_ATTEMPTS):
+        version = document.get("version") or 1
+        if expected_version is not None and version != expected_version:
+            raise changed_meanwhile(version)
+        before = {name: document.get(name) for name in changes}
         differing = {name: value for name, value in changes.items() if before[name] != value}
         if not differing:
-            return
-        derived: Mapping[str, Any] = {}
-        if "status" in differing:
-            is_claimed = differing["status"] == MessageStatus.PROCESSING
-            derived = {"claimed_by": actor, "claimed_at": now} if is_claimed else _UNCLAIMED
-        if not Message.objects.filter(pk=message_id, version=message.version).update(
-            **differing, **derived, version=message.version + 1, updated_at=now
-        ):
-            # Not reached within a snapshot; the filter is what makes the change safe without one.
-            raise changed_meanwhile(None)
-        record_audit(
-            "message.changed",
-            actor=actor,
-            object_type="message",
-            object_id=message_id,
-            account_id=message.account_id,
-            message_id=message_id,
-            before={name: before[name] for name in differing},
-            after=dict(differing),
+            unchanged = find_encoded(message_id)
+            if unchanged is None:
+                break
+            return unchanged
+        attempt = functools.partial(
+            _write_change,
+            document,
+            {name: before[name] for name in differing},
+            differing,
+            actor,
+            now,
         )
+        written: EncodedMessage | None = run_in_transaction(attempt)
+        if written is not None:
+            return written
+        latest = find_message(message_id)
+        if latest is None:
+            break
+        document = latest
+    else:
+        raise TransactionConflictError(
+            f"The message was changed by others in each of {_ATTEMPTS} attempts."
+        )
+    raise ApiProblem("message_not_found", "The message was deleted meanwhile.", status_code=404)
 
-    run_in_transaction(write)
+
+def _write_change(
+    document: Document,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    actor: str,
+    now: datetime,
+) -> EncodedMessage | None:
+    """None if the message is not any more what ``document`` and ``before`` say."""
+    derived: Mapping[str, Any] = {}
+    if "status" in after:
+        is_claimed = after["status"] == MessageStatus.PROCESSING
+        derived = {"claimed_by": actor, "claimed_at": now} if is_claimed else _UNCLAIMED
+    version = document.get("version")
+    values = {**after, **derived, "version": (version or 1) + 1, "updated_at": now}
+    change: dict[str, Any] = {
+        name: {"$literal": Message._meta.get_field(name).get_db_prep_save(value, connection)}
+        for name, value in values.items()
+    }
+    if "status" in after:
+        change["tally"] = KeepTally.MQL
+    messages = connection.get_collection(Message._meta.db_table).with_options(codec_options=RAW)
+    found = messages.find_one_and_update(
+        {"_id": document["_id"], "version": version, **before},
+        [{"$set": change}],
+        projection=SHOWN,
+        return_document=ReturnDocument.AFTER,
+        session=connection.session,
+    )
+    if found is None:
+        return None
+    record_audit(
+        "message.changed",
+        actor=actor,
+        object_type="message",
+        object_id=document["_id"],
+        account_id=document.get("account_id"),
+        message_id=document["_id"],
+        before=dict(before),
+        after=dict(after),
+    )
+    return encode_message(bytes(found.raw))
 
 
 def delete_message(

@@ -133,14 +133,13 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         expected = require_match(request, document.get("version") or 1)
         serializer = self.get_serializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
-        update_message(
-            id,
+        message = update_message(
+            document,
             changes=serializer.validated_data,
             actor=person.pk,
             now=timezone.now(),
             expected_version=expected,
         )
-        message = access.load_encoded(person, id)
         return Response(
             ready_json(request, message.content), headers={"ETag": etag_of(message.version)}
         )

@@ -28,7 +28,7 @@ OLDEST_FIRST = {"timestamp": 1, "_id": 1}
 _SHORTEST_DEEP_SKIP = 500
 _WITHOUT_RAW = {"raw": 0}
 # Named one by one, the server copies them without making a document of its own of each.
-_SHOWN = dict.fromkeys(STORED_FIELDS, 1)
+SHOWN = dict.fromkeys(STORED_FIELDS, 1)
 # MongoDB merges one index scan per account in order; beyond some number it sorts in memory.
 _MOST_MERGED_ACCOUNTS = 100
 
@@ -107,7 +107,7 @@ class MessageQuery:
             "sort": OLDEST_FIRST if self.cursor and self.cursor.is_backward else NEWEST_FIRST,
             "skip": skip,
             "limit": limit,
-            "projection": _SHOWN,
+            "projection": SHOWN,
             "hint": self.choose_index(),
         }
 
@@ -140,7 +140,7 @@ def _find_deep(query: MessageQuery, *, skip: int, limit: int) -> list[bytes] | N
 
 
 def find_encoded(message_id: str) -> EncodedMessage | None:
-    found = find_raw_page(Message, filter={"_id": message_id}, limit=1, projection=_SHOWN)
+    found = find_raw_page(Message, filter={"_id": message_id}, limit=1, projection=SHOWN)
     return encode_message(found[0]) if found else None
 
 

@@ -19,7 +19,7 @@ from autores.mongo.transactions import run_in_transaction
 from autores.sandbox.server import RunningSandbox
 from mentions import tallies
 from mentions.api.changes import delete_message, update_message
-from mentions.api.queries import MessageQuery, build_count, list_messages
+from mentions.api.queries import MessageQuery, build_count, find_message, list_messages
 from mentions.ingest.poll import poll_account
 from mentions.legacy.lease import ImportLease
 from mentions.models import Message
@@ -92,7 +92,9 @@ def change_something(message: Message, *, chance: random.Random, actor: str) -> 
     if kind == 0:
         Message.objects.filter(pk=message.pk).update(status=status)
     elif kind == 1:
-        update_message(message.pk, changes={"status": status}, actor=actor, now=timezone.now())
+        document = find_message(message.pk)
+        assert document is not None
+        update_message(document, changes={"status": status}, actor=actor, now=timezone.now())
     else:
         later = message.timestamp + timedelta(days=chance.randrange(3))
         Message.objects.filter(pk=message.pk).update(timestamp=later)

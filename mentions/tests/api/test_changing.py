@@ -6,8 +6,12 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Role, TwitterAccount, User
+from autores.mongo.plans import recorded_plans
+from autores.problems import ApiProblem
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import create_person, give_role
+from mentions.api.changes import update_message
+from mentions.api.queries import find_message
 from mentions.ingest.poll import poll_account
 from mentions.ingest.sweep import sweep_account
 from mentions.models import AuditEntry, Cursor, Draft, Message, Reply, Tombstone
@@ -240,3 +244,33 @@ def test_mention_stays_deleted_when_x_shows_it_again(
     assert poll_account(acme, now=timezone.now()).seen == 1
     sweep_account(acme, now=timezone.now())
     assert not Message.objects.exists()
+
+
+def test_change_is_one_read_and_one_command_by_key_when_patched(
+    bruno: User, message: Message, client_of: Client
+) -> None:
+    client = client_of(bruno)
+    client.patch(path_of(message), {"credits_used": 1})
+    with recorded_plans() as plans:
+        client.patch(path_of(message), {"credits_used": 2, "status": "ignored"})
+    assert [plan.description.split("'")[1] for plan in plans] == ["find", "update"]
+    assert all(plan.is_index_scan and plan.docs_examined <= 1 for plan in plans)
+
+
+def test_change_is_made_to_what_another_left_when_he_was_first(
+    bruno: User, message: Message
+) -> None:
+    read = find_message(message.pk)
+    assert read is not None
+    changes = {"credits_used": 7}
+    # Without a new version, as no stage writes: what the audit entry says must be so all the same.
+    Message.objects.filter(pk=message.pk).update(credits_used=4)
+    update_message(read, changes=changes, actor=bruno.pk, now=timezone.now())
+    entries = AuditEntry.objects.filter(action="message.changed")
+    assert [entry.before for entry in entries] == [{"credits_used": 4}]
+    read = find_message(message.pk)
+    assert read is not None
+    Message.objects.get(pk=message.pk).delete()
+    with pytest.raises(ApiProblem, match="deleted meanwhile"):
+        update_message(read, changes={"status": "ignored"}, actor=bruno.pk, now=timezone.now())
+    assert entries.count() == 1
