@@ -5,7 +5,7 @@
 Starts a mongod, a Valkey and a stand-in for X's mentions endpoint. Growth: at each size the real
 poll (token, request over HTTP, parsing, storing, cursor) runs many times, of accounts to which the
 stored messages belong; what counts is that its cost and its number of commands stay as they are.
-Worker: many accounts are due at once, and Celery's worker, as the README runs it, polls them all;
+Worker: many accounts are due at once, and Celery's worker, as the README runs it, polls them;
 X takes ``--latency`` milliseconds to answer.
 """
 
@@ -181,26 +181,16 @@ def _measure_worker(
     from mentions.tasks import poll_account
 
     accounts = _provide_accounts(options.accounts, first=_OWNERS)
-    worker = Child(
-        "worker",
-        [
-            *(sys.executable, "-m", "celery", "-A", "autores", "worker"),
-            *("--pool", "threads", "--concurrency", str(options.threads)),
-            *("--queues", "ingest", "--without-gossip", "--without-mingle"),
-            *("--loglevel", "INFO"),
-        ],
-        log_path=folder / "logs" / "worker.log",
-        environ=databases.list_environment(**environment),
-        folder=ROOT,
-    )
-    group.add(worker)
-    worker.wait_until_ready(lambda: " ready." in worker.read_tail(500), seconds=60)
+    workers = [
+        _start_worker(databases, group, folder, environment, number, options.threads)
+        for number in range(options.workers)
+    ]
     ids = [account.pk for account in accounts]
     before = Message.objects.filter(account_id__in=ids).count()
     began_at = datetime.now(UTC)
     began = time.monotonic()
-    process = psutil.Process(worker.pid)
-    used = sum(process.cpu_times()[:2])
+    processes = [psutil.Process(worker.pid) for worker in workers]
+    used = sum(sum(process.cpu_times()[:2]) for process in processes)
     for id_ in ids:
         poll_account.apply_async((id_,))
     done = 0
@@ -211,21 +201,46 @@ def _measure_worker(
     rate = done / seconds
     interval = settings.TWITTER_POLLING_INTERVAL * 60
     new = Message.objects.filter(account_id__in=ids).count() - before
+    used = sum(sum(process.cpu_times()[:2]) for process in processes) - used
     return {
         "accounts": len(ids),
         "polled": done,
         "seconds": round(seconds, 1),
+        "workers": options.workers,
         "threads": options.threads,
         "latency_ms": options.latency,
         "polls_per_second": round(rate, 1),
         "mentions_stored": new,
-        "worker_cpu_ms_a_poll": round(
-            (sum(process.cpu_times()[:2]) - used) / max(done, 1) * 1000, 1
-        ),
-        "worker_mib": round(process.memory_info().rss / 2**20),
+        "worker_cpu_ms_a_poll": round(used / max(done, 1) * 1000, 1),
+        "worker_mib": [round(process.memory_info().rss / 2**20) for process in processes],
         "interval_seconds": interval,
         "accounts_in_an_interval": round(rate * interval),
     }
+
+
+def _start_worker(
+    databases: Databases,
+    group: Group,
+    folder: Path,
+    environment: dict[str, str],
+    number: int,
+    threads: int,
+) -> Child:
+    worker = Child(
+        f"worker{number}",
+        [
+            *(sys.executable, "-m", "celery", "-A", "autores", "worker"),
+            *("--pool", "threads", "--concurrency", str(threads)),
+            *("--hostname", f"bench{number}@localhost", "--queues", "ingest"),
+            *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
+        ],
+        log_path=folder / "logs" / f"worker{number}.log",
+        environ=databases.list_environment(**environment),
+        folder=ROOT,
+    )
+    group.add(worker)
+    worker.wait_until_ready(lambda: " ready." in worker.read_tail(500), seconds=60)
+    return worker
 
 
 # -- shared -------------------------------------------------------------------------------------
@@ -324,7 +339,8 @@ def _format_growth(growth: list[dict[str, Any]]) -> str:
 
 def _format_worker(worker: dict[str, Any]) -> str:
     return (
-        f"one worker, {worker['threads']} threads, X answers after {worker['latency_ms']} ms: "
+        f"{worker['workers']} worker(s) of {worker['threads']} threads, X answers after "
+        f"{worker['latency_ms']} ms: "
         f"{worker['polled']:,} of {worker['accounts']:,} accounts polled in {worker['seconds']} s, "
         f"{worker['polls_per_second']} a second ({worker['worker_cpu_ms_a_poll']} ms of CPU each, "
         f"{worker['mentions_stored']:,} mentions stored, {worker['worker_mib']} MiB)\n"
@@ -341,7 +357,8 @@ def main() -> None:
     parser.add_argument("--polls", type=int, default=200, help="at each size")
     parser.add_argument("--new", type=int, default=5, help="new mentions a poll finds")
     parser.add_argument("--accounts", type=int, default=2_000, help="0 leaves the worker out")
-    parser.add_argument("--threads", type=int, default=16, help="of the worker")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--threads", type=int, default=16, help="of each worker")
     parser.add_argument("--latency", type=int, default=150, help="of X, in ms")
     parser.add_argument("--longest", type=float, default=240, help="seconds for the worker")
     parser.add_argument("--json", metavar="PATH")
