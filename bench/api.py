@@ -18,6 +18,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             MongoClient[dict[str, Any]](databases.mongodb_url) as client,
             # Outside of the servers: a change under way when the load ends is still made.
             keep_rows(client, seeded, folder),
-            run_servers(databases, folder, token=token) as (peer, ours),
+            run_servers(
+                databases, folder, token=token, server=options.server, threads=options.threads
+            ) as (peer, ours),
         ):
             cases = list_cases(seeded, deep_page_follows=_find_deep_start(client, seeded))
             if options.only:
@@ -82,6 +85,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "machine": describe_machine(),
         "messages": options.messages,
         "accounts": options.accounts,
+        "our_server": f"{options.server}, {options.threads} threads",
         "connections": options.connections,
         "seconds": options.seconds,
         "rounds": options.rounds,
@@ -126,25 +130,29 @@ def _time_case(case: Case, peer: Side, ours: Side, options: argparse.Namespace) 
         outcome.equal_rows = check_case(case, peer, ours)
     peer_headers = {"Content-Type": "application/json"} if case.bodies else {}
     loads = [
-        (outcome.peer, Load(peer.url, case.method, case.paths, case.bodies, peer_headers)),
-        (outcome.ours, Load(ours.url, case.method, case.paths, case.bodies, headers)),
+        (outcome.peer, peer, Load(peer.url, case.method, case.paths, case.bodies, peer_headers)),
+        (outcome.ours, ours, Load(ours.url, case.method, case.paths, case.bodies, headers)),
     ]
     if case.adopted_paths:
-        loads.append((outcome.adopted, Load(peer.url, "GET", case.adopted_paths, (), {})))
-    for _, load in loads:
-        _measure(load, options, seconds=_WARM_UP_SECONDS)
+        loads.append((outcome.adopted, peer, Load(peer.url, "GET", case.adopted_paths, (), {})))
+    for _, side, load in loads:
+        _measure(load, side, options, seconds=_WARM_UP_SECONDS)
     for number in range(options.rounds):
         # The order turns round, so that none always follows the other.
-        for rounds, load in loads if number % 2 == 0 else reversed(loads):
-            rounds.append(_measure(load, options, seconds=options.seconds * case.patience))
+        for rounds, side, load in loads if number % 2 == 0 else reversed(loads):
+            seconds = options.seconds * case.patience
+            rounds.append(_measure(load, side, options, seconds=seconds))
     print(
         f"{case.name}: {outcome.ratio:.2f} of the peer, {outcome.equal_rows} rows equal", flush=True
     )
     return outcome
 
 
-def _measure(load: Load, options: argparse.Namespace, *, seconds: float) -> Measured:
-    return run_load(load, seconds=seconds, connections=options.connections)
+def _measure(load: Load, side: Side, options: argparse.Namespace, *, seconds: float) -> Measured:
+    used = side.read_cpu()
+    measured = run_load(load, seconds=seconds, connections=options.connections)
+    used = side.read_cpu() - used
+    return replace(measured, cpu_each=used / max(measured.requests, 1) * 1000)
 
 
 @contextlib.contextmanager
@@ -164,6 +172,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--messages", type=_count, default=1_000_000)
     parser.add_argument("--accounts", type=_count, default=3, help="X accounts they belong to")
+    parser.add_argument("--server", choices=("gunicorn", "granian"), default="gunicorn")
+    parser.add_argument("--threads", type=_count, default=8, help="of our worker")
     parser.add_argument("--rounds", type=_count, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of load per side and round")
     parser.add_argument("--connections", type=_count, default=16)

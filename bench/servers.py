@@ -32,15 +32,22 @@ class Side:
 
     def measure_memory(self) -> float:
         """MiB (RSS) of the worker, which is the heaviest of the server's processes."""
+        return max(one.memory_info().rss / 2**20 for one in self._list_processes())
+
+    def read_cpu(self) -> float:
+        """CPU seconds that its processes have used so far."""
+        return sum(sum(one.cpu_times()[:2]) for one in self._list_processes())
+
+    def _list_processes(self) -> list[psutil.Process]:
         process = psutil.Process(self.child.pid)
-        return max(
-            one.memory_info().rss / 2**20 for one in [process, *process.children(recursive=True)]
-        )
+        return [process, *process.children(recursive=True)]
 
 
 @contextlib.contextmanager
-def run_servers(databases: Databases, folder: Path, *, token: str) -> Iterator[tuple[Side, Side]]:
-    """The peer and ours, ready to answer; stopped in the end."""
+def run_servers(
+    databases: Databases, folder: Path, *, token: str, server: str = "gunicorn", threads: int = 8
+) -> Iterator[tuple[Side, Side]]:
+    """The peer and ours, ready to answer; ``server`` and ``threads`` are of ours."""
     group = Group()
     try:
         peer = _start(
@@ -65,16 +72,8 @@ def run_servers(databases: Databases, folder: Path, *, token: str) -> Iterator[t
         ours = _start(
             group,
             "ours",
-            # As the README runs it, with one worker.
-            [
-                "gunicorn",
-                "autores.wsgi:application",
-                *("--worker-class", "gthread"),
-                *("--workers", "1"),
-                *("--threads", "8"),
-                "--no-control-socket",
-            ],
-            port_option="--bind",
+            _our_command(server, threads),
+            port_option="--bind" if server == "gunicorn" else "--port",
             folder=folder,
             environ=databases.list_environment(),
             probe="/healthz",
@@ -87,6 +86,19 @@ def run_servers(databases: Databases, folder: Path, *, token: str) -> Iterator[t
         yield peer, ours
     finally:
         group.stop()
+
+
+def _our_command(server: str, threads: int) -> list[str]:
+    if server == "granian":
+        return [
+            *("granian", "autores.wsgi:application", "--interface", "wsgi", "--no-ws"),
+            *("--host", LOOPBACK, "--workers", "1", "--blocking-threads", str(threads)),
+        ]
+    # As the README runs it, with one worker.
+    return [
+        *("gunicorn", "autores.wsgi:application", "--worker-class", "gthread"),
+        *("--workers", "1", "--threads", str(threads), "--no-control-socket"),
+    ]
 
 
 def _start(
