@@ -471,6 +471,11 @@ class _Database:
                 f"User {self._target.user!r} may not write to {self._target.label}: an export "
                 "needs SELECT, INSERT and UPDATE on users and messages."
             )
+        if code == ER.OPTION_PREVENTS_STATEMENT:
+            return SourceError(
+                f"The server at {self._target.label} is read-only: say SET GLOBAL read_only = 0 "
+                "there, then export again."
+            )
         return SourceError(f"Writing to {self._target.label} failed ({code}): {detail}.")
 
 

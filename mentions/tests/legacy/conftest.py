@@ -34,3 +34,18 @@ def run_import(legacy: LegacyDatabase, transactional_db: None) -> Callable[..., 
         return {**json.loads(out.getvalue()), "exit_code": code}
 
     return run
+
+
+@pytest.fixture
+def set_global(legacy: LegacyDatabase) -> Iterator[Callable[[str, Any], None]]:
+    """Sets a global variable of the shared server, and puts it back."""
+    before: dict[str, Any] = {}
+
+    def set_variable(name: str, value: Any) -> None:
+        ((found,),) = legacy.execute(f"SELECT @@GLOBAL.{name}")
+        before.setdefault(name, found)
+        legacy.execute(f"SET GLOBAL {name} = %s", value)
+
+    yield set_variable
+    for name, value in before.items():
+        legacy.execute(f"SET GLOBAL {name} = %s", value)

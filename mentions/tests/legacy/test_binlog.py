@@ -27,21 +27,6 @@ def current(legacy):
         yield source
 
 
-@pytest.fixture
-def set_global(legacy):
-    """Sets a global variable of the shared server, and puts it back."""
-    before = {}
-
-    def set_variable(name, value):
-        ((found,),) = legacy.execute(f"SELECT @@GLOBAL.{name}")
-        before.setdefault(name, found)
-        legacy.execute(f"SET GLOBAL {name} = %s", value)
-
-    yield set_variable
-    for name, value in before.items():
-        legacy.execute(f"SET GLOBAL {name} = %s", value)
-
-
 def open_log(current, *, position=None, marker=None):
     return ChangeLog(
         current,

@@ -215,3 +215,13 @@ def test_error_names_the_grants_when_mysql_may_not_be_written(imported):
 
     with pytest.raises(SourceError, match="INSERT and UPDATE"):
         export_to_mysql(parse_source_url(url))
+
+
+def test_error_says_how_to_make_it_writable_when_mysql_is_still_frozen(imported, set_global):
+    add_new()
+    imported.execute("CREATE OR REPLACE USER writer@'%%' IDENTIFIED BY 'pw'")
+    imported.execute(f"GRANT SELECT, INSERT, UPDATE ON {imported.name}.* TO writer@'%%'")
+    set_global("read_only", 1)
+
+    with pytest.raises(SourceError, match="SET GLOBAL read_only = 0"):
+        export_to_mysql(parse_source_url(imported.url.replace("root@", "writer:pw@")))
