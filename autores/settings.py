@@ -65,6 +65,7 @@ MIDDLEWARE = [
     "autores.observability.requests.RequestIdMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "autores.compression.GZipJSONMiddleware",
     "autores.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -1,3 +1,4 @@
+import gzip
 from typing import Any
 
 import pytest
@@ -252,3 +253,18 @@ def test_304_is_answered_when_the_caller_has_this_page(
     assert changed.status_code == 200
     assert changed.json()[0]["claimed_by"] == "ana"
     assert "ETag" not in client.get(path, headers={"Accept": "text/html"})
+
+
+def test_list_is_compressed_and_its_tag_still_compared_when_gzip_is_taken(
+    bruno: User, acme: TwitterAccount, client_of: Client
+) -> None:
+    for number in range(8):
+        store_message(acme, number)
+    client, path = client_of(bruno), "/api/v1/messages/"
+    plain = client.get(path)
+    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert packed["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.content) == plain.content
+    assert packed["ETag"] == plain["ETag"]
+    again = {"Accept-Encoding": "gzip", "If-None-Match": packed["ETag"]}
+    assert client.get(path, headers=again).status_code == 304
