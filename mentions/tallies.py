@@ -7,7 +7,7 @@ too many rows wait to be counted, None is returned, and the caller counts or ski
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ from typing import Any
 
 import bson
 from django.db import connection
+from pymongo import DeleteOne, ReplaceOne
 from pymongo.client_session import ClientSession
 
 from autores.mongo.rawpages import aggregate_raw
@@ -38,6 +39,7 @@ MESSAGES = Message._meta.db_table
 # Reading so many marked rows takes as long as counting a hundred times as many by the index.
 MOST_MARKED = 2000
 _FOLDED_AT_ONCE = 500
+_WRITTEN_AT_ONCE = 200
 _REBUILD_ATTEMPTS = 5
 _MARKED = {"tally": {"$gt": ""}}
 _KEY_COLUMNS = {"_id": 0, "tally": 1, "account_id": 1, "status": 1, "timestamp": 1}
@@ -244,16 +246,16 @@ def reconcile_counters(*, must_repair: bool = True) -> Reconciliation:
         found = Reconciliation(sum(expected.values()), were_exact, differences)
         if not must_repair or found.is_right:
             return found
-        if run_in_transaction(lambda: _store(expected, changes=state.get("changes"))):  # noqa: B023 - called at once
+        if _store(expected, differences, changes=state.get("changes")):
             return Reconciliation(found.messages, were_exact, differences, is_repaired=True)
     raise CountersChangedError(
-        f"The counters were changed during each of {_REBUILD_ATTEMPTS} counts, and are as they "
-        "were: run this again when less is written."
+        f"The counters were changed during each of {_REBUILD_ATTEMPTS} counts, and are not used "
+        "until they are right: run this again when less is written."
     )
 
 
 class CountersChangedError(Exception):
-    """Nothing was repaired; trying again later helps."""
+    """The repair did not come to an end; trying again later helps."""
 
     retryable = True
 
@@ -311,29 +313,52 @@ def _compare(
     return differences
 
 
-def _store(expected: Counter[TallyKey], *, changes: int | None) -> bool:
-    """Replace the counters, unless they were changed since ``changes``."""
-    tallies, session = connection.get_collection(TALLIES), connection.session
-    update = {"$set": {"is_exact": True}, "$inc": {"changes": 1}}
+def _store(
+    expected: Counter[TallyKey],
+    differences: Iterable[tuple[TallyKey, int, int]],
+    *,
+    changes: int | None,
+) -> bool:
+    """Write the counters that differ; not trusted meanwhile. False if others changed some."""
+    tallies = connection.get_collection(TALLIES)
     if changes is None:
-        if tallies.find_one({"_id": STATE_ID}, session=session):
+        distrust_counters()
+        at: int = tallies.find_one({"_id": STATE_ID})["changes"]
+        if at != 1:
             return False
-        tallies.insert_one({"_id": STATE_ID, "is_exact": True, "changes": 1}, session=session)
-    elif not tallies.update_one(
-        {"_id": STATE_ID, "changes": changes}, update, session=session
-    ).matched_count:
-        return False
-    tallies.delete_many({"_id": {"$ne": STATE_ID}}, session=session)
-    documents = [
-        {
-            "_id": tally_id(account_id, status),
-            "account_id": account_id,
-            "status": status,
-            "total": sum(by_day.values()),
-            "days": dict(by_day),
-        }
-        for (account_id, status), by_day in group_by_counter(expected).items()
-    ]
-    if documents:
-        tallies.insert_many(documents, session=session)
-    return True
+    else:
+        at = changes + 1
+        if not _set_state(changes, {"is_exact": False, "changes": at}):
+            return False
+    differing = sorted({tally_id(key.account_id, key.status) for key, _, _ in differences})
+    wanted = {tally_id(*counter): by_day for counter, by_day in group_by_counter(expected).items()}
+    for start in range(0, len(differing), _WRITTEN_AT_ONCE):
+        writes = [_replace(id_, wanted.get(id_)) for id_ in differing[start:][:_WRITTEN_AT_ONCE]]
+
+        def write(writes: list[Any] = writes) -> bool:
+            # Bound to the state: somebody who began later must not be written over.
+            if not _set_state(at, {"changes": at}):
+                return False
+            tallies.bulk_write(writes, ordered=False, session=connection.session)
+            return True
+
+        if not run_in_transaction(write):
+            return False
+    return _set_state(at, {"is_exact": True, "changes": at + 1})
+
+
+def _set_state(changes: int, values: dict[str, Any]) -> bool:
+    # The step makes it a write in any case: one that changes nothing would conflict with nobody.
+    update = {"$set": values, "$inc": {"steps": 1}}
+    found = connection.get_collection(TALLIES).update_one(
+        {"_id": STATE_ID, "changes": changes}, update, session=connection.session
+    )
+    return bool(found.matched_count)
+
+
+def _replace(id_: str, by_day: Mapping[str, int] | None) -> Any:
+    if by_day is None:
+        return DeleteOne({"_id": id_})
+    account_id, status = id_.split("|", 1)
+    document = {"account_id": account_id, "status": status, "total": sum(by_day.values())}
+    return ReplaceOne({"_id": id_}, {**document, "days": dict(by_day)}, upsert=True)

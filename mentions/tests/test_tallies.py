@@ -278,6 +278,30 @@ def test_repair_starts_again_when_counters_change_under_it(
     assert_exact(accounts)
 
 
+def test_later_rebuild_wins_when_two_run_at_once(
+    accounts: list[TwitterAccount], messages: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stands still before it writes; meanwhile rows change, and another rebuilds."""
+    distrust_counters()
+    monkeypatch.setattr(tallies, "_WRITTEN_AT_ONCE", 2)
+    replace, overtaken = tallies._replace, []
+
+    def replace_late(*args: Any) -> Any:
+        if not overtaken:
+            overtaken.append(1)
+            messages[0].delete()
+            reconcile_counters()
+        return replace(*args)
+
+    monkeypatch.setattr(tallies, "_replace", replace_late)
+    connection.get_collection("message_tallies").delete_one({"_id": "*|pending"})
+
+    reconcile_counters()
+
+    monkeypatch.undo()
+    assert_exact(accounts)
+
+
 def test_plain_count_is_taken_when_too_many_rows_are_marked(
     messages: list[Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
