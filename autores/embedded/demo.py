@@ -20,7 +20,11 @@ from pymongo import MongoClient
 
 from autores.embedded.demo_accounts import ACCOUNTS, connect_accounts
 from autores.embedded.demo_parts import CALLBACK_PATH, Part, list_parts
-from autores.embedded.demo_settings import load_demo_settings, save_demo_settings
+from autores.embedded.demo_settings import (
+    load_demo_settings,
+    save_application_settings,
+    save_demo_settings,
+)
 from autores.embedded.errors import EmbeddedError, ServerStartError
 from autores.embedded.mongod import find_mongod, start_mongod
 from autores.embedded.ports import LOOPBACK, PortReservation, reserve_port
@@ -80,6 +84,7 @@ class Demo:
                 "DEMO_REDIS_URL": redis_url,
             },
         )
+        save_application_settings(self._folder, self._environ)
         self._say("Preparing the database …")
         self._prepare_database()
         self._say("Starting the sandbox, the web server, the worker and beat …")

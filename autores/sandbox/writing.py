@@ -37,7 +37,9 @@ _TOPICS = (
     ("bug", r"crash|error|bug|sign.?in|log.?in|fehler|anmelden|erreur|오류|로그인|код|404|loop"),
 )
 
-# One opening for thanks and two for the rest; {ref} keeps two answers from being the same text.
+_TROUBLES = frozenset({"billing", "delivery", "bug"})
+
+# By what they answer; {ref} keeps two answers from being the same text.
 _PHRASES: dict[str, dict[str, list[str]]] = {
     "en": {
         "praise": [
@@ -46,14 +48,18 @@ _PHRASES: dict[str, dict[str, list[str]]] = {
         ],
         "other": [
             "Thanks for reaching out! We are looking into {ref} and will answer here.",
-            "Sorry for the trouble with {ref}. Send us a DM with the details and we will sort it.",
             "Good question! About {ref}: we are checking with the team and will answer here.",
+        ],
+        "trouble": [
+            "Sorry for the trouble with {ref}. Send us a DM with the details and we will sort it.",
         ],
     },
     "es": {
         "praise": ["¡Muchas gracias, nos alegra mucho leerte! 🙌"],
         "other": [
             "¡Gracias por escribirnos! Estamos revisando {ref} y te respondemos por aquí.",
+        ],
+        "trouble": [
             "Sentimos las molestias con {ref}. Envíanos un mensaje directo y lo resolvemos.",
         ],
     },
@@ -61,6 +67,8 @@ _PHRASES: dict[str, dict[str, list[str]]] = {
         "praise": ["Merci beaucoup, cela nous fait très plaisir ! 🙌"],
         "other": [
             "Merci pour votre message ! Nous regardons {ref} et revenons vers vous ici.",
+        ],
+        "trouble": [
             "Désolés pour {ref}. Écrivez-nous en message privé, nous allons régler cela.",
         ],
     },
@@ -68,6 +76,8 @@ _PHRASES: dict[str, dict[str, list[str]]] = {
         "praise": ["Vielen Dank, das freut uns sehr! 🙌"],
         "other": [
             "Danke für die Nachricht! Wir prüfen {ref} und melden uns hier.",
+        ],
+        "trouble": [
             "Das tut uns leid mit {ref}. Schick uns bitte eine Direktnachricht, wir klären das.",
         ],
     },
@@ -132,7 +142,9 @@ def write_reply(prompt: str, *, instructions: str = "") -> Draft:
     topic = next(
         (name for name, pattern in _TOPICS if re.search(pattern, mention, re.I)), "question"
     )
-    phrases = _PHRASES[spoken]["praise" if topic == "praise" else "other"]
+    phrases = list(_PHRASES[spoken]["praise" if topic == "praise" else "other"])
+    if topic in _TROUBLES:
+        phrases += _PHRASES[spoken].get("trouble", [])
     digest = hashlib.sha256((instructions + prompt).encode()).digest()
     number = re.search(r"\d{2,}", re.sub(r"https?://\S+", "", mention))
     subject = _SUBJECTS[spoken] + (f" ({number[0]})" if number else "")

@@ -3,7 +3,13 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from autores.embedded.demo_settings import FILE_NAME, load_demo_settings, save_demo_settings
+from autores.embedded.demo_settings import (
+    APPLICATION_FILE_NAME,
+    FILE_NAME,
+    load_demo_settings,
+    save_application_settings,
+    save_demo_settings,
+)
 
 
 def test_secrets_stay_the_same_when_loaded_again(tmp_path: Path) -> None:
@@ -30,3 +36,13 @@ def test_two_folders_have_different_secrets(tmp_path: Path) -> None:
 
     assert one["SECRET_KEY"] != other["SECRET_KEY"]
     assert one["TOKEN_ENCRYPTION_KEYS"] != other["TOKEN_ENCRYPTION_KEYS"]
+
+
+def test_file_for_manage_py_holds_the_settings_and_nothing_else(tmp_path: Path) -> None:
+    environ = {"PATH": "/bin", "MONGODB_URL": "mongodb://127.0.0.1:1/?replicaSet=rs0"}
+
+    save_application_settings(tmp_path, environ)
+
+    path = tmp_path / APPLICATION_FILE_NAME
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert dotenv_values(path) == {"MONGODB_URL": environ["MONGODB_URL"]}
