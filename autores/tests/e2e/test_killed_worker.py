@@ -27,7 +27,7 @@ from mentions.outbox.deliver import claim_seconds
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.reconcile import absent_after
 
-KILLS = int(os.environ.get("AUTORES_KILLS", "2"))
+KILLS = int(os.environ.get("AUTORES_KILLS", "1"))
 DELIVERY_KILLS = int(os.environ.get("AUTORES_DELIVERY_KILLS", "1"))
 MENTIONS = 800
 PAGES = 8
