@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from accounts.errors import AccountError
 from accounts.models import AppPause, TwitterAccount
 from autores.mongo.errors import TransactionConflictError
-from autores.x.errors import XError
+from autores.x.errors import CreditsDepletedError, UsageCapError, XError
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest import poll, sweep
 from mentions.ingest.due import NOT_POLLED, claim_due_accounts
@@ -99,7 +99,10 @@ def search_account(account_id: str) -> None:
             account_id,
             now=timezone.now(),
             seconds=error.retry_after,
-            is_passing=error.retryable,
+            # What stops the account or the app ends at a time of its own; nothing is asked of X
+            # before that, as such accounts are passed over.
+            is_passing=error.retryable
+            or isinstance(error, (AccountError, CreditsDepletedError, UsageCapError)),
         )
 
     _read_account(account_id, sweep.search_account, on_error=put_off)

@@ -180,7 +180,10 @@ def test_a_gap_is_searched_at_once_when_it_was_met_while_a_search_ran(
     assert find_search_due(now=timezone.now()) == [baselined.pk]
 
 
-@pytest.mark.parametrize(("fault", "hours"), [("server_error", 0), ("forbidden", 1)])
+@pytest.mark.parametrize(
+    ("fault", "hours"),
+    [("server_error", 0), ("credits_depleted", 0), ("usage_cap", 0), ("forbidden", 1)],
+)
 def test_a_search_is_put_off_by_what_refused_it(
     baselined: TwitterAccount, sandbox: RunningSandbox, fault: str, hours: int
 ) -> None:
