@@ -37,7 +37,7 @@ os.environ.update(_services.list_environment())
 atexit.register(_services.stop)
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
     """A worker more than cores: a third of the tests' time is waiting for other processes."""
     return (os.cpu_count() or 1) + 1

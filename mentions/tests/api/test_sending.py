@@ -217,8 +217,9 @@ def _no_broker(monkeypatch: Any) -> None:
     """Celery's broker is at an address where nothing listens."""
     monkeypatch.setattr(app, "_pool", None)
     monkeypatch.setattr(app.amqp, "_producer_pool", None)
-    for name in ("broker_url", "broker_write_url", "broker_read_url"):
-        monkeypatch.setattr(app.conf, name, "redis://127.0.0.1:1/0")
+    # What is set on its configuration stays there.
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_WRITE_URL", "CELERY_BROKER_READ_URL"):
+        monkeypatch.setenv(name, "redis://127.0.0.1:1/0")
 
 
 @pytest.mark.usefixtures("_no_broker")
