@@ -26,7 +26,7 @@ from autores.x.errors import ConnectError, NoAnswerError, ServerError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = int(os.environ.get("AUTORES_RACES", "50"))
+ROUNDS = int(os.environ.get("AUTORES_RACES", "25"))
 
 
 def stored_refresh_token(account: TwitterAccount) -> str:
