@@ -14,6 +14,7 @@ MINUTE = 60
 
 @pytest.fixture(autouse=True)
 def _one_window(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A window that ends in the middle of a test would let more through.
     monkeypatch.setattr(counting.time, "time", lambda: 1_800_000_000.0)
 
 
@@ -67,6 +68,7 @@ def test_most_are_counted_without_redis_being_asked(monkeypatch: pytest.MonkeyPa
         asked.append(number)
         return add(key, number, seconds)
 
+    # The real one, and a note of each trip to Redis.
     monkeypatch.setattr(counting, "_add", add_and_note)
     (process,) = start_processes(1)
 
