@@ -6,6 +6,7 @@ Workers are forked from a process that holds ``preload`` and nothing that runs, 
 its memory. No Django at import: where there is no forking, a worker loads all that itself.
 """
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -13,6 +14,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -90,7 +92,8 @@ class Workers:
                 name=f"import-worker-{number + 1}",
                 daemon=True,
             )
-            process.start()
+            with interrupts_held():
+                process.start()
             theirs.close()
             self._processes.append(process)
             self._pipes.append(mine)
@@ -171,15 +174,32 @@ def choose_context() -> ForkServerContext | SpawnContext:
     return context
 
 
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal; those started in here never hear of it.
+
+    Ignoring it is not enough: a process that still starts would show where it was interrupted.
+    This process hears it when the block ends.
+    """
+    # Started by the first process otherwise, and leaves the signal unblocked.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def choose_worker_count() -> int:
     """Processes beside the reading one: as many as processors, two to four."""
     return max(2, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
 
 
 def _serve(pipe: Connection, database: str) -> None:
-    """A worker's whole life: plans and tasks in, results out, until the pipe closes."""
-    # Ctrl-C reaches every process of a terminal: a chunk under way is finished all the same.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker's whole life: plans and tasks in, results out, until the pipe closes.
+
+    Ctrl-C does not reach it: a chunk under way is finished.
+    """
     from mentions.legacy import preload  # noqa: F401 - sets Django up
 
     # isort: split

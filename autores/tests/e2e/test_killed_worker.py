@@ -36,6 +36,7 @@ REPLIES = 16
 # Several times the model's and X's part, so that a kill meets the work and not its beginning.
 SECONDS_PER_PAGE = 0.05
 SECONDS_PER_SEND = 0.3
+SECONDS_HELD = 10
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_every_mention_is_stored_once_when_the_worker_is_killed_during_a_poll(
 ) -> None:
     posts = sandbox.control.create_mentions(account="acme", count=MENTIONS)
     mentions = PolledMentions(acme, [post["id"] for post in posts])
-    sandbox.control.add_fault("mentions", "slow", times=None, params={"seconds": SECONDS_PER_PAGE})
+    slow_down(sandbox)
     autores = start_autores(
         "worker", DRAFT_AUTOMATICALLY="false", TWITTER_MENTIONS_RATE_LIMIT="1000000"
     )
@@ -134,10 +135,13 @@ def test_every_mention_is_stored_once_when_the_worker_is_killed_during_a_poll(
     counts = []
     for number in range(KILLS):
         mentions.forget()
-        autores.run_task("mentions.poll_accounts")
         # By progress, not by the clock: on a busy machine most kills would come too early.
-        # The first is amid the poll in any case, the others also before and after it.
-        pages = chance.randint(0, PAGES) if number else chance.randint(1, PAGES - 2)
+        pages = chance.randint(0, PAGES)
+        if number == 0:
+            # This one is amid the poll in any case, the others also before and after it.
+            pages = chance.randint(1, PAGES - 2)
+            slow_down(sandbox, hold_after=pages + 1)
+        autores.run_task("mentions.poll_accounts")
         wanted = pages * MENTIONS // PAGES
         autores.wait_until(
             f"{wanted} mentions are stored", lambda wanted=wanted: mentions.count() >= wanted
@@ -149,6 +153,7 @@ def test_every_mention_is_stored_once_when_the_worker_is_killed_during_a_poll(
         assert counts[-1] == MENTIONS or not mentions.is_read_to_the_end()
 
         empty_queues(valkey_url)
+        slow_down(sandbox)
         autores.start("worker")
         poll()
         mentions.assert_complete()
@@ -198,6 +203,15 @@ def test_every_reply_reaches_x_once_when_the_worker_is_killed_while_sending(
 
     print(f"{DELIVERY_KILLS} kills met these replies: {dict(states)}")
     assert states[ReplyState.SENDING] or not DELIVERY_KILLS
+
+
+def slow_down(sandbox: RunningSandbox, *, hold_after: int | None = None) -> None:
+    """Every page takes a moment; the one after ``hold_after`` pages takes far longer."""
+    x = sandbox.control
+    x.clear_faults()
+    if hold_after is not None:
+        x.add_fault("mentions", "slow", after=hold_after, params={"seconds": SECONDS_HELD})
+    x.add_fault("mentions", "slow", times=None, params={"seconds": SECONDS_PER_PAGE})
 
 
 def empty_queues(valkey_url: str) -> None:

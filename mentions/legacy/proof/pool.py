@@ -2,7 +2,6 @@
 
 import contextlib
 import multiprocessing.connection
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.proof.merge import Counts, Finding, KeyOrderError, RangeComparer, RangeTask
 from mentions.legacy.proof.streams import DocumentStore, LostConnectionError
 from mentions.legacy.source import SourceError, SourceUrl
-from mentions.legacy.workers import choose_context
+from mentions.legacy.workers import choose_context, interrupts_held
 
 _FINDINGS, _ROWS, _DONE, _FAILED = "findings", "rows", "done", "failed"
 
@@ -52,7 +51,8 @@ def compare_ranges(
         for _ in range(min(processes, len(tasks))):
             here, there = context.Pipe()
             worker = context.Process(target=_work, args=(there, sides), daemon=True)
-            worker.start()
+            with interrupts_held():
+                worker.start()
             there.close()
             workers[here] = worker
             here.send(waiting.pop())
@@ -120,8 +120,6 @@ def _receive(pipe: Any) -> tuple[str, Any]:
 
 def _work(pipe: Any, sides: Sides) -> None:
     """A worker's whole life. It ends with its parent, whose end of the pipe closes then."""
-    # Ctrl-C reaches every process of a terminal; the parent ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     comparer = _make_comparer(
         sides,
         on_findings=lambda findings: pipe.send((_FINDINGS, findings)),

@@ -121,8 +121,10 @@ def test_one_sentence_is_said_when_interrupted_and_the_same_command_goes_on(
     # As a terminal does it: to every process there.
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(_PATIENCE_SECONDS) == EXIT_INTERRUPTED
-    (said,) = process.said.read_text().split("\n\n")[-1].strip().splitlines()
-    assert said.startswith("Stopped by Ctrl-C. What was written stays")
+    output = process.said.read_text()
+    (said, *more) = output.split("\n\n")[-1].strip().splitlines()
+    assert said.startswith("Stopped by Ctrl-C. What was written stays"), output
+    assert more == [], output
     run = ImportRun.objects.get()
     assert (run.state, run.report["stopped"]) == ("failed", "Interrupted by a person.")
     assert run_import("--chunk-size", "20")["exit_code"] == 0

@@ -1,10 +1,16 @@
 """The processes that load, and what they cost."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 
+import pytest
 from django.conf import settings
+
+from mentions.legacy.workers import choose_context, interrupts_held
 
 _LIST_MODULES = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 
@@ -31,3 +37,23 @@ def test_packages_are_left_out_when_nobody_needs_them_yet():
     modules = list_modules("import django; django.setup()")
     assert "mentions.models" in modules
     assert not {"openai", "twitter_text", "pkg_resources"} & modules
+
+
+def test_process_goes_on_when_it_is_interrupted_at_its_start():
+    released, release = choose_context().Pipe(duplex=False)
+    with interrupts_held():
+        process = choose_context().Process(target=released.recv, daemon=True)
+        process.start()
+    os.kill(process.pid, signal.SIGINT)
+    release.send(None)
+    process.join(30)
+    assert process.exitcode == 0
+
+
+def test_this_process_is_interrupted_when_the_start_is_over():
+    passed = threading.Event()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - where it is raised is what is tested
+        with interrupts_held():
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+            passed.set()
+    assert passed.is_set()
