@@ -48,7 +48,7 @@ def test_process_goes_on_when_it_is_interrupted_at_its_start():
 
 def test_this_process_is_interrupted_when_the_start_is_over():
     passed = threading.Event()
-    with pytest.raises(KeyboardInterrupt), interrupts_held():
+    with pytest.raises(KeyboardInterrupt), interrupts_held():  # noqa: PT012 - the place counts
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         passed.set()
     assert passed.is_set()
