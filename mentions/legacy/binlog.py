@@ -30,6 +30,7 @@ from pymysqlreplication.row_event import (
 
 from mentions.legacy.contract import TABLES
 from mentions.legacy.current import CurrentSource, connection_settings, explain_error
+from mentions.legacy.driver import Connection
 from mentions.legacy.rowimages import list_keys
 from mentions.legacy.source import LegacyImportError, SourceError
 
@@ -432,7 +433,7 @@ def _connect(*, db: str | None = None, **settings: Any) -> Any:
     # The reader gives the database by a name that the driver no longer likes.
     if db:
         settings["database"] = db
-    return pymysql.connect(**settings)
+    return Connection(**settings)
 
 
 def _is_on(value: str) -> bool:

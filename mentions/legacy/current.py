@@ -13,6 +13,7 @@ import pymysql
 from pymysql import converters
 
 from mentions.legacy.contract import TABLES, Table
+from mentions.legacy.driver import Connection
 from mentions.legacy.mapping import RawRow
 from mentions.legacy.source import Source, SourceError, SourceUrl
 
@@ -53,7 +54,7 @@ class CurrentSource:
     def __enter__(self) -> "CurrentSource":
         url = self.url
         try:
-            self._connection = pymysql.connect(
+            self._connection = Connection(
                 **connection_settings(url),
                 database=url.database,
                 use_unicode=False,

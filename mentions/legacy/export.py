@@ -20,6 +20,7 @@ from accounts.tokens import token_cipher
 from autores.crypto import CipherError
 from mentions.legacy.contract import MESSAGES, USERS, Table
 from mentions.legacy.documents import TARGETS, Target, digest_document
+from mentions.legacy.driver import Connection
 from mentions.legacy.mapping import MappedRow, map_message, map_user
 from mentions.legacy.proof.fields import TableRule, rule_of, show_key
 from mentions.legacy.source import SourceError, SourceUrl
@@ -375,7 +376,7 @@ class _Database:
     def __enter__(self) -> "_Database":
         target = self._target
         try:
-            self._connection = pymysql.connect(
+            self._connection = Connection(
                 host=target.host,
                 port=target.port,
                 user=target.user,

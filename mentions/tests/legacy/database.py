@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
-import pymysql
+from mentions.legacy.driver import Connection
 
 SCHEMA = (
     """
@@ -114,7 +114,7 @@ class LegacyDatabase:
         self._connection.close()
 
     def _connect(self) -> Any:
-        return pymysql.connect(
+        return Connection(
             host=self.host,
             port=self.port,
             user=self._user,

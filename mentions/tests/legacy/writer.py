@@ -4,7 +4,7 @@ import threading
 import time
 from datetime import datetime
 
-import pymysql
+from mentions.legacy.driver import Connection
 
 
 class Writer(threading.Thread):
@@ -17,7 +17,7 @@ class Writer(threading.Thread):
         self._ends = threading.Event()
         self._failure = None
         self._next = 1_700_000_000_000_000_000
-        self._connection = pymysql.connect(
+        self._connection = Connection(
             host=legacy.host,
             port=legacy.port,
             user="root",
