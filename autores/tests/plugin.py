@@ -28,7 +28,13 @@ _LONGEST = frozenset(
     {
         *("test_demo.py", "test_story.py", "test_killed_worker.py", "test_api_walk.py"),
         *("test_desk.py", "test_csp.py", "test_compose.py", "test_checks.py"),
-        *("test_kills.py", "test_follow.py", "test_importer.py", "test_tokens.py"),
+        *(
+            "test_kills.py",
+            "test_follow.py",
+            "test_importer.py",
+            "test_tokens.py",
+            "test_outages.py",
+        ),
     }
 )
 
@@ -40,8 +46,17 @@ atexit.register(_services.stop)
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """A worker more than cores: a third of the tests' time is waiting for other processes."""
-    return (os.cpu_count() or 1) + 1
+    """Two workers per core: a third of the tests' time is waiting for other processes."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_configure() -> None:
+    """Property tests try so many examples each; AUTORES_EXAMPLES asks for more."""
+    from hypothesis import settings
+
+    examples = int(os.environ.get("AUTORES_EXAMPLES", "40"))
+    settings.register_profile("autores", max_examples=examples, deadline=None)
+    settings.load_profile("autores")
 
 
 @pytest.hookimpl(trylast=True)

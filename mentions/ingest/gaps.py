@@ -116,6 +116,14 @@ def count_found(gap: Gap) -> int:
     return sum(low < int(post_id) < high for post_id in ids)
 
 
+def recount_gaps(account_id: str, *, above: int) -> None:
+    """Count anew for every gap that reaches above this id: what read there may have found more."""
+    for gap in Gap.objects.filter(account_id=account_id, to_at__gte=created_at_of(str(above))):
+        found = count_found(gap)
+        if found != gap.found:
+            Gap.objects.filter(pk=gap.pk).update(found=found)
+
+
 def publish_completeness(account_id: str, **columns: Any) -> datetime | None:
     """Write "complete up to" onto the account: where the cursor is, or the first open gap begins.
     ``columns`` of the account are written along.

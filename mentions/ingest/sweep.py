@@ -7,11 +7,18 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Q
 
 from accounts.models import TwitterAccount
 from autores.x.ids import first_post_id_at
 from mentions.ingest.fetch import Pages, fetch_mentions, search_mentions
-from mentions.ingest.gaps import SEARCH_REACH, list_open_gaps, publish_completeness, search_gap
+from mentions.ingest.gaps import (
+    SEARCH_REACH,
+    list_open_gaps,
+    publish_completeness,
+    recount_gaps,
+    search_gap,
+)
 from mentions.ingest.pages import store_page
 from mentions.ingest.poll import PollResult, count_late, late_judge, poll_account
 from mentions.ingest.position import floor_of, load_cursor
@@ -25,13 +32,22 @@ _SEARCH_OVERLAP = timedelta(hours=1)
 
 
 def sweep_account(account: TwitterAccount, *, now: datetime) -> PollResult:
-    """Re-read a trailing window of the timeline, further back than the polls' overlap."""
+    """Re-read a trailing window of the timeline, further back than the polls' overlap.
+
+    The window reaches back from the last sweep that came through: what X showed after it, with a
+    delay of at most X_SWEEP_OVERLAP, is read however long sweeps failed. Raises as
+    ``poll_account``.
+    """
     cursor = load_cursor(account)
     if not cursor.newest_post_id:
         return poll_account(account, now=now)
-    window = int(first_post_id_at(now - timedelta(minutes=settings.X_SWEEP_OVERLAP)))
+    since = min(now, cursor.swept_until or cursor.baseline_at or now)
+    window = int(first_post_id_at(since - timedelta(minutes=settings.X_SWEEP_OVERLAP)))
     pages = fetch_mentions(account, since_id=str(max(window, floor_of(cursor))))
-    return _store_all(account, cursor, pages, found_by=FoundBy.SWEEP, now=now)
+    result = _store_all(account, cursor, pages, found_by=FoundBy.SWEEP, now=now)
+    rows = Cursor.objects.filter(pk=cursor.pk)
+    rows.filter(Q(swept_until=None) | Q(swept_until__lt=now)).update(swept_until=now)
+    return result
 
 
 def search_account(account: TwitterAccount, *, now: datetime) -> PollResult:
@@ -107,7 +123,7 @@ def _store_all(
 ) -> PollResult:
     floor = floor_of(cursor)
     is_late = late_judge(account.pk, passed=int(cursor.newest_post_id))
-    seen, late = 0, 0
+    seen, late, lowest = 0, 0, 0
     new_ids: list[str] = []
     try:
         for page in pages:
@@ -121,10 +137,14 @@ def _store_all(
             seen += len(page.posts)
             new_ids.extend(stored.new_ids)
             late += sum(is_late(int(id_.partition(":")[0])) for id_ in stored.new_ids)
-            if found_by is FoundBy.SEARCH and page.posts:
-                lowest = min(int(post.id) for post in page.posts)
+            if not page.posts:
+                continue
+            lowest = min(int(post.id) for post in page.posts)
+            if found_by is FoundBy.SEARCH:
                 Cursor.objects.filter(pk=cursor.pk).update(search_lowest_id=str(lowest))
     finally:
         if late:
             count_late(account, late, now=now)
+        if lowest:
+            recount_gaps(account.pk, above=lowest)
     return PollResult(account.pk, seen, len(new_ids), tuple(new_ids), False, False)

@@ -34,6 +34,8 @@ class Cursor(models.Model):
     search_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     search_lowest_id = models.CharField(max_length=32, blank=True, default="", editable=False)
     search_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When the last sweep began that X let come through.
+    swept_until = models.DateTimeField(null=True, blank=True, editable=False)
     # Every mention X showed up to this time is stored.
     complete_until = models.DateTimeField(null=True, blank=True)
     last_poll_seen = models.IntegerField(default=0)

@@ -176,9 +176,7 @@ FILTERS = st.recursive(
     related=st.sets(st.sampled_from(["shop", "partner"])),
     columns=st.sets(st.sampled_from(["id", "status", "shop__name", "partner__number"])),
 )
-@settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_are_those_of_the_stock_pipeline_when_filtered_ordered_and_sliced(
     orders: None,
     condition: Q | None,

@@ -210,7 +210,7 @@ def find_user(handle):
     return (7, "ana") if handle.lower() == "ana" else None
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(text=wild_texts, leading=st.lists(st.sampled_from(["ana", "bob_2"]), max_size=2))
 def test_entities_point_at_what_they_name_when_the_text_is_wild(text, leading):
     composed = compose(text, leading=leading, find_user=find_user)
@@ -229,7 +229,7 @@ def test_entities_point_at_what_they_name_when_the_text_is_wild(text, leading):
     assert html.escape(html.unescape(visible), quote=False).count("&") >= 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(text=st.text(min_size=1, max_size=600))
 def test_a_cut_text_fits_when_the_whole_did_not(text):
     shown, note = cut_long_text(text)

@@ -190,7 +190,7 @@ schemas = objects_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(schema=schemas, text=st.text(max_size=60))
 def test_output_obeys_any_strict_schema(schema, text):
     schema = {**schema, "$defs": {"part": objects_of_part()}}

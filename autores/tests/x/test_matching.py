@@ -63,20 +63,20 @@ def on_x(text: str, leading: list[str]) -> tuple[str, tuple[UrlEntity, ...]]:
 
 
 @given(text=_TEXTS, leading=_HANDLES)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 def test_text_matches_what_x_made_of_it(text: str, leading: list[str]) -> None:
     assert normalise_for_match(*on_x(text, leading)) == normalise_for_match(text)
 
 
 @given(text=_TEXTS, leading=_HANDLES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 def test_normal_form_stays_as_it_is_when_it_is_made_again(text: str, leading: list[str]) -> None:
     normal = normalise_for_match(*on_x(text, leading))
     assert normalise_for_match(normal) == normal
 
 
 @given(one=st.lists(_WORDS, min_size=1, max_size=6), other=st.lists(_WORDS, min_size=1, max_size=6))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 def test_texts_differ_when_their_words_do(one: list[str], other: list[str]) -> None:
     plain = [
         unicodedata.normalize("NFC", " ".join(w for w in words if w.isalnum()))

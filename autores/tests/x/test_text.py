@@ -39,7 +39,7 @@ def test_length_is_as_x_counts_when_the_text_is(text: str, expected: int) -> Non
 
 
 @given(st.text())
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_length_is_a_count_when_the_text_is_anything(text: str) -> None:
     assert 0 <= weighted_length(text) <= 23 * max(len(text), 1)
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.sandbox.server import RunningSandbox
-from autores.x.errors import RateLimitedError
+from autores.x.errors import RateLimitedError, ServerError
 from mentions import tasks
 from mentions.ingest import gaps, position, sweep
 from mentions.ingest.poll import poll_account
@@ -81,6 +81,30 @@ def test_the_overlap_begins_at_the_last_complete_poll_when_polls_were_out(
     assert late["id"] in poll(baselined, hours=5).new_message_ids
 
 
+def test_a_sweep_begins_at_the_last_one_that_came_through_when_sweeps_were_refused(
+    baselined: TwitterAccount, sandbox: RunningSandbox, settings: LazySettings
+) -> None:
+    settings.X_POLL_OVERLAP, settings.X_SWEEP_OVERLAP = 1.0, 5.0
+    assert sweep_account(baselined, now=timezone.now()).new == 0
+    late = sandbox.control.create_mention(account="acme", author="dora", index_delay_seconds=240)
+    sandbox.control.advance_clock(5)
+    sandbox.control.create_mention(account="acme", author="emil")
+    poll(baselined)
+    sandbox.control.add_fault("mentions", "server_error")
+    with pytest.raises(ServerError):
+        sweep_account(baselined, now=timezone.now() + timedelta(minutes=1))
+    poll(baselined, minutes=3)
+    sandbox.control.advance_clock(3600)
+    assert poll(baselined, hours=1).new == 0
+    result = sweep_account(baselined, now=timezone.now() + timedelta(hours=1))
+    assert result.new_message_ids == (late["id"],)
+    # From now on it need not reach back so far.
+    sandbox.control.clear_calls()
+    sweep_account(baselined, now=timezone.now() + timedelta(hours=2))
+    (call,) = sandbox.control.list_calls(route="mentions")
+    assert int(call["query"]["since_id"]) > int(late["id"])
+
+
 def test_search_finds_what_x_showed_later_than_any_overlap(
     baselined: TwitterAccount, sandbox: RunningSandbox, settings: LazySettings
 ) -> None:
@@ -90,6 +114,7 @@ def test_search_finds_what_x_showed_later_than_any_overlap(
     sandbox.control.create_mention(account="acme", author="emil")
     poll(baselined)
     poll(baselined, hours=1)
+    sweep_account(baselined, now=timezone.now() + timedelta(hours=1))
     sandbox.control.advance_clock(7200)
     assert poll(baselined, hours=2).new == 0
     assert sweep_account(baselined, now=timezone.now() + timedelta(hours=2)).new == 0
@@ -143,6 +168,23 @@ def test_search_fills_the_gap_and_closes_it_when_it_has_read_all_of_it(
     assert set(ids_of(posts)) <= stored_ids()
     assert complete_until(baselined) == Cursor.objects.get().complete_until
     assert not Message.objects.filter(is_late=True).exists(), "lost and found is not late"
+
+
+def test_a_closed_gap_counts_what_a_sweep_found_of_it_later(
+    baselined: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    """X showed some of the burst late, to the timeline as well as to the search."""
+    sandbox.control.create_mentions(account="acme", count=100, index_delay_seconds=600)
+    sandbox.control.create_mentions(account="acme", count=850)
+    poll(baselined)
+    search_account(baselined, now=timezone.now() + timedelta(minutes=1))
+    gap = Gap.objects.get()
+    assert (gap.state, gap.found) == ("closed", 50)
+    for message in Message.objects.filter(found_by="poll").order_by("-post_id")[:200]:
+        sandbox.control.delete_post(message.post_id)
+    sandbox.control.advance_clock(700)
+    assert sweep_account(baselined, now=timezone.now() + timedelta(minutes=12)).new == 100
+    assert Gap.objects.get().found == 150
 
 
 def test_a_gap_search_goes_on_when_it_was_cut(

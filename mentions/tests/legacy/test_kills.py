@@ -51,6 +51,8 @@ def command(legacy, child_environ, tmp_path):
                 stdout=subprocess.PIPE,
                 stderr=output,
                 start_new_session=True,
+                # A test run in the background ignores it, and so would its children.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         process.said = said
         started.append(process)

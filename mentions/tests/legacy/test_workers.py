@@ -38,6 +38,14 @@ def test_packages_are_left_out_when_nobody_needs_them_yet():
     assert not {"openai", "twitter_text", "pkg_resources"} & modules
 
 
+@pytest.fixture
+def heard_interrupts():
+    """A test run in the background ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_process_goes_on_when_it_is_interrupted_at_its_start():
     process = choose_context().Process(target=signal.raise_signal, args=(signal.SIGINT,))
     with interrupts_held():
@@ -46,6 +54,7 @@ def test_process_goes_on_when_it_is_interrupted_at_its_start():
     assert process.exitcode == 0
 
 
+@pytest.mark.usefixtures("heard_interrupts")
 def test_this_process_is_interrupted_when_the_start_is_over():
     passed = threading.Event()
     with pytest.raises(KeyboardInterrupt), interrupts_held():  # noqa: PT012 - the place counts
