@@ -1,10 +1,14 @@
 """App configurations: ours, and Django's contrib apps with keys that MongoDB has."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.checks import check_admin_app, check_dependencies
 from django.contrib.auth.apps import AuthConfig
 from django.contrib.contenttypes.apps import ContentTypesConfig
-from django.core.checks import Tags, register
+from django.core.checks import CheckMessage, Tags, register
 
 _OBJECT_ID = "django_mongodb_backend.fields.ObjectIdAutoField"
 
@@ -28,8 +32,25 @@ class AutoresConfig(AppConfig):
         register(check_indexes, Tags.database)
 
 
-class MongoAdminConfig(AdminConfig):
+class MongoAdminConfig(SimpleAdminConfig):
+    """The admin, whose pages are loaded by ``urls.py`` and by checks.
+
+    Workers, beat and most commands show no page: loading the applications takes half the time and
+    a quarter less memory without them.
+    """
+
     default_auto_field = _OBJECT_ID
+
+    def ready(self) -> None:
+        register(check_dependencies, Tags.admin)
+        register(_check_pages, Tags.admin)
+
+
+def _check_pages(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    from django.contrib import admin
+
+    admin.autodiscover()
+    return check_admin_app(app_configs, **kwargs)
 
 
 class MongoAuthConfig(AuthConfig):

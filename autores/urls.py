@@ -34,6 +34,7 @@ def show_icon(request: HttpRequest) -> HttpResponse:
     return redirect(static("autores/icon.svg"))
 
 
+admin.autodiscover()
 admin.site.site_title = admin.site.site_header = "Autores"
 
 urlpatterns = [

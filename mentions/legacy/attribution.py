@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mentions.legacy.source import LegacyImportError
+from mentions.legacy.errors import LegacyImportError
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,15}")
 # A mention as X finds it: not inside a word, an address or another mention.

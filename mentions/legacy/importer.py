@@ -19,6 +19,7 @@ from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.deferral import defer_indexes
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target
+from mentions.legacy.errors import LegacyImportError
 from mentions.legacy.lease import ImportLease, is_mongodb_away
 from mentions.legacy.legacy_accounts import (
     DistinctAccounts,
@@ -38,7 +39,7 @@ from mentions.legacy.runs import (
     describe_end,
     find_unfinished_runs,
 )
-from mentions.legacy.source import LegacyImportError, Source, SourceUrl
+from mentions.legacy.source import Source, SourceUrl
 from mentions.legacy.workers import Inline, Workers, choose_worker_count
 from mentions.models import ImportReject, ImportRun
 

@@ -18,7 +18,7 @@ from django.db import DatabaseError, OperationalError, connection
 from django.utils import timezone
 from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
-from mentions.legacy.source import LegacyImportError
+from mentions.legacy.errors import LegacyImportError
 from mentions.tallies import CountersChangedError, distrust_counters, reconcile_counters
 
 LEASES = "import_leases"

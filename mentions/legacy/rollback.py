@@ -18,8 +18,8 @@ from accounts.tokens import token_cipher
 from mentions.legacy import checkpoint
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, Target, digest_document
+from mentions.legacy.errors import LegacyImportError
 from mentions.legacy.proof.fields import rule_of, show_key
-from mentions.legacy.source import LegacyImportError
 from mentions.legacy.state import STATE_FIELD, is_worked_on, read_state
 from mentions.models import AuditEntry, Cursor, Draft, ImportReject, ImportRun, Message, Reply
 

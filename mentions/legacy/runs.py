@@ -1,6 +1,6 @@
 """What is kept of each run of the import, and how a run ended that could not say so itself."""
 
-from mentions.legacy.source import LegacyImportError
+from mentions.legacy.errors import LegacyImportError
 from mentions.models import ImportPosition, ImportRun
 
 RUN_RUNNING, RUN_DONE, RUN_INCOMPLETE, RUN_FAILED = "running", "done", "incomplete", "failed"

@@ -13,6 +13,7 @@ from pymysql.constants import CR, ER
 
 from mentions.legacy.contract import TABLES, Column, Difference, Table, compare_columns
 from mentions.legacy.driver import DriverError, Row, Session, open_session
+from mentions.legacy.errors import LegacyImportError
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 300
@@ -47,13 +48,6 @@ _LOST = {
 }
 _THEN_AGAIN = "then run the import again; it goes on from what is stored."
 _URL_FORM = "mysql+pymysql://user:password@host:3306/database"
-
-
-class LegacyImportError(Exception):
-    """The import cannot go on. The message is a sentence for the operator, without secrets."""
-
-    retryable = False
-    retry_after: float | None = None
 
 
 class SourceError(LegacyImportError):

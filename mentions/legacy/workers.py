@@ -20,7 +20,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from mentions.legacy.source import LegacyImportError
+from mentions.legacy.errors import LegacyImportError
 
 if TYPE_CHECKING:
     from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task

@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from autores.mongo.errors import DuplicateDocumentsError
 from autores.mongo.restore import list_incomplete_models, restore_indexes
+from mentions.legacy.errors import LegacyImportError
 from mentions.legacy.lease import ImportLease
-from mentions.legacy.source import LegacyImportError
 
 
 class Command(BaseCommand):
