@@ -200,6 +200,15 @@ def classify_refusal(
         return _classify_too_many(problem, facts, headers=headers, rate=rate, now=now)
     if call in ("token", "revoke"):
         return _classify_oauth(problem, facts, status=status)
+    if body is None and status in (400, 403) and call in ("post", "dm"):
+        # Only the body tells a post that is gone from a request that is wrong, and it was cut.
+        return x.ServerError(
+            "X refused, but its reason could not be read.",
+            **facts,
+            code="unread_refusal",
+            is_outcome_unknown=True,
+            retryable=False,
+        )
     if status == 400:
         rule = _TARGET_GONE if _TARGET_GONE.matches(problem, call=call) else None
         return _build(rule, facts) if rule else x.BadRequestError(**facts)

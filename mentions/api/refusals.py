@@ -36,6 +36,7 @@ _STATUS_OF_FAILED_REPLY = {
     "rate_limited_app_day": 503,
     "app_not_allowed": 502,
     "server_error": 502,
+    "unread_refusal": 502,
     "connect_failed": 502,
     "unexpected_answer": 502,
     "no_answer": 504,

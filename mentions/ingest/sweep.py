@@ -1,9 +1,11 @@
-"""The two nets behind the polls: the timeline once more, further back; and X's search, daily.
+"""The nets behind the polls: the timeline once more, further back; and, daily, X's search and the
+timeline as far back as it, because search leaves out reposts and quotes.
 
 Neither moves the cursor. What they store says so by ``found_by``.
 """
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -51,7 +53,8 @@ def sweep_account(account: TwitterAccount, *, now: datetime) -> PollResult:
 
 
 def search_account(account: TwitterAccount, *, now: datetime) -> PollResult:
-    """Read what X's search has: first the open gaps, then the time since the last search.
+    """Read what X's search has: first the open gaps, then the time since the last search, of which
+    the timeline is read again, too.
 
     A search that is cut short goes on from there in the next run. Raises as ``poll_account``.
     """
@@ -105,6 +108,14 @@ def _search_recent(account: TwitterAccount, cursor: Cursor, *, now: datetime) ->
         pages = search_mentions(account, since_id=str(low), until_id=until or None)
         result = _store_all(account, cursor, pages, found_by=FoundBy.SEARCH, now=now)
     if pages is None or pages.ending == "end":
+        again = fetch_mentions(account, since_id=str(low))
+        swept = _store_all(account, cursor, again, found_by=FoundBy.SWEEP, now=now)
+        result = replace(
+            result,
+            seen=result.seen + swept.seen,
+            new=result.new + swept.new,
+            new_message_ids=(*result.new_message_ids, *swept.new_message_ids),
+        )
         rows.update(searched_until=begun_at, search_lowest_id="", search_begun_at=None)
         _set_due(account, now + timedelta(hours=hours), now=now)
     return result

@@ -133,6 +133,18 @@ def test_an_error_page_is_typed_by_its_status_when_it_is_html(
     assert caught.value.detail == ""
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_refused_post_is_looked_up_when_the_reason_was_cut(
+    x: ScriptedServer, client: XClient, status: int
+) -> None:
+    """Whether the post above is gone or the request was wrong is said in the body alone."""
+    x.answer(b'{"detail": "The post you are rep', status=status)
+    with pytest.raises(transport.XError) as caught:
+        POST(client)
+    assert (caught.value.code, caught.value.status) == ("unread_refusal", status)
+    assert (caught.value.retryable, caught.value.is_outcome_unknown) == (False, True)
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_redirect_is_followed_when_one_is_answered(
     x: ScriptedServer, client: XClient, status: int

@@ -124,6 +124,25 @@ def test_search_finds_what_x_showed_later_than_any_overlap(
     assert (message.found_by, message.is_late) == ("search", True)
 
 
+@pytest.mark.parametrize("kind", ["repost", "quote"])
+def test_the_daily_search_reads_the_timeline_too_as_it_leaves_these_out(
+    baselined: TwitterAccount, sandbox: RunningSandbox, settings: LazySettings, kind: str
+) -> None:
+    settings.X_POLL_OVERLAP, settings.X_SWEEP_OVERLAP = 1.0, 5.0
+    late = sandbox.control.create_mention(account="acme", kind=kind, index_delay_seconds=7200)
+    sandbox.control.advance_clock(5)
+    sandbox.control.create_mention(account="acme", author="emil")
+    poll(baselined, hours=1)
+    sweep_account(baselined, now=timezone.now() + timedelta(hours=1))
+    sandbox.control.advance_clock(7200)
+    later = timezone.now() + timedelta(hours=2)
+    assert sweep_account(baselined, now=later).new == 0
+    result = search_account(baselined, now=later)
+    assert (result.new, result.new_message_ids) == (1, (late["id"],))
+    message = Message.objects.get(pk=late["id"])
+    assert (message.found_by, message.is_late) == ("sweep", True)
+
+
 def test_old_mentions_stay_out_when_the_baseline_left_them_out(
     acme: TwitterAccount, sandbox: RunningSandbox, settings: LazySettings
 ) -> None:
