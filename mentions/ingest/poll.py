@@ -1,6 +1,7 @@
 """One account's poll: read every page since the cursor, store each, then move the cursor."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,6 +96,7 @@ class _Reading:
     def __init__(self, account: TwitterAccount, now: datetime) -> None:
         self.account = account
         self.now = now
+        self._begun = time.monotonic()
         self.seen = 0
         self.new_ids: list[str] = []
         self.late = 0
@@ -131,7 +133,9 @@ class _Reading:
             (pages is not None and pages.ending != "end")
             or self._may_be_cut(span, is_resumed=is_resumed)
         ):
-            record_gap(self.account, after=passed, before=span.lowest, now=self.now)
+            # More may have come since the poll began, and have brought the gap about.
+            noticed_at = self.now + timedelta(seconds=time.monotonic() - self._begun)
+            record_gap(self.account, after=passed, before=span.lowest, now=noticed_at)
             self.has_gap = True
         finish_span(
             cursor,

@@ -176,6 +176,17 @@ def test_the_loss_is_exact_when_more_came_than_x_shows(
     assert find_search_due(now=timezone.now() + timedelta(seconds=1)) == [baselined.pk]
 
 
+def test_a_gap_is_noticed_after_the_page_that_shows_it_and_not_when_the_poll_began(
+    baselined: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    """A burst may come while a poll reads, and is no gap before it came."""
+    sandbox.control.create_mentions(account="acme", count=900)
+    sandbox.control.add_fault("mentions", "slow", params={"seconds": 0.3})
+    now = timezone.now()
+    poll_account(baselined, now=now)
+    assert Gap.objects.get().created_at >= now + timedelta(seconds=0.3)
+
+
 def test_search_fills_the_gap_and_closes_it_when_it_has_read_all_of_it(
     baselined: TwitterAccount, sandbox: RunningSandbox
 ) -> None:
