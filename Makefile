@@ -10,8 +10,8 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 ARGS ?=
-# Two workers per core (autores/tests/plugin.py), each with databases of its own; the tests of a file
-# stay together.
+# A worker per core and one more (autores/tests/plugin.py), each with databases of its own; the
+# tests of a file stay together.
 PYTEST := $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A deployment's environment with values of the right form, for `check --deploy`. No secret here.

@@ -46,8 +46,8 @@ atexit.register(_services.stop)
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers per core: a third of the tests' time is waiting for other processes."""
-    return 2 * (os.cpu_count() or 1)
+    """A worker more than cores: a third of the tests' time is waiting for other processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_configure() -> None:
