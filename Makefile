@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# Every test process would compile Autores anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 # Installed again only when what is required has changed.
