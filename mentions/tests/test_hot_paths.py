@@ -89,12 +89,13 @@ def test_queues_are_read_by_index(mentions: list[Message]) -> None:
 def test_drafting_and_review_go_by_index(mentions: list[Message], ana: User, bruno: User) -> None:
     message = mentions[0]
     assert_all_indexed(lambda: draft_wanted(message.pk, now=timezone.now()), at_least=4)
-    draft = Draft.objects.get()
-    assert_all_indexed(lambda: approve_draft(draft, user=ana, now=timezone.now()), at_least=4)
+    # The model's words are by chance, and the gate may hold them back.
     other = mentions[1]
     assert_all_indexed(
         lambda: write_draft(other, text="Hello", user=bruno, now=timezone.now()), at_least=0
     )
+    draft = Draft.objects.get(message=other)
+    assert_all_indexed(lambda: approve_draft(draft, user=ana, now=timezone.now()), at_least=4)
 
 
 def test_sending_goes_by_index(mentions: list[Message], ana: User, sandbox: RunningSandbox) -> None:
