@@ -153,6 +153,7 @@ def _move_draft(
     version: int | None = None,
     from_states: tuple[DraftState, ...] = OPEN_DRAFT_STATES,
     note: str = "",
+    action: str = "",
     **changes: Any,
 ) -> None:
     def move() -> bool:
@@ -164,7 +165,7 @@ def _move_draft(
         )
         if matched:
             record_audit(
-                f"draft.{to.value}",
+                action or f"draft.{to.value}",
                 actor=user.pk,
                 object_type="draft",
                 object_id=draft.pk,
@@ -379,16 +380,25 @@ def _refuse_ungated(draft: Draft, text: str | None = None) -> None:
 
 
 def undo_reply(reply: Reply, *, user: Any, now: datetime) -> Reply:
-    """Take a waiting reply back; if it came of a draft, its text is an open draft again.
+    """Take a waiting reply back; the draft that it came of is open again, as edited.
 
     Raises OutboxRefusedError once it is on its way.
     """
     cancel_reply(reply, user=user, now=now)
-    message = Message.objects.filter(pk=reply.message_id).first()
-    if reply.draft_id is not None and message is not None:
+    draft = Draft.objects.filter(pk=reply.draft_id).first() if reply.draft_id else None
+    if draft is not None:
         try:
-            write_draft(message, text=reply.text, user=user, now=now)
-        except (ReviewConflictError, OutboxRefusedError) as error:
+            _move_draft(
+                draft,
+                to=DraftState.EDITED,
+                from_states=(DraftState.APPROVED,),
+                action="draft.reopened",
+                user=user,
+                now=now,
+                open_key=draft.message_id,
+                decided_by=None,
+            )
+        except (ReviewConflictError, IntegrityError):
             # Another draft was begun meanwhile: the text stays on the cancelled row.
-            logger.info("no draft of the undone reply %s: %s", reply.pk, error.code)
+            logger.info("the draft of the undone reply %s stays closed", reply.pk)
     return reply

@@ -184,7 +184,7 @@ class Posts:
         post = self.find(post_id)
         if post is None:
             raise problems.invalid_request(
-                "You attempted to reply to a Tweet that is deleted or not visible to you.",
+                problems.TARGET_GONE,
                 parameter=parameter,
                 value=post_id,
                 vocabulary=vocabulary,

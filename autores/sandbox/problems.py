@@ -43,6 +43,7 @@ NOT_SUMMONED = (
 )
 NOT_QUOTABLE = "You can only reply to or quote posts where you are mentioned or are the author."
 REPLIES_RESTRICTED = "The original Tweet author restricted who can reply to this Tweet."
+TARGET_GONE = "You attempted to reply to a Tweet that is deleted or not visible to you."
 TOO_LONG = "You are not permitted to perform this action."
 SUSPENDED = "Your account is suspended and is not permitted to access this feature."
 BLOCKED = "You have been blocked from replying to this user's Tweets at their request."

@@ -14,13 +14,29 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from accounts.admin.names import account_name
+from accounts.errors import AccountError
 from accounts.models import Role
+from autores.x.errors import XError
 from mentions.admin.scope import AccountFilter, AccountScopedAdmin
 from mentions.models import Reply, ReplyState
-from mentions.outbox.decide import settle_reply
+from mentions.outbox.decide import Outcome, settle_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.review import undo_reply
 from mentions.tasks import nudge_delivery
+
+_OUTCOMES: dict[str, Outcome] = {"sent": "sent", "absent": "absent", "abandoned": "abandoned"}
+_DONE: dict[Outcome, str] = {
+    "sent": "Settled as sent.",
+    "absent": "It is sent again.",
+    "abandoned": "Given up: it is not sent again.",
+}
+_NOT_READ = "X could not be read, so nothing was decided."
+
+
+def _chosen_post(request: HttpRequest) -> str:
+    """What was typed goes before the choice: the address of a post does as well as its id."""
+    typed = request.POST.get("typed_id", "").strip().rstrip("/")
+    return typed.rpartition("/")[2].partition("?")[0] or request.POST.get("x_post_id", "")
 
 
 @admin.register(Reply)
@@ -116,20 +132,21 @@ class ReplyAdmin(AccountScopedAdmin):
             if act == "cancel":
                 undo_reply(reply, user=request.user, now=now)
                 messages.success(request, "Undone: it is not sent.")
-            elif act in ("sent", "absent"):
+            elif outcome := _OUTCOMES.get(act):
                 settle_reply(
                     reply,
-                    outcome="sent" if act == "sent" else "absent",
-                    x_post_id=request.POST.get("x_post_id", "") if act == "sent" else "",
+                    outcome=outcome,
+                    x_post_id=_chosen_post(request) if outcome == "sent" else "",
                     user=request.user,
                     now=now,
                 )
-                done = "Settled as sent." if act == "sent" else "It is sent again."
-                messages.success(request, done)
+                messages.success(request, _DONE[outcome])
             else:
                 messages.error(request, "Nothing was done: use one of the buttons.")
         except OutboxRefusedError as error:
             messages.error(request, error.sentence)
+        except (XError, AccountError) as error:
+            messages.error(request, f"{_NOT_READ} {error.sentence}")
         return redirect(reverse("admin:mentions_reply_change", args=[reply.pk]))
 
     # -- many ---------------------------------------------------------------------------------
@@ -199,6 +216,10 @@ class ReplyAdmin(AccountScopedAdmin):
                 decide(reply)
             except OutboxRefusedError as error:
                 self.message_user(request, f"{reply}: {error.sentence}", messages.WARNING)
+            except (XError, AccountError) as error:
+                self.message_user(
+                    request, f"{reply}: {_NOT_READ} {error.sentence}", messages.WARNING
+                )
             else:
                 decided += 1
         if decided:

@@ -21,13 +21,16 @@ from mentions.models import (
     Message,
     MessageStatus,
     Reply,
+    ReplyKind,
     Tombstone,
+    keep_claims,
     record_audit,
     tombstone_key,
 )
 from mentions.models.tally import KeepTally
 
 _ATTEMPTS = 20
+_RESPONSE_OF = {ReplyKind.PUBLIC: "public_response", ReplyKind.DM: "dm_response"}
 _UNCLAIMED: Mapping[str, Any] = {"claimed_by": "", "claimed_at": None}
 
 
@@ -67,6 +70,7 @@ def update_message(
             if unchanged is None:
                 break
             return unchanged
+        _refuse_while_sending(message_id, differing)
         attempt = functools.partial(
             _write_change,
             document,
@@ -87,6 +91,28 @@ def update_message(
             f"The message was changed by others in each of {_ATTEMPTS} attempts."
         )
     raise ApiProblem("message_not_found", "The message was deleted meanwhile.", status_code=404)
+
+
+def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
+    """What a reply under way will write is not written by hand: X's answer decides it.
+
+    A reply queued after this was asked changes the message's version, and the write fails.
+    """
+    is_answered = changes.get("status") == MessageStatus.REPLIED
+    kinds = [kind for kind, name in _RESPONSE_OF.items() if is_answered or name in changes]
+    if not kinds:
+        return
+    reply = Reply.objects.filter(
+        live_key__in=[f"{message_id}:{kind.value}" for kind in kinds], state__in=UNSETTLED_STATES
+    ).first()
+    if reply is not None:
+        raise ApiProblem(
+            "reply_unsettled",
+            f"A reply to this message is {reply.get_state_display().lower()}: undo it, or wait "
+            "for its outcome, before you say how the message was answered.",
+            status_code=409,
+            reply_url=f"/api/v1/replies/{reply.pk}",
+        )
 
 
 def _write_change(
@@ -153,6 +179,7 @@ def delete_message(
                     status_code=409,
                     reply_url=f"/api/v1/replies/{reply.pk}",
                 )
+        keep_claims(replies, now=now)
         Draft.objects.filter(message_id=message_id).delete()
         Reply.objects.filter(message_id=message_id).delete()
         if not Message.objects.filter(pk=message_id, version=message.version).delete()[0]:

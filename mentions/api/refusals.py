@@ -22,6 +22,7 @@ _STATUS_OF_FAILED_REPLY = {
     "target_suspended": 409,
     "not_found": 409,
     "cancelled": 409,
+    "abandoned": 409,
     "unauthorized": 409,
     "missing_scope": 409,
     "account_suspended": 409,

@@ -11,8 +11,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.problems import problem_for
+from accounts.errors import AccountError
 from accounts.models import Role
 from autores.problems import ApiProblem
+from autores.x.errors import XError
 from mentions import review
 from mentions.api import access, schema, sending
 from mentions.api import serializers as shapes
@@ -186,11 +189,15 @@ class ReplyViewSet(viewsets.GenericViewSet[Reply]):
     @extend_schema(
         summary="Say what became of a send whose outcome is unknown",
         request=shapes.ReplySettlementSerializer,
-        responses={200: shapes.ReplySerializer, **schema.problems(400, 403, 404, 409)},
+        responses={200: shapes.ReplySerializer, **schema.problems(400, 403, 404, 409, 502, 503)},
     )
     @action(detail=True, methods=["post"])
     def settle(self, request: Request, id: str) -> Response:
-        """Look at the account on X first: compare the text with the `candidates` of `proof`."""
+        """Look at the account on X first: compare the text with the `candidates` of `proof`.
+
+        X is read before you are believed: a post must be the account's, and answer this mention;
+        and nothing is sent again that X shows.
+        """
         person = access.person_of(request)
         reply = access.load_reply(person, id, role=Role.APPROVER)
         given = shapes.ReplySettlementSerializer(data=request.data)
@@ -206,4 +213,6 @@ class ReplyViewSet(viewsets.GenericViewSet[Reply]):
             raise problem_of_refusal(
                 error, kind=ReplyKind.PUBLIC, text="", field="outcome"
             ) from error
+        except (XError, AccountError) as error:
+            raise problem_for(error) from error
         return Response(shapes.ReplySerializer(reply).data)

@@ -60,7 +60,7 @@ def send_reply(
             kind=kind,
             text=text,
             requested_by=request.user,
-            idempotency_key=request.headers.get("Idempotency-Key") or None,
+            idempotency_key=request.headers.get("Idempotency-Key"),
             not_before=not_before,
             now=now,
         )

@@ -1,8 +1,11 @@
 """The JSON of the message endpoints: the legacy fields in their order, then what is new."""
 
+import math
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 
 from autores.parsers import refuse_unknown_fields
@@ -11,6 +14,8 @@ from mentions.models import Draft, MentionKind, MessageStatus, Reply, ReplyState
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 MAX_UNDO_SECONDS = 600
+# A reply that waits holds its mention; one that comes later than this answers nobody any more.
+MAX_POSTPONED = timedelta(days=30)
 _LONGEST_RESPONSE = 25_000
 
 
@@ -122,6 +127,16 @@ class TextField(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class SecondsField(serializers.FloatField):
+    """A finite number: true is none, and neither is nan."""
+
+    def to_internal_value(self, data: Any) -> float:
+        seconds = float(super().to_internal_value(data))
+        if isinstance(data, bool) or not math.isfinite(seconds):
+            self.fail("invalid")
+        return seconds
+
+
 class MessageUpdateSerializer(serializers.Serializer[Any]):
     """What a PATCH may change. Anything else in the body is refused by name."""
 
@@ -189,7 +204,7 @@ class ResponseSerializer(serializers.Serializer[Any]):
     response = TextField(
         required=False, allow_blank=True, style={"base_template": "textarea.html", "rows": 4}
     )
-    undo_seconds = serializers.FloatField(
+    undo_seconds = SecondsField(
         required=False,
         allow_null=True,
         min_value=0,
@@ -201,14 +216,16 @@ class ResponseSerializer(serializers.Serializer[Any]):
 
 class ReplySettlementSerializer(serializers.Serializer[Any]):
     outcome = serializers.ChoiceField(
-        choices=["sent", "absent"], help_text="What you saw on X. Absent: it is sent again."
+        choices=["sent", "absent", "abandoned"],
+        help_text="What you saw on X. Absent: it is sent again. Abandoned: it was not found, and "
+        "is not sent again.",
     )
     x_post_id = serializers.RegexField(
         r"^[0-9]{1,19}$",
         required=False,
         default="",
         allow_blank=True,
-        help_text="The post (or message) that it is, if you know.",
+        help_text="The post (or message) that it is; needed if its words differ from ours.",
     )
 
 
@@ -370,15 +387,24 @@ class DraftApprovalSerializer(serializers.Serializer[Any]):
         style={"base_template": "textarea.html", "rows": 4},
     )
     not_before = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="Send it at this time, not at once."
+        required=False,
+        allow_null=True,
+        help_text=f"Send it at this time, not at once: at most {MAX_POSTPONED.days} days from now.",
     )
-    undo_seconds = serializers.FloatField(
+    undo_seconds = SecondsField(
         required=False,
         allow_null=True,
         min_value=0,
         max_value=MAX_UNDO_SECONDS,
         help_text="Wait so long before it is sent, so that it can be undone.",
     )
+
+    def validate_not_before(self, value: datetime | None) -> datetime | None:
+        if value is not None and value > timezone.now() + MAX_POSTPONED:
+            raise serializers.ValidationError(
+                f"Give a time at most {MAX_POSTPONED.days} days from now.", code="max_value"
+            )
+        return value
 
 
 class DraftRejectionSerializer(serializers.Serializer[Any]):

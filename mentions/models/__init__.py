@@ -1,6 +1,7 @@
 """The rows that the stages hand to each other."""
 
 from mentions.models.audit import AuditEntry, record_audit
+from mentions.models.claimedpost import ClaimedPost, is_claimed, keep_claims
 from mentions.models.cursor import Cursor
 from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
 from mentions.models.gap import Gap, GapState, gap_key
@@ -27,6 +28,7 @@ __all__ = [
     "OPEN_DRAFT_STATES",
     "UNSETTLED_STATES",
     "AuditEntry",
+    "ClaimedPost",
     "Cursor",
     "Draft",
     "DraftState",
@@ -48,6 +50,8 @@ __all__ = [
     "Tombstone",
     "XState",
     "gap_key",
+    "is_claimed",
+    "keep_claims",
     "message_id_for",
     "record_audit",
     "tombstone_key",

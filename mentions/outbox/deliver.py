@@ -24,6 +24,7 @@ from mentions.outbox.settle import (
     mark_sending,
     mark_sent,
     mark_unknown,
+    note_target_gone,
 )
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 # The first look at the timeline comes soon: most lost answers are found by then.
 FIRST_CHECK_AFTER = timedelta(seconds=5)
 _SETTLE_SECONDS = 10.0
+_TARGET_GONE = "reply_target_gone"
 
 
 def call_seconds() -> float:
@@ -195,7 +197,7 @@ def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
             lease=lease,
         )
     else:
-        mark_failed(
+        is_failed = mark_failed(
             reply,
             code=decision.code,
             sentence=decision.sentence,
@@ -203,6 +205,8 @@ def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
             from_state=ReplyState.SENDING,
             lease=lease,
         )
+        if is_failed and decision.code == _TARGET_GONE:
+            note_target_gone(reply, code=decision.code, sentence=decision.sentence, now=now)
 
 
 def recover_abandoned(*, now: datetime, limit: int = 100) -> int:

@@ -46,11 +46,16 @@ def enqueue_reply(
     text = clean_text(text)
     kind = str(ReplyKind(kind).value)
     key = None
-    if idempotency_key:
-        if len(idempotency_key) > MAX_KEY_LENGTH or not idempotency_key.isprintable():
+    if idempotency_key is not None:
+        if (
+            not idempotency_key.strip()
+            or len(idempotency_key) > MAX_KEY_LENGTH
+            or not idempotency_key.isprintable()
+        ):
             raise OutboxRefusedError(
                 "idempotency_key_invalid",
-                f"Idempotency-Key must be at most {MAX_KEY_LENGTH} printable characters.",
+                f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} printable characters; leave the "
+                "header out if you want none.",
             )
         # Keys of different people never meet.
         key = f"{requested_by.pk if requested_by else 'system'}:{idempotency_key}"

@@ -7,7 +7,7 @@ from datetime import datetime
 from accounts.models import AccountStatus, AppPause
 from autores.x.endpoints import CREATE_POST, SEND_DM
 from autores.x.text import MAX_WEIGHTED_LENGTH, weighted_length
-from mentions.models import Message, Reply, ReplyKind, ReplyState
+from mentions.models import Message, MessageStatus, Reply, ReplyKind, ReplyState
 
 __all__ = [
     "MAX_DM_LENGTH",
@@ -112,11 +112,20 @@ def check_reply(
             if existing.state == ReplyState.SENT
             else Refusal("reply_under_way", "A reply to this mention is under way already.")
         )
-    elif kind == ReplyKind.PUBLIC and message.public_response and message.status == "replied":
+    elif _is_marked_answered(message, kind):
         found.append(
-            Refusal("already_replied", "This mention was answered before, by the former system.")
+            Refusal(
+                "already_replied",
+                "This mention is marked as answered (by the former system, or by hand): set its "
+                "status to pending to answer it again.",
+            )
         )
     return Preflight(tuple(found), length, limit)
+
+
+def _is_marked_answered(message: Message, kind: str) -> bool:
+    said = message.public_response if kind == ReplyKind.PUBLIC else message.dm_response
+    return bool(said) and message.status == MessageStatus.REPLIED
 
 
 def _check_message(message: Message, kind: str) -> list[Refusal]:

@@ -7,19 +7,28 @@ somebody else moved it first, and nothing was written.
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import IntegrityError
 from django.db.models import F
 
 from autores.mongo.transactions import run_in_transaction
 from mentions.models import (
+    GONE_STATES,
+    OPEN_DRAFT_STATES,
+    Draft,
+    DraftState,
     Message,
     MessageStatus,
     Reply,
     ReplyKind,
     ReplyState,
+    XState,
+    is_claimed,
     record_audit,
 )
 
 ACTOR = "system:outbox"
+# X's word twice, with time between: as mentions.recheck wants it.
+LOOK_UP_AFTER = timedelta(minutes=30)
 
 
 def _move(
@@ -37,6 +46,10 @@ def _move(
         matched = Reply.objects.filter(pk=reply.pk, **expected).update(updated_at=now, **changes)
         if not matched:
             return False
+        if x_post_id := changes.get("x_post_id"):
+            _refuse_claimed(reply, x_post_id)
+        if changes["state"] == ReplyState.SENT and reply.kind == ReplyKind.PUBLIC:
+            _supersede_draft(reply.message_id, now=now)
         if message_changes is not None:
             messages = Message.objects.filter(pk=reply.message_id)
             if message_states is not None:
@@ -65,6 +78,20 @@ def _move(
     if is_moved:
         reply.refresh_from_db()
     return is_moved
+
+
+def _refuse_claimed(reply: Reply, x_post_id: str) -> None:
+    """Within the transaction: a row that is deleted at this moment makes one of both fail."""
+    if is_claimed(account_id=reply.account_id, x_post_id=x_post_id, by_other_than=reply.pk):
+        raise IntegrityError(f"{x_post_id} stands for another row")
+
+
+def _supersede_draft(message_id: str, *, now: datetime) -> None:
+    """The mention is answered: a draft that nobody took a decision on has nothing left to say."""
+    for draft in Draft.objects.filter(open_key=message_id):
+        Draft.objects.filter(pk=draft.pk, state__in=OPEN_DRAFT_STATES).update(
+            state=DraftState.SUPERSEDED, open_key=draft.pk, version=F("version") + 1, updated_at=now
+        )
 
 
 def mark_sending(reply: Reply, *, now: datetime, lease: str, lease_until: datetime) -> bool:
@@ -125,7 +152,10 @@ def mark_sent(
     proof: dict[str, Any] | None = None,
     actor: str = ACTOR,
 ) -> bool:
-    """X has it: confirmed by its answer (``lease`` is the sender's), or by reading it back."""
+    """X has it: confirmed by its answer (``lease`` is the sender's), or by reading it back.
+
+    Raises IntegrityError if ``x_post_id`` stands for another row, or for one that was deleted.
+    """
     expected: dict[str, Any] = {"state__in": [ReplyState.SENDING, ReplyState.UNKNOWN]}
     if lease is not None:
         expected["lease"] = lease
@@ -262,4 +292,25 @@ def mark_cancelled(reply: Reply, *, now: datetime, actor: str) -> bool:
         message_changes={"status": MessageStatus.PENDING},
         # Answered by the other kind, or ignored since: that stands.
         message_states=(MessageStatus.PROCESSING,),
+    )
+
+
+def note_target_gone(reply: Reply, *, code: str, sentence: str, now: datetime) -> bool:
+    """X says the post we answer is not there: nobody is to type another answer to it.
+
+    ``mentions.recheck`` looks it up ``LOOK_UP_AFTER`` later, and says whether it is gone for good.
+    """
+    return bool(
+        Message.objects.filter(pk=reply.message_id)
+        .exclude(x_state__in=GONE_STATES)
+        .update(
+            x_state=XState.MISSING,
+            x_checked_at=now,
+            recheck_at=now + LOOK_UP_AFTER,
+            is_replyable=False,
+            replyable_code=code,
+            replyable_reason=sentence,
+            version=F("version") + 1,
+            updated_at=now,
+        )
     )

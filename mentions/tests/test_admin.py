@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.clients import call_x
 from accounts.models import Role, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import create_person, give_role
@@ -11,6 +12,7 @@ from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Message, Reply
 from mentions.outbox.deliver import deliver_reply
 from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.lookback import absent_after
 from mentions.review import edit_draft, write_draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,6 +35,12 @@ def unknown(mention: Message, ana: User, sandbox: RunningSandbox) -> Reply:
     reply.refresh_from_db()
     assert reply.state == "unknown"
     return reply
+
+
+def age(reply: Reply) -> None:
+    """As if X had had its time to show it."""
+    long_ago = timezone.now() - absent_after()
+    Reply.objects.filter(pk=reply.pk).update(sending_at=long_ago, first_sending_at=long_ago)
 
 
 def act_on_replies(client: Client, action: str, reply: Reply) -> None:
@@ -100,13 +108,23 @@ def test_the_typed_text_survives_a_refusal(mention: Message, ana: User, client: 
     assert "of at most 280" in page
 
 
+def post_on_x(reply: Reply, text: str) -> str:
+    """What a colleague answered on X itself; the post's id."""
+    target = reply.message.post_id
+    return call_x(reply.account, lambda x: x.create_reply(text, in_reply_to_post_id=target)).id
+
+
 def test_a_person_settles_an_unknown_outcome_as_sent(
     unknown: Reply, ana: User, client: Client
 ) -> None:
     client.force_login(ana)
     act_on_replies(client, "settle_as_sent", unknown)
     unknown.refresh_from_db()
-    assert unknown.state == "sent"
+    assert unknown.state == "unknown", "X shows nothing of it"
+    post = post_on_x(unknown, unknown.text)
+    act_on_replies(client, "settle_as_sent", unknown)
+    unknown.refresh_from_db()
+    assert (unknown.state, unknown.x_post_id) == ("sent", post)
     assert Message.objects.get().status == "replied"
     entry = AuditEntry.objects.get(action="reply.sent.public")
     assert entry.actor == ana.pk
@@ -116,6 +134,10 @@ def test_a_person_settles_an_unknown_outcome_as_absent(
     unknown: Reply, ana: User, client: Client, sandbox: RunningSandbox
 ) -> None:
     client.force_login(ana)
+    act_on_replies(client, "settle_as_absent", unknown)
+    unknown.refresh_from_db()
+    assert unknown.state == "unknown", "X may still show it"
+    age(unknown)
     act_on_replies(client, "settle_as_absent", unknown)
     unknown.refresh_from_db()
     assert unknown.state == "queued"
@@ -133,10 +155,40 @@ def test_only_an_approver_settles_and_only_what_is_unknown(
     unknown.refresh_from_db()
     assert unknown.state == "unknown"
     client.force_login(ana)
+    post_on_x(unknown, unknown.text)
     act_on_replies(client, "settle_as_sent", unknown)
     act_on_replies(client, "settle_as_absent", unknown)
     unknown.refresh_from_db()
     assert unknown.state == "sent"
+
+
+def test_a_person_points_at_the_post_by_its_address_or_gives_up(
+    unknown: Reply, ana: User, client: Client, sandbox: RunningSandbox
+) -> None:
+    client.force_login(ana)
+    address = f"/admin/mentions/reply/{unknown.pk}/change/"
+    page = client.post(address, {"act": "sent", "typed_id": "abc"}, follow=True)
+    assert "a number of at most 19 digits" in page.content.decode()
+    page = client.post(address, {"act": "abandoned"}, follow=True)
+    assert "X may still show it" in page.content.decode()
+    age(unknown)
+    sandbox.control.add_fault("timeline", "server_error")
+    page = client.post(address, {"act": "absent"}, follow=True)
+    assert "X could not be read" in page.content.decode()
+    post = post_on_x(unknown, "Soon, very soon!")
+    typed = f" https://x.com/acme/status/{post}?s=20 "
+    client.post(address, {"act": "sent", "typed_id": typed})
+    unknown.refresh_from_db()
+    assert (unknown.state, unknown.x_post_id) == ("sent", post)
+
+
+def test_what_was_given_up_can_be_answered_anew(unknown: Reply, ana: User, client: Client) -> None:
+    age(unknown)
+    client.force_login(ana)
+    client.post(f"/admin/mentions/reply/{unknown.pk}/change/", {"act": "abandoned"})
+    unknown.refresh_from_db()
+    assert (unknown.state, unknown.reason_code) == ("failed", "abandoned")
+    assert Message.objects.get().status == "error"
 
 
 def test_bulk_approval_sends_what_was_shown_and_nothing_else(
@@ -188,12 +240,13 @@ def test_reply_is_undone_on_the_desk_and_its_text_is_there_again(
 def test_both_texts_are_shown_when_a_person_must_decide(
     unknown: Reply, ana: User, bruno: User, client: Client
 ) -> None:
+    post = post_on_x(unknown, "Soon enough!")
     nearest = {
-        "id": "1234567",
+        "id": post,
         "text": "@dora Soon <i>enough</i>!",
         "created_at": "2026-03-01T10:00:00+00:00",
         "in_reply_to_post_id": "1",
-        "is_to_parent": False,
+        "is_to_parent": True,
         "likeness": 0.83,
     }
     proof = {"needs_person": True, "attempts": 3, "read_at": "…", "candidates": [nearest]}
@@ -210,9 +263,9 @@ def test_both_texts_are_shown_when_a_person_must_decide(
     client.force_login(bruno)
     assert client.post(page, {"act": "sent"}).status_code == 403
     client.force_login(ana)
-    client.post(page, {"act": "sent", "x_post_id": "1234567"})
+    client.post(page, {"act": "sent", "x_post_id": post})
     unknown.refresh_from_db()
-    assert (unknown.state, unknown.x_post_id) == ("sent", "1234567")
+    assert (unknown.state, unknown.x_post_id) == ("sent", post)
     assert (
         "Only an unknown outcome"
         in client.post(page, {"act": "absent"}, follow=True).content.decode()

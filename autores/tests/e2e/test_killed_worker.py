@@ -26,7 +26,7 @@ from mentions.models import Cursor, Message, Reply, ReplyKind, ReplyState
 from mentions.outbox.deliver import claim_seconds
 from mentions.outbox.dispatch import LANE
 from mentions.outbox.enqueue import enqueue_reply
-from mentions.outbox.reconcile import absent_after
+from mentions.outbox.lookback import absent_after
 
 KILLS = int(os.environ.get("AUTORES_KILLS", "1"))
 DELIVERY_KILLS = int(os.environ.get("AUTORES_DELIVERY_KILLS", "1"))

@@ -1,20 +1,25 @@
 """Unknown outcomes: settled by what X shows, by the parent and the text; else by a person."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from accounts.clients import call_x
 from accounts.models import TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
+from autores.x.errors import ServerError
+from mentions.api.changes import delete_message
 from mentions.ingest.poll import poll_account
 from mentions.models import Message, Reply, ReplyState
-from mentions.outbox.decide import cancel_reply, settle_reply
+from mentions.outbox.decide import Outcome, cancel_reply, settle_reply
 from mentions.outbox.deliver import claim_reply, deliver_reply
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
-from mentions.outbox.reconcile import ABSENT_READS, absent_after, reconcile_reply
+from mentions.outbox.lookback import absent_after
+from mentions.outbox.reconcile import ABSENT_READS, reconcile_reply
 from mentions.outbox.settle import mark_departed, mark_sent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -139,29 +144,139 @@ def test_waits_for_a_person_when_x_contradicts_itself(contradicted: Reply) -> No
     assert look(contradicted, after=timedelta(hours=3)).state == ReplyState.UNKNOWN
 
 
-def test_settled_when_a_person_says_what_became_of_it(
-    contradicted: Reply, mentions: list[Message], ana: User, sandbox: RunningSandbox
+def say(acme: TwitterAccount, text: str, *, to: Message) -> str:
+    """What a colleague posts on X itself; the id."""
+    return call_x(acme, lambda x: x.create_reply(text, in_reply_to_post_id=to.post_id)).id
+
+
+def settle(reply: Reply, outcome: Outcome, *, by: User, x_post_id: str = "") -> None:
+    reply.refresh_from_db()
+    settle_reply(reply, outcome=outcome, x_post_id=x_post_id, user=by, now=timezone.now())
+
+
+def refusal_of(reply: Reply, outcome: Outcome, *, by: User, x_post_id: str = "") -> str:
+    with pytest.raises(OutboxRefusedError) as caught:
+        settle(reply, outcome, by=by, x_post_id=x_post_id)
+    return caught.value.code
+
+
+def test_settled_by_the_post_that_a_person_points_at(
+    contradicted: Reply, mentions: list[Message], acme: TwitterAccount, ana: User
 ) -> None:
-    other = send(mentions[1])
-    now = timezone.now()
-    with pytest.raises(OutboxRefusedError) as caught:
-        settle_reply(contradicted, outcome="sent", x_post_id=other.x_post_id, user=ana, now=now)
-    assert caught.value.code == "x_post_taken"
-    settle_reply(contradicted, outcome="sent", x_post_id="1234567890", user=ana, now=now)
-    assert (contradicted.state, contradicted.x_post_id) == (ReplyState.SENT, "1234567890")
+    elsewhere = send(mentions[1])
+    other = say(acme, "Not the same mention", to=mentions[2])
+    reworded = say(acme, "Thanks! We are at it.", to=mentions[0])
+    stranger = mentions[0].post_id
+    for post, code in (
+        ("123", "x_post_not_ours"),
+        (stranger, "x_post_not_ours"),
+        (other, "x_post_not_ours"),
+        (elsewhere.x_post_id, "x_post_taken"),
+        ("0", "x_post_not_ours"),
+        ("x" * 9, "x_post_id_invalid"),
+        ("\u0661\u0662", "x_post_id_invalid"),
+        # Without an id: the one with exactly these words, and there is none.
+        ("", "x_post_id_needed"),
+    ):
+        assert refusal_of(contradicted, "sent", by=ana, x_post_id=post) == code, post
+    settle(contradicted, "sent", by=ana, x_post_id=reworded)
+    contradicted.refresh_from_db()
+    assert (contradicted.state, contradicted.x_post_id) == (ReplyState.SENT, reworded)
     assert contradicted.proof["settled_by"] == ana.pk
-    with pytest.raises(OutboxRefusedError) as caught:
-        settle_reply(contradicted, outcome="absent", user=ana, now=now)
-    assert caught.value.code == "not_unknown"
+    assert contradicted.proof["text"].endswith("We are at it.")
+    assert refusal_of(contradicted, "absent", by=ana) == "not_unknown"
 
 
 def test_sent_again_when_a_person_found_it_absent(
     contradicted: Reply, ana: User, sandbox: RunningSandbox
 ) -> None:
-    settle_reply(contradicted, outcome="absent", user=ana, now=timezone.now())
+    settle(contradicted, "absent", by=ana)
     deliver_reply(contradicted.pk, now=timezone.now())
     contradicted.refresh_from_db()
     assert contradicted.state == ReplyState.SENT
+
+
+@pytest.mark.parametrize("kind", ["public", "dm"])
+def test_not_sent_again_on_the_word_of_a_person_while_x_may_still_show_it(
+    mentions: list[Message], ana: User, sandbox: RunningSandbox, kind: str
+) -> None:
+    sandbox.control.add_fault("create_post" if kind == "public" else "dm", "reset_after")
+    reply = send(mentions[0], kind=kind)
+    for outcome in ("absent", "abandoned"):
+        assert refusal_of(reply, outcome, by=ana) == "too_early"
+    reply.refresh_from_db()
+    assert reply.state == ReplyState.UNKNOWN
+    Reply.objects.filter(pk=reply.pk).update(sending_at=timezone.now() - absent_after())
+    assert refusal_of(reply, "absent", by=ana) == "found_on_x"
+    reply.refresh_from_db()
+    assert reply.state == ReplyState.SENT
+    assert reply.x_post_id
+
+
+def test_two_people_who_disagree_send_nothing_twice(
+    contradicted: Reply, ana: User, bruno: User, sandbox: RunningSandbox
+) -> None:
+    def decide(outcome: Outcome, who: User) -> str:
+        try:
+            settle(contradicted, outcome, by=who)
+        except OutboxRefusedError as error:
+            return error.code
+        finally:
+            connection.close()
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(decide, "absent", ana)
+        other = pool.submit(decide, "abandoned", bruno)
+        said = sorted([one.result(), other.result()])
+    assert said == ["done", "not_unknown"]
+
+
+def test_settled_as_sent_by_its_words_and_so_taken_by_no_other(
+    mentions: list[Message], ana: User, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("dm", "reset_after")
+    arrived = send(mentions[0], kind="dm", text="Your order number?")
+    settle(arrived, "sent", by=ana)
+    arrived.refresh_from_db()
+    assert arrived.x_post_id
+    sandbox.control.add_fault("dm", "reset_before")
+    lost = look_to_the_end(send(mentions[1], kind="dm", text="Your order number?"))
+    assert (lost.state, lost.reason_code) == (ReplyState.QUEUED, "proved_absent")
+
+
+def test_given_up_by_a_person_even_if_x_cannot_be_read(
+    contradicted: Reply, mentions: list[Message], ana: User, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("timeline", "server_error", times=2)
+    with pytest.raises(ServerError):
+        settle(contradicted, "absent", by=ana)
+    contradicted.refresh_from_db()
+    assert contradicted.state == ReplyState.UNKNOWN
+    settle(contradicted, "abandoned", by=ana)
+    contradicted.refresh_from_db()
+    assert (contradicted.state, contradicted.reason_code) == (ReplyState.FAILED, "abandoned")
+    assert contradicted.proof["not_read"] == "server_error"
+    assert send(mentions[0], text="Another try, in other words.").state == ReplyState.SENT
+
+
+def test_what_a_deleted_mention_was_told_settles_no_other(
+    mentions: list[Message], ana: User, sandbox: RunningSandbox
+) -> None:
+    told = send(mentions[0], kind="dm", text="Your order number?")
+    delete_message(mentions[0].pk, actor=ana.pk, now=timezone.now())
+    sandbox.control.add_fault("dm", "reset_before")
+    lost = send(mentions[1], kind="dm", text="Your order number?")
+    assert look(lost).state == ReplyState.UNKNOWN, "what stands there was said to the deleted one"
+    with pytest.raises(IntegrityError):
+        mark_sent(lost, x_post_id=told.x_post_id, now=timezone.now())
+    assert refusal_of(lost, "sent", by=ana, x_post_id=told.x_post_id) == "x_post_taken"
+    lost = look_to_the_end(lost)
+    assert (lost.state, lost.reason_code) == (ReplyState.QUEUED, "proved_absent")
+    deliver_reply(lost.pk, now=timezone.now())
+    lost.refresh_from_db()
+    assert lost.state == ReplyState.SENT
+    assert lost.x_post_id != told.x_post_id
 
 
 def test_one_message_settles_one_row_when_two_lost_the_same_words_to_one_person(

@@ -15,6 +15,9 @@ from mentions.models import Message, Reply, ReplyState
 from mentions.outbox.deliver import deliver_reply
 from mentions.outbox.dispatch import find_due
 from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.preflight import check_reply
+from mentions.outbox.settle import LOOK_UP_AFTER
+from mentions.recheck.check import check_account
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,6 +90,28 @@ def test_author_blocked_the_account(acme: TwitterAccount, sandbox: RunningSandbo
 def test_deleted_parent(mention: Message, sandbox: RunningSandbox) -> None:
     sandbox.control.delete_post(mention.post_id)
     assert_ended(send(mention), sandbox, code="reply_target_gone")
+    mention.refresh_from_db()
+    assert not mention.is_replyable
+    refusal = check_reply(mention, kind="public", now=timezone.now()).first_refusal
+    assert refusal is not None
+    assert refusal.code == "reply_target_gone"
+    # X's word once is not enough to remove it: it is looked up again.
+    assert mention.x_state == "missing"
+    account, later = mention.account, timezone.now() + LOOK_UP_AFTER
+    assert account is not None
+    assert check_account(account, now=later).deleted == 1
+
+
+def test_parent_that_was_out_of_sight_for_a_while(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    detail = problems.TARGET_GONE
+    sandbox.control.add_fault("create_post", "forbidden", params={"detail": detail})
+    assert_ended(send(mention), sandbox, code="reply_target_gone")
+    assert check_account(acme, now=timezone.now() + LOOK_UP_AFTER).restored == 1
+    mention.refresh_from_db()
+    assert mention.is_replyable
+    assert send(mention, text="There you are.").state == "sent"
 
 
 def test_suspended_account(mention: Message, acme: TwitterAccount, sandbox: RunningSandbox) -> None:
