@@ -2,7 +2,7 @@ import pytest
 
 from accounts.models import Role, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
-from autores.tests.cast import connect_account, create_person, give_role
+from autores.tests.cast import add_account, create_person, give_role
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def ana(db: None) -> User:
 @pytest.fixture
 def acme(ana: User, sandbox: RunningSandbox) -> TwitterAccount:
     """A connected account with real tokens of the sandbox."""
-    return connect_account(sandbox, "acme", by=ana, name="Acme Support")
+    return add_account(sandbox, "acme", by=ana, name="Acme Support")
 
 
 @pytest.fixture

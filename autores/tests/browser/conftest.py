@@ -11,7 +11,7 @@ from selenium.webdriver import Chrome
 from accounts.models import Role, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.browser.page import Page, start_chromium
-from autores.tests.cast import connect_account, create_person, give_role
+from autores.tests.cast import add_account, create_person, give_role
 from autores.tests.programs import require_program
 from mentions.drafting.generate import generate_draft
 from mentions.ingest.poll import poll_account
@@ -55,12 +55,12 @@ def ana(transactional_db: None) -> User:
 
 @pytest.fixture
 def aurora(ana: User, sandbox: RunningSandbox) -> TwitterAccount:
-    return connect_account(sandbox, "aurora_coffee", by=ana, name="Aurora Coffee")
+    return add_account(sandbox, "aurora_coffee", by=ana, name="Aurora Coffee")
 
 
 @pytest.fixture
 def nimbus(ana: User, sandbox: RunningSandbox) -> TwitterAccount:
-    return connect_account(sandbox, "nimbus_bikes", by=ana, name="Nimbus Bikes")
+    return add_account(sandbox, "nimbus_bikes", by=ana, name="Nimbus Bikes")
 
 
 @pytest.fixture

@@ -33,6 +33,12 @@ def client_of(db: None) -> Client:
 
 
 def store_message(account: TwitterAccount | None, number: int, **values: Any) -> Message:
+    message = build_message(account, number, **values)
+    message.save(force_insert=True)
+    return message
+
+
+def build_message(account: TwitterAccount | None, number: int, **values: Any) -> Message:
     """A message as ingest stores it; a higher number is a newer post."""
     defaults: dict[str, Any] = {
         "id": str(1_900_000_000_000_000_000 + number),
@@ -47,7 +53,7 @@ def store_message(account: TwitterAccount | None, number: int, **values: Any) ->
     fields = {**defaults, **values}
     fields.setdefault("post_id", fields["id"].partition(":")[0])
     fields.setdefault("conversation_id", fields["post_id"])
-    return Message.objects.create(account=account, **fields)
+    return Message(account=account, **fields)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 
 from accounts.models import Role, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
-from autores.tests.cast import connect_account, create_person, give_role
+from autores.tests.cast import add_account, create_person, give_role
 from mentions.models import Message
 from mentions.tests.api.conftest import Client
 
@@ -12,7 +12,7 @@ PATH = "/api/v1/messages/fetch-new"
 @pytest.fixture
 def globex(ana: User, sandbox: RunningSandbox) -> TwitterAccount:
     """ana's second account."""
-    return connect_account(sandbox, "globex", by=ana)
+    return add_account(sandbox, "globex", by=ana)
 
 
 def test_new_mentions_are_answered_when_they_are_fetched(

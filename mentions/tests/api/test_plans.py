@@ -7,20 +7,23 @@ from autores.mongo.plans import assert_index_scan, plan_of
 from autores.mongo.reads import build_find
 from mentions.api.queries import MessageQuery, build_count
 from mentions.models import Message
-from mentions.tests.api.conftest import store_message
+from mentions.tests.api.conftest import build_message
 
 
 @pytest.fixture
 def accounts(db: None) -> list[str]:
     """Three accounts with 60 messages each, in three states."""
-    ids = []
-    for index in range(3):
-        account = TwitterAccount.objects.create(twitter_id=str(index))
-        ids.append(account.pk)
-        for number in range(60):
-            status = ("pending", "replied", "ignored")[number % 3]
-            store_message(account, index * 1000 + number, status=status)
-    return ids
+    accounts = [TwitterAccount.objects.create(twitter_id=str(index)) for index in range(3)]
+    Message.objects.bulk_create(
+        build_message(
+            account,
+            index * 1000 + number,
+            status=("pending", "replied", "ignored")[number % 3],
+        )
+        for index, account in enumerate(accounts)
+        for number in range(60)
+    )
+    return [account.pk for account in accounts]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import AccountStatus, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
-from autores.tests.cast import connect_account
+from autores.tests.cast import add_account
 from autores.x.errors import RateLimitedError, XError
 from mentions.ingest.poll import poll_account
 from mentions.ingest.sweep import sweep_account
@@ -128,7 +128,7 @@ def test_two_pollers_at_once_store_each_mention_once(
 def test_each_account_gets_its_own_item_when_one_post_mentions_two(
     baselined: TwitterAccount, ana: User, sandbox: RunningSandbox
 ) -> None:
-    globex = connect_account(sandbox, "globex", by=ana)
+    globex = add_account(sandbox, "globex", by=ana)
     poll(globex)
     post = sandbox.control.create_mention(
         account="acme", author="dora", text="@acme @globex who of you is it?"
@@ -220,7 +220,7 @@ def test_says_so_when_more_passed_than_x_still_shows(
 def test_one_accounts_limit_leaves_the_other_alone(
     baselined: TwitterAccount, ana: User, sandbox: RunningSandbox
 ) -> None:
-    globex = connect_account(sandbox, "globex", by=ana)
+    globex = add_account(sandbox, "globex", by=ana)
     poll(globex)
     sandbox.control.create_mention(account="acme", author="dora")
     sandbox.control.create_mention(account="globex", author="dora")

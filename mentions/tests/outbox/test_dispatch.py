@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import AppPause, TwitterAccount, User
 from autores.mongo.plans import recorded_plans
 from autores.sandbox.server import RunningSandbox
-from autores.tests.cast import connect_account
+from autores.tests.cast import add_account
 from mentions import tasks
 from mentions.models import Reply, ReplyState
 from mentions.outbox.dispatch import LANE, find_due, find_unknown, has_room
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def beta(sandbox: RunningSandbox, ana: User) -> TwitterAccount:
-    return connect_account(sandbox, "beta", by=ana)
+    return add_account(sandbox, "beta", by=ana)
 
 
 @pytest.fixture
 def gamma(sandbox: RunningSandbox, ana: User) -> TwitterAccount:
-    return connect_account(sandbox, "gamma", by=ana)
+    return add_account(sandbox, "gamma", by=ana)
 
 
 def accounts_of(ids: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import AccountStatus, TwitterAccount, User
 from autores.sandbox import problems
 from autores.sandbox.server import RunningSandbox
-from autores.tests.cast import connect_account
+from autores.tests.cast import add_account
 from mentions.ingest.poll import poll_account
 from mentions.models import Message, Reply, ReplyState
 from mentions.outbox.deliver import deliver_reply
@@ -143,7 +143,7 @@ def test_scope_missing_as_we_know_it(
 
 
 def test_scope_missing_as_x_says(ana: User, sandbox: RunningSandbox) -> None:
-    beta = connect_account(sandbox, "beta", by=ana)
+    beta = add_account(sandbox, "beta", by=ana)
     sandbox.control.create_mention(account="beta", author="dora", text="@beta hi")
     poll_account(beta, now=timezone.now())
     # Taken over from a system that did not keep what was granted.

@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import TwitterAccount, User
 from autores.mongo.plans import recorded_plans
 from autores.sandbox.server import RunningSandbox
-from autores.tests.cast import connect_account
+from autores.tests.cast import add_account
 from autores.x.errors import XError
 from mentions import tasks
 from mentions.ingest.poll import poll_account
@@ -185,7 +185,7 @@ def _die(*args: Any, **kwargs: Any) -> None:
 def test_every_accounts_copy_goes_when_one_of_them_finds_the_post_deleted(
     mention: Message, acme: TwitterAccount, ana: User, sandbox: RunningSandbox
 ) -> None:
-    globex = connect_account(sandbox, "globex", by=ana)
+    globex = add_account(sandbox, "globex", by=ana)
     poll_account(globex, now=timezone.now())
     post = sandbox.control.create_mention(account="acme", author="dora_k", text=f"@globex {TEXT}")
     poll_account(acme, now=timezone.now())
