@@ -50,16 +50,19 @@ class VerifiedSignIns:
         The person is the caller's own copy, and knows his roles. Raises what ``verify`` raises.
         """
         key = sha256(header).digest()
+        kept = self._find(key) or self._verify(key, verify)
+        return None if kept is None else _hand_out(kept)
+
+    def peek(self, header: bytes) -> tuple[User, Any] | None:
+        """As ``recall``, of what is kept alone: None if it would have to be verified."""
+        kept = self._find(sha256(header).digest())
+        return None if kept is None else _hand_out(kept)
+
+    def _find(self, key: bytes) -> _Kept | None:
         kept = self._kept.get(key)
         if kept is None or kept.until <= self._clock() or kept.sign_in.ends_at <= time.time():
-            kept = self._verify(key, verify)
-            if kept is None:
-                return None
-        # What copy() would make, in a tenth of its time.
-        user = User.__new__(User)
-        user.__dict__.update(kept.sign_in.user.__dict__, known_roles=kept.roles)
-        user._state = copy(user._state)
-        return user, kept.sign_in.auth
+            return None
+        return kept
 
     def forget_all(self) -> None:
         self._round += 1
@@ -78,6 +81,14 @@ class VerifiedSignIns:
                 self._kept.clear()
             self._kept[key] = kept
         return kept
+
+
+def _hand_out(kept: _Kept) -> tuple[User, Any]:
+    # What copy() would make, in a tenth of its time.
+    user = User.__new__(User)
+    user.__dict__.update(kept.sign_in.user.__dict__, known_roles=kept.roles)
+    user._state = copy(user._state)
+    return user, kept.sign_in.auth
 
 
 sign_ins = VerifiedSignIns()

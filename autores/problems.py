@@ -162,6 +162,20 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     return response
 
 
+def answer_error(error: Exception) -> HttpResponse:
+    """The same outside DRF; a bug is raised again."""
+    described = _describe(error)
+    if described is None:
+        raise error
+    status_code, members, headers = described
+    return JsonResponse(
+        problem_document(status_code=status_code, **members),
+        status=status_code,
+        headers=headers,
+        content_type=PROBLEM_JSON,
+    )
+
+
 def answer_plainly(status_code: int, code: str, detail: str) -> JsonResponse:
     """A problem document of code that runs outside DRF."""
     return JsonResponse(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from urllib.parse import quote
 
-from django.http import QueryDict
-from rest_framework.request import Request
+from django.http import HttpRequest, QueryDict
 
 from mentions.api.cursors import Cursor, cursor_after, cursor_before, read_cursor
 from mentions.api.encoding import EncodedMessage
@@ -62,7 +62,7 @@ def _read(query_string: str) -> ListRequest:
 _read_kept = lru_cache(512)(_read)
 
 
-def link_pages(request: Request, asked: ListRequest, page: Sequence[EncodedMessage]) -> str:
+def link_pages(request: HttpRequest, asked: ListRequest, page: Sequence[EncodedMessage]) -> str:
     """The Link header (RFC 8288) of a page: ``next`` is older, ``prev`` newer; "" without either.
 
     Both go on from the page's ends, whatever is written meanwhile.
@@ -78,8 +78,16 @@ def link_pages(request: Request, asked: ListRequest, page: Sequence[EncodedMessa
     return ", ".join(links)
 
 
-def _address_with(request: Request, cursor: str) -> str:
-    parameters = request.query_params.copy()
+def _address_with(request: HttpRequest, cursor: str) -> str:
+    rest = _without_place(request.META.get("QUERY_STRING", ""))
+    return str(request.build_absolute_uri(f"{request.path}?{rest}cursor={quote(cursor, safe='')}"))
+
+
+@lru_cache(512)
+def _without_place(query_string: str) -> str:
+    """The parameters without those that say where the page begins, each followed by ``&``."""
+    parameters = QueryDict(query_string, mutable=True)
     parameters.pop("skip", None)
-    parameters["cursor"] = cursor
-    return str(request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}"))
+    parameters.pop("cursor", None)
+    rest = parameters.urlencode()
+    return f"{rest}&" if rest else ""

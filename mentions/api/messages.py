@@ -14,11 +14,10 @@ from accounts.models import Role, TwitterAccount
 from autores.llm.errors import LlmError
 from autores.problems import ApiProblem
 from autores.renderers import ready_json
-from mentions.api import access, listing, queries, refusals, schema, sending
+from mentions.api import access, listing, queries, reading, refusals, schema, sending
 from mentions.api import serializers as shapes
 from mentions.api.changes import delete_message, update_message
-from mentions.api.encoding import digest_messages, join_messages
-from mentions.api.etags import etag_of, is_unchanged, require_match
+from mentions.api.etags import etag_of, require_match
 from mentions.api.fetching import fetch_all, fetch_one
 from mentions.api.filters import MessageFilterForm
 from mentions.api.preflight import (
@@ -81,16 +80,13 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     def list(self, request: Request) -> Response:
         wanted = listing.read_query(request.META.get("QUERY_STRING", ""))
-        query = wanted.build_query(account_ids=self._accounts(request, wanted.account_id))
-        found = queries.list_messages(query, skip=wanted.skip, limit=wanted.limit)
-        etag = f'"{digest_messages(found)}"'
-        # A page for people shows more than the messages.
-        headers = {"ETag": f"W/{etag}"} if request.accepted_renderer.format == "json" else {}
-        if links := listing.link_pages(request, wanted, found):
-            headers["Link"] = links
-        if "ETag" in headers and is_unchanged(request, etag):
-            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
-        return Response(ready_json(request, join_messages(found)), headers=headers)
+        page = reading.read_page(request._request, access.person_of(request), wanted)
+        if request.accepted_renderer.format != "json":
+            # A page for people shows more than the messages.
+            page.headers.pop("ETag")
+        elif page.is_known:
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=page.headers)
+        return Response(ready_json(request, page.content), headers=page.headers)
 
     @extend_schema(
         summary="Read one message",
@@ -101,11 +97,10 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         },
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        message = access.load_encoded(access.person_of(request), id)
-        headers = {"ETag": etag_of(message.version)}
-        if is_unchanged(request, headers["ETag"]):
-            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
-        return Response(ready_json(request, message.content), headers=headers)
+        found = reading.read_one(request._request, access.person_of(request), id)
+        if found.is_known:
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=found.headers)
+        return Response(ready_json(request, found.content), headers=found.headers)
 
     @extend_schema(
         summary="Count messages by status",
@@ -115,9 +110,11 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     @action(detail=False, methods=["get"])
     def stats(self, request: Request) -> Response:
         """How many messages of your accounts are in which status."""
-        given = self._accounts(request, request.query_params.get("account_id", ""))
+        given = reading.readable_accounts(
+            access.person_of(request), request.query_params.get("account_id", "")
+        )
         counts = queries.count_by_status(given)
-        return Response({"total": sum(counts.values()), "by_status": counts})
+        return Response({"total": sum(counts.values()), "by_status": dict(sorted(counts.items()))})
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -302,10 +299,3 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         return Response(fetch_all(accounts if ids is None else accounts.filter(pk__in=ids)))
 
     # -- shared -------------------------------------------------------------------------------
-
-    def _accounts(self, request: Request, account_id: str) -> tuple[str, ...] | None:
-        """The accounts to read from: the one asked for if the person may see it, or all theirs."""
-        visible = access.list_account_ids(access.person_of(request))
-        if not account_id:
-            return None if visible is None else tuple(visible)
-        return (account_id,) if visible is None or account_id in visible else ()

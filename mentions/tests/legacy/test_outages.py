@@ -23,7 +23,7 @@ from mentions.management.commands.migrate_from_mysql import EXIT_AGAIN
 from mentions.tests.legacy.comparison import find_differences
 from mentions.tests.legacy.database import LegacyDatabase
 
-ROWS = int(os.environ.get("AUTORES_IMPORT_ROWS", "3000"))
+ROWS = int(os.environ.get("AUTORES_IMPORT_ROWS", "1500"))
 IS_LONG = os.environ.get("AUTORES_IMPORT_OUTAGES") == "all"
 _PATIENCE_SECONDS = 120
 _SENTENCES = {
@@ -114,7 +114,7 @@ def start(environ, source):
     return subprocess.Popen(
         [
             *(sys.executable, "manage.py", "migrate_from_mysql", "--quiet", "--workers", "2"),
-            *("--chunk-size", "50", "--source", source.url),
+            *("--chunk-size", "25", "--source", source.url),
         ],
         cwd=settings.BASE_DIR,
         env=environ,

@@ -1,0 +1,223 @@
+"""The short way answers what the view answers, byte for byte, and takes only what it may."""
+
+import gzip
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.urls import resolve
+
+from accounts.api.throttling import requests_per_minute
+from accounts.models import Membership, TwitterAccount, User
+from accounts.verified import sign_ins
+from mentions.api import fastpath, reading
+from mentions.models import Message
+from mentions.tests.api.conftest import Client, store_message
+
+PATHS = [
+    "messages",
+    "messages/",
+    "messages/?limit=2",
+    "messages/?limit=2&skip=1",
+    "messages/?limit=0",
+    "messages/?status=pending&limit=3",
+    "messages/?status=none",
+    "messages/?kind=direct&replyable=true&author=lena",
+    "messages/{one}",
+    "messages/{one}/",
+    "messages/{one}?whatever=1",
+    "messages/{colon}",
+]
+LEFT_TO_THE_VIEW = [
+    "messages/stats",
+    "messages/{one}/reply",
+    "messages/{one}/drafts",
+    "messages/none",
+    "messages/?format=json",
+    "messages/?limit=x",
+    "messages/?limit=-1",
+    "messages/?cursor=abc",
+    "messages/?since=2026-03-01T09:00:00%2B00:00",
+    "messages/?author=%ff",
+    "messages/404",
+    "messages/{foreign}",
+    "messages/404/",
+    "messagesx",
+]
+CHANGING = {"Date", "X-Request-ID"}
+
+
+@pytest.fixture
+def acme(db: None) -> TwitterAccount:
+    return TwitterAccount.objects.create(twitter_id="9001", twitter_username="acme")
+
+
+@pytest.fixture
+def stored(acme: TwitterAccount) -> dict[str, str]:
+    """Ids of messages, by what is special about them; all but ``foreign`` are acme's."""
+    other = TwitterAccount.objects.create(twitter_id="9009", twitter_username="globex")
+    messages = {str(number): store_message(acme, number, text="„Ä“\u2028") for number in range(6)}
+    messages["one"] = store_message(acme, 7, status="replied", public_response="Yes")
+    messages["colon"] = store_message(acme, 8, id="1900000000000000099:9001")
+    messages["foreign"] = store_message(other, 9)
+    return {name: message.pk for name, message in messages.items()}
+
+
+@pytest.fixture
+def is_short(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """Under ``on`` whether the short way is open; under ``taken`` whether it was taken."""
+    state = {"on": True, "taken": False}
+    answer = fastpath.FastReadsMiddleware._answer
+
+    def watched(self: Any, request: Any) -> Any:
+        if not state["on"]:
+            return None
+        found = answer(self, request)
+        state["taken"] = found is not None
+        return found
+
+    monkeypatch.setattr(fastpath.FastReadsMiddleware, "_answer", watched)
+    return state
+
+
+def both(client: Any, path: str, state: dict[str, bool], **headers: str) -> tuple[Any, Any, bool]:
+    """The view's answer, that with the short way open, and whether it was taken."""
+    state["on"] = False
+    slow = client.get(f"/api/v1/{path}", headers=headers)
+    state.update(on=True, taken=False)
+    return slow, client.get(f"/api/v1/{path}", headers=headers), state["taken"]
+
+
+def describe(answer: Any) -> tuple[int, bytes, dict[str, str]]:
+    headers = {name: value for name, value in answer.items() if name not in CHANGING}
+    content = answer.content
+    if headers.get("Content-Encoding") == "gzip":
+        # Its length is random on purpose.
+        content = gzip.decompress(content)
+        del headers["Content-Length"]
+    return answer.status_code, content, headers
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_same_answer_is_given_when_the_short_way_is_taken(
+    bruno: User,
+    stored: dict[str, str],
+    client_of: Client,
+    is_short: dict[str, bool],
+    path: str,
+) -> None:
+    client, path = client_of(bruno), path.format(**stored)
+    for headers in (
+        {"accept": "*/*"},
+        {"accept": "application/json"},
+        {"accept": "application/json, text/plain, */*"},
+        {"origin": "https://elsewhere.example"},
+        {"origin": "http://localhost:3000"},
+        {"accept-encoding": "gzip"},
+    ):
+        slow, fast, is_taken = both(client, path, is_short, **headers)
+        assert is_taken
+        assert describe(fast) == describe(slow)
+    slow, fast, is_taken = both(client, path, is_short, **{"if-none-match": slow["ETag"]})
+    assert is_taken
+    assert fast.status_code == 304
+    assert describe(fast) == describe(slow)
+
+
+@pytest.mark.parametrize("path", LEFT_TO_THE_VIEW)
+def test_same_answer_is_given_when_the_view_has_to(
+    bruno: User, stored: dict[str, str], client_of: Client, is_short: dict[str, bool], path: str
+) -> None:
+    client = client_of(bruno)
+    client.get("/api/v1/messages/?limit=1")
+    slow, fast, is_taken = both(client, path.format(**stored), is_short)
+    assert not is_taken
+    assert describe(fast) == describe(slow)
+
+
+def test_page_for_people_comes_from_the_view(
+    bruno: User, stored: dict[str, str], client_of: Client, is_short: dict[str, bool]
+) -> None:
+    client = client_of(bruno)
+    client.get("/api/v1/messages/")
+    for accept in ("text/html", "application/json; indent=4"):
+        answer = client.get("/api/v1/messages/", headers={"accept": accept})
+        assert not is_short["taken"]
+        assert answer["Content-Type"].startswith(accept.partition(";")[0])
+
+
+def test_everybody_gets_his_own_when_the_short_way_is_open(
+    ana: User, bruno: User, carla: User, stored: dict[str, str], client_of: Client
+) -> None:
+    clients = {person.username: client_of(person) for person in (bruno, carla)}
+    for _ in range(2):
+        seen = {name: client.get("/api/v1/messages/").json() for name, client in clients.items()}
+        assert (len(seen["bruno"]), seen["carla"]) == (8, [])
+        assert clients["carla"].get(f"/api/v1/messages/{stored['one']}").status_code == 404
+
+
+def test_role_taken_away_ends_the_short_way_at_once_in_the_process(
+    bruno: User, acme: TwitterAccount, stored: dict[str, str], client_of: Client
+) -> None:
+    client = client_of(bruno)
+    for _ in range(2):
+        assert client.get(f"/api/v1/messages/{stored['one']}").status_code == 200
+    Membership.objects.filter(user=bruno).delete()
+    sign_ins.forget_all()
+    assert client.get(f"/api/v1/messages/{stored['one']}").status_code == 404
+    User.objects.filter(pk=bruno.pk).update(is_active=False)
+    sign_ins.forget_all()
+    assert client.get(f"/api/v1/messages/{stored['one']}").status_code == 401
+
+
+def test_each_request_is_counted_once_on_either_way(
+    bruno: User, stored: dict[str, str], client_of: Client, settings: Any
+) -> None:
+    settings.RATE_LIMIT_PER_MINUTE = 6
+    client = client_of(bruno)
+    paths = [f"messages/{stored['one']}", "messages/404", "messages/?limit=1"] * 2
+    answers = [client.get(f"/api/v1/{path}").status_code for path in paths]
+    assert answers == [200, 404, 200] * 2
+    for path in paths:
+        refused = client.get(f"/api/v1/{path}")
+        assert (refused.status_code, refused["Content-Type"]) == (429, "application/problem+json")
+    requests_per_minute.forget()
+
+
+def test_foreign_host_is_refused(
+    bruno: User, stored: dict[str, str], client_of: Client, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    client = client_of(bruno)
+    client.get("/api/v1/messages/")
+    answer = client.get("/api/v1/messages/", headers={"host": "evil.example"})
+    assert answer.status_code == 400
+
+
+def test_503_is_answered_when_the_database_is_away(
+    bruno: User,
+    stored: dict[str, str],
+    client_of: Client,
+    is_short: dict[str, bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = client_of(bruno)
+    client.get("/api/v1/messages/")
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OperationalError("no server")
+
+    monkeypatch.setattr(reading.queries, "list_messages", fail)
+    slow, fast, is_taken = both(client, "messages/", is_short)
+    assert is_taken
+    assert (fast.status_code, fast.json(), fast["Retry-After"]) == (503, slow.json(), "5")
+    assert fast["Content-Type"] == slow["Content-Type"]
+
+
+def test_only_those_ids_take_the_short_way_that_are_messages(stored: dict[str, str]) -> None:
+    for path in ("/api/v1/messages/12", "/api/v1/messages/12:9/", "/api/v1/messages/"):
+        assert fastpath._PATH.fullmatch(path)
+        assert resolve(path).func.actions.get("get") in {"retrieve", "list"}
+    for path in ("/api/v1/messages/stats", "/api/v1/messages/1/reply", "/api/v1/messages/١"):
+        assert not fastpath._PATH.fullmatch(path)
+    assert Message.objects.count() == len(stored)
