@@ -9,7 +9,7 @@ COPY requirements.txt /tmp/requirements.txt
 RUN pip install --requirement /tmp/requirements.txt
 
 WORKDIR /app
-COPY manage.py gunicorn.conf.py ./
+COPY manage.py ./
 COPY autores ./autores
 COPY accounts ./accounts
 COPY mentions ./mentions
@@ -35,6 +35,4 @@ EXPOSE 8000
 # For the default command; worker and beat bring their own in docker-compose.yml.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-m", "autores.observability.probe", "web"]
-CMD ["gunicorn", "autores.wsgi:application", "--bind", "0.0.0.0:8000", \
-     "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
-     "--worker-tmp-dir", "/dev/shm", "--access-logfile", "-"]
+CMD ["python", "-m", "autores.web", "--host", "0.0.0.0"]

@@ -1,4 +1,4 @@
-"""The WSGI entry point, for gunicorn."""
+"""The WSGI entry point; ``autores.web`` serves it."""
 
 import os
 

@@ -4,7 +4,7 @@
 
 Starts a mongod and a Valkey of its own and fills two databases with the same messages; starts the
 peer (FastAPI, Beanie, uvicorn with uvloop and httptools; no authentication, as it was) and ours
-(gunicorn, authentication, permissions and throttling on), one worker each; checks that both give
+(granian, authentication, permissions and throttling on), one worker each; checks that both give
 the same rows with the same values; then loads them in turn, round after round, and prints the
 median of the rounds' ratios. Everything stays on loopback. Only ratios from one run mean anything.
 
@@ -172,8 +172,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--messages", type=_count, default=1_000_000)
     parser.add_argument("--accounts", type=_count, default=3, help="X accounts they belong to")
-    parser.add_argument("--server", choices=("gunicorn", "granian"), default="gunicorn")
-    parser.add_argument("--threads", type=_count, default=8, help="of our worker")
+    parser.add_argument("--server", choices=("gunicorn", "granian"), default="granian")
+    parser.add_argument("--threads", type=_count, default=4, help="of our worker")
     parser.add_argument("--rounds", type=_count, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of load per side and round")
     parser.add_argument("--connections", type=_count, default=16)

@@ -17,7 +17,7 @@ from bench.databases import PEER, Databases
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER_PACKAGES = ("fastapi", "starlette", "pydantic", "beanie", "uvicorn", "uvloop", "httptools")
-OUR_PACKAGES = ("django", "djangorestframework", "django-mongodb-backend", "gunicorn", "orjson")
+OUR_PACKAGES = ("django", "djangorestframework", "django-mongodb-backend", "granian", "orjson")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Side:
 
 @contextlib.contextmanager
 def run_servers(
-    databases: Databases, folder: Path, *, token: str, server: str = "gunicorn", threads: int = 8
+    databases: Databases, folder: Path, *, token: str, server: str = "granian", threads: int = 4
 ) -> Iterator[tuple[Side, Side]]:
     """The peer and ours, ready to answer; ``server`` and ``threads`` are of ours."""
     group = Group()
@@ -89,16 +89,13 @@ def run_servers(
 
 
 def _our_command(server: str, threads: int) -> list[str]:
-    if server == "granian":
+    if server == "gunicorn":
         return [
-            *("granian", "autores.wsgi:application", "--interface", "wsgi", "--no-ws"),
-            *("--host", LOOPBACK, "--workers", "1", "--blocking-threads", str(threads)),
+            *("gunicorn", "autores.wsgi:application", "--worker-class", "gthread"),
+            *("--workers", "1", "--threads", str(threads), "--no-control-socket"),
         ]
     # As the README runs it, with one worker.
-    return [
-        *("gunicorn", "autores.wsgi:application", "--worker-class", "gthread"),
-        *("--workers", "1", "--threads", str(threads), "--no-control-socket"),
-    ]
+    return ["autores.web", "--host", LOOPBACK, "--workers", "1", "--threads", str(threads)]
 
 
 def _start(

@@ -240,10 +240,8 @@ class Deployment:
         child = self._add(
             "web",
             [
-                *("gunicorn", "autores.wsgi:application"),
-                *("--bind", f"{LOOPBACK}:{self._ports['web'].port}"),
-                *("--worker-class", "gthread", "--workers", "1", "--threads", "12"),
-                *("--graceful-timeout", "5", "--no-control-socket"),
+                *("autores.web", "--host", LOOPBACK, "--port", str(self._ports["web"].port)),
+                *("--workers", "1", "--threads", "12", "--graceful-seconds", "5"),
             ],
         )
         self._wait_for_http(child, f"{self.web_url}/healthz")

@@ -39,18 +39,11 @@ def list_parts(*, web_port: int, sandbox_port: int, folder: Path) -> dict[str, P
     web = Part(
         "web",
         [
-            "gunicorn",
-            "autores.wsgi:application",
-            *("--bind", f"{LOOPBACK}:{web_port}"),
-            *("--worker-class", "gthread"),
+            "autores.web",
+            *("--host", LOOPBACK),
+            *("--port", str(web_port)),
             *("--workers", "2"),
-            *("--threads", "4"),
-            # Loading Django takes most of the start; the workers share one load.
-            "--preload",
-            *("--graceful-timeout", "5"),
-            *("--access-logfile", "-"),
-            # Its usual path is one per user: a second demo would take it over.
-            "--no-control-socket",
+            *("--graceful-seconds", "5"),
         ],
         lambda child: _answers(f"{web_url}/healthz"),
     )

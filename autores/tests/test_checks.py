@@ -256,7 +256,7 @@ def test_only_the_missing_scope_is_found_when_a_legacy_file_is_moved_over(tmp_pa
 
 def start_server(server: str, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
     commands = {
-        "web": ["-m", "gunicorn", "autores.wsgi:application", "--bind", "127.0.0.1:0"],
+        "web": ["-m", "autores.web", "--port", "0"],
         "worker": ["-m", "celery", "-A", "autores", "worker", "--pool", "threads"],
         "beat": ["-m", "celery", "-A", "autores", "beat", "-S", "redbeat.RedBeatScheduler"],
     }

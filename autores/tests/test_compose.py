@@ -139,7 +139,7 @@ def test_command_exists_when_started(name):
         DOCKERFILE.rsplit("CMD ", 1)[1].replace("\\\n", "")
     )
     program = Path(sys.executable).parent / command[0]
-    arguments = [*command[1:], "--check-config" if name == "web" else "--help"]
+    arguments = [*command[1:], "--help"]
     done = subprocess.run(
         [program, *arguments],
         cwd=ROOT,

@@ -1,6 +1,6 @@
 """One mention's whole life, told once, over the real processes. Read this file first.
 
-X and OpenAI are the sandbox's; gunicorn, the Celery worker, beat, MongoDB and Valkey are real.
+X and OpenAI are the sandbox's; web server, Celery worker, beat, MongoDB and Valkey are real.
 """
 
 from accounts.models import Role, TwitterAccount

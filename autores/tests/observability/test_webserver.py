@@ -1,7 +1,9 @@
 import json
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import requests
 from django.conf import settings
 
@@ -11,15 +13,44 @@ from autores.embedded.processes import Child
 TOKEN = "Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA"
 
 
-def test_access_log_is_json_without_the_query_when_gunicorn_serves(
+def test_worker_that_was_killed_has_a_successor(
+    tmp_path: Path, child_environ: dict[str, str]
+) -> None:
+    port = reserve_port(purpose="web").release()
+    child = Child(
+        "web",
+        [sys.executable, "-m", "autores.web", "--port", str(port), "--workers", "1"],
+        log_path=tmp_path / "web.log",
+        environ=child_environ,
+        folder=Path(settings.BASE_DIR),
+    )
+
+    def is_up() -> bool:
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=2).ok
+        except requests.RequestException:
+            return False
+
+    try:
+        child.wait_until_ready(is_up, seconds=60)
+        (worker,) = psutil.Process(child.pid).children()
+        worker.kill()
+        worker.wait(10)
+        child.wait_until_ready(is_up, seconds=60)
+    finally:
+        child.stop()
+    assert not worker.is_running()
+
+
+def test_each_request_is_logged_without_its_query(
     tmp_path: Path, child_environ: dict[str, str]
 ) -> None:
     port = reserve_port(purpose="web").release()
     child = Child(
         "web",
         [
-            *(sys.executable, "-m", "gunicorn", "autores.wsgi:application"),
-            *("--bind", f"127.0.0.1:{port}", "--access-logfile", "-", "--no-control-socket"),
+            *(sys.executable, "-m", "autores.web"),
+            *("--port", str(port), "--workers", "1"),
         ],
         log_path=tmp_path / "web.log",
         environ={**child_environ, "LOG_FORMAT": "json"},
@@ -35,6 +66,16 @@ def test_access_log_is_json_without_the_query_when_gunicorn_serves(
 
     try:
         child.wait_until_ready(is_up, seconds=60)
+        taken = subprocess.run(
+            [sys.executable, "-m", "autores.web", "--port", str(port)],
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+        )
+        assert taken.returncode == 1
+        assert taken.stderr.startswith(f"Cannot listen at 127.0.0.1:{port}: ")
+        assert "Traceback" not in taken.stderr
+        requests.get(f"{address}/api/v1/%0aforged", timeout=10)
         requests.get(
             f"{address}/api/v1/auth/twitter/callback?code={TOKEN}&state={TOKEN}",
             headers={"X-Request-ID": "trace-4"},
@@ -46,8 +87,11 @@ def test_access_log_is_json_without_the_query_when_gunicorn_serves(
     log = (tmp_path / "web.log").read_text()
     assert TOKEN not in log
     entries = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    access = [entry["message"] for entry in entries if entry["logger"] == "gunicorn.access"]
-    (callback,) = [line for line in access if "/api/v1/auth/twitter/callback" in line]
-    assert "GET /api/v1/auth/twitter/callback 4" in callback
-    assert callback.endswith("[trace-4]")
+    access = [entry for entry in entries if entry["logger"] == "autores.access"]
+    forged, callback = access
+    assert "GET /api/v1/%0Aforged 404" in forged["message"]
+    assert "127.0.0.1 GET /api/v1/auth/twitter/callback 4" in callback["message"]
+    assert callback["request_id"] == "trace-4"
     assert any("Listening at" in entry["message"] for entry in entries)
+    # Nothing in another form, such as a server's own lines.
+    assert [line for line in log.splitlines() if line and not line.startswith("{")] == []
