@@ -10,6 +10,7 @@ from pymongo import ReturnDocument
 
 from autores.mongo.errors import TransactionConflictError
 from autores.mongo.rawpages import RAW
+from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
 from autores.problems import ApiProblem
 from mentions.api.encoding import EncodedMessage, encode_message
@@ -22,6 +23,7 @@ from mentions.models import (
     MessageStatus,
     Reply,
     ReplyKind,
+    ReplyState,
     Tombstone,
     keep_claims,
     record_audit,
@@ -102,17 +104,21 @@ def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
     kinds = [kind for kind, name in _RESPONSE_OF.items() if is_answered or name in changes]
     if not kinds:
         return
-    reply = Reply.objects.filter(
-        live_key__in=[f"{message_id}:{kind.value}" for kind in kinds], state__in=UNSETTLED_STATES
-    ).first()
-    if reply is not None:
-        raise ApiProblem(
-            "reply_unsettled",
-            f"A reply to this message is {reply.get_state_display().lower()}: undo it, or wait "
-            "for its outcome, before you say how the message was answered.",
-            status_code=409,
-            reply_url=f"/api/v1/replies/{reply.pk}",
-        )
+    standing = find_page(
+        Reply,
+        filter={"live_key": {"$in": [f"{message_id}:{kind.value}" for kind in kinds]}},
+        projection={"state": 1},
+        limit=len(kinds),
+    )
+    for reply in standing:
+        if reply["state"] in UNSETTLED_STATES:
+            raise ApiProblem(
+                "reply_unsettled",
+                f"A reply to this message is {ReplyState(reply['state']).label.lower()}: undo it, "
+                "or wait for its outcome, before you say how the message was answered.",
+                status_code=409,
+                reply_url=f"/api/v1/replies/{reply['_id']}",
+            )
 
 
 def _write_change(

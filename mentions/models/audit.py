@@ -2,10 +2,11 @@
 
 from typing import Any, ClassVar
 
-from django.db import models
+from django.db import connection, models
 from django.utils import timezone
 
-from accounts.models import StringKeyModel
+from accounts.models import StringKeyModel, new_id
+from autores.mongo.backend.errors import described_errors
 
 
 class AuditEntry(StringKeyModel):
@@ -55,19 +56,27 @@ def record_audit(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     note: str = "",
-) -> AuditEntry:
-    """Add one entry; inside ``autores.mongo.transactions.atomic`` it joins the transaction."""
-    return AuditEntry.objects.create(
-        action=action,
-        actor=actor,
-        object_type=object_type,
-        object_id=object_id,
-        account_id=account_id or "",
-        message_id=message_id or "",
-        before=before or {},
-        after=after or {},
-        note=note,
-    )
+) -> None:
+    """Add one entry; inside ``autores.mongo.transactions.atomic`` it joins the transaction.
+
+    Below the ORM, in a third of its time: each change of anything comes by here.
+    """
+    entry = {
+        "_id": new_id(),
+        "at": timezone.now(),
+        "actor": actor,
+        "action": action,
+        "object_type": object_type,
+        "object_id": object_id,
+        "account_id": account_id or "",
+        "message_id": message_id or "",
+        "before": before or {},
+        "after": after or {},
+        "note": note,
+    }
+    name = AuditEntry._meta.db_table
+    with described_errors(name):
+        connection.get_collection(name).insert_one(entry, session=connection.session)
 
 
 def record_account_change(

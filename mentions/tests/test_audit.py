@@ -1,6 +1,7 @@
 """What happens to an account leaves a trace: what, when, by whom, and never a secret."""
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.health import pause_account, resume_account
@@ -8,11 +9,40 @@ from accounts.models import TwitterAccount, User
 from accounts.pauses import resume_app
 from accounts.tokens import access_token_for
 from autores.sandbox.server import RunningSandbox
+from autores.tests.cast import connect_account
 from autores.x.errors import XError
 from mentions.ingest.poll import poll_account
-from mentions.models import AuditEntry
+from mentions.models import AuditEntry, record_audit
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def acme(ana: User, sandbox: RunningSandbox) -> TwitterAccount:
+    """Connected through the whole flow, which leaves the first trace."""
+    return connect_account(sandbox, "acme", by=ana)
+
+
+def test_entry_is_stored_as_the_model_would_store_it(ana: User) -> None:
+    words = {
+        "action": "message.changed",
+        "actor": ana.pk,
+        "object_type": "message",
+        "object_id": "1",
+        "account_id": "a",
+        "message_id": "1",
+        "before": {"status": "pending", "credits_used": None},
+        "after": {"status": "replied", "nested": {"list": [1, "2"]}},
+        "note": "why",
+    }
+    record_audit(**words)
+    (recorded,) = AuditEntry.objects.all()
+    assert {name: getattr(recorded, name) for name in words} == words
+    AuditEntry.objects.create(**words)
+    stored = list(connection.get_collection(AuditEntry._meta.db_table).find())
+    shapes = [{name: type(value) for name, value in entry.items()} for entry in stored]
+    assert shapes[0] == shapes[1]
+    assert abs(stored[0]["at"] - stored[1]["at"]).total_seconds() < 60
 
 
 def trail(account: TwitterAccount) -> list[tuple[str, str]]:
