@@ -39,8 +39,13 @@ def test_answer_says_the_id_that_the_log_has_when_none_was_given(
 
     assert re.fullmatch(r"[0-9a-f]{16}", first["X-Request-ID"])
     assert first.content.decode() == first["X-Request-ID"] != second["X-Request-ID"]
-    logged = [getattr(record, "request_id", "") for record in caplog.records]
-    assert logged == [first["X-Request-ID"], second["X-Request-ID"]]
+    logged = [(getattr(record, "request_id", ""), record.name) for record in caplog.records]
+    # A line of the view's, and one that tells of the request.
+    assert logged == [
+        (answer["X-Request-ID"], logger)
+        for answer in (first, second)
+        for logger in ("autores.example", "autores.access")
+    ]
     assert context.request_id.get() == ""
 
 
