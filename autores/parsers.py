@@ -8,7 +8,8 @@ from io import BytesIO
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import DataAndFiles, FormParser, JSONParser, MultiPartParser
@@ -31,6 +32,38 @@ class ReadableQueryMiddleware:
         if request.path.startswith("/api/") and not _is_utf8(query.encode("latin-1", "replace")):
             code, detail = _INVALID
             return answer_plainly(400, code, detail.format("query"))
+        return self._get_response(request)
+
+
+class WholeBodyMiddleware:
+    """Refuses a body whose end cannot be told from a cut: half a text must not be posted.
+
+    Django takes a body without Content-Length for an empty one, so that what it holds (another
+    text, "not yet") would be passed over in silence.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.META.get("HTTP_TRANSFER_ENCODING"):
+            return answer_plainly(
+                411,
+                "length_required",
+                "Send the body with Content-Length, not in chunks. Nothing was done.",
+            )
+        length = str(request.META.get("CONTENT_LENGTH") or "0")
+        expected = int(length) if length.isascii() and length.isdecimal() else 0
+        # A longer one is refused further on.
+        if 0 < expected <= (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0):
+            try:
+                is_whole = len(request.body) == expected
+            except UnreadablePostError:
+                is_whole = False
+            if not is_whole:
+                return answer_plainly(
+                    400, "incomplete_body", "The body ended before its length. Nothing was done."
+                )
         return self._get_response(request)
 
 

@@ -35,6 +35,7 @@ _TITLES = {
     409: "Conflict",
     413: "Too large",
     415: "Unsupported media type",
+    411: "Length required",
     412: "Changed meanwhile",
     422: "Cannot be processed",
     428: "Precondition required",

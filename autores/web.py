@@ -6,6 +6,8 @@ processes are the way to use more cores.
 """
 
 import argparse
+import errno
+import ipaddress
 import os
 import socket
 import sys
@@ -69,14 +71,16 @@ def _refuse_taken(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            sys.exit(f"Cannot listen at {host}:{port}: {error.strerror}. Choose another --port.")
+            is_taken = error.errno == errno.EADDRINUSE
+            remedy = "another --port" if is_taken else "another --host or --port"
+            sys.exit(f"Cannot listen at {host}:{port}: {error.strerror}. Choose {remedy}.")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m autores.web", description="The web server.")
     cores = os.cpu_count() or 1
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--host", type=_address, default="127.0.0.1", help="address to listen at")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT)
     parser.add_argument(
         "--workers",
         type=_count,
@@ -98,11 +102,30 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _address(text: str) -> str:
+    """An IP address, of a name if need be: Granian takes no other."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    try:
+        return socket.gethostbyname(text or "?")
+    except (OSError, UnicodeError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address of this machine") from None
+
+
+def _number(text: str, *, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    return _number(text, least=0, most=65_535)
+
+
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    return _number(text, least=1, most=1000)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ _LONGEST_TEXT = 65_536
 _LONGEST_WORD = 512
 # A mask that is there already is not masked again, so that redacting twice changes nothing.
 _QUOTED = r"(?:\\?\"(?!\[redacted\])(?:[^\"\\]|\\[^\"])+|\\?'(?!\[redacted\])(?:[^'\\]|\\[^'])+)"
+# A path's %20 ends in what looks like a part of the word that follows.
+_ESCAPED = r"(?<=%[0-9A-Fa-f]{2})"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # Authorization headers, whatever the scheme is called.
     (
@@ -81,14 +83,23 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     # Shapes that are secrets wherever they stand: OpenAI's keys, our tokens, Fernet's texts and
     # keys, JSON web tokens, X's OAuth 2.0 tokens.
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),
-    (re.compile(r"\batr_[A-Za-z0-9_-]{8,}"), MASK),
-    (re.compile(r"\bgAAAAA[A-Za-z0-9_-]{20,}={0,2}"), MASK),
-    (re.compile(r"(?<![A-Za-z0-9_/+-])[A-Za-z0-9_-]{43}=(?![A-Za-z0-9_=-])"), MASK),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]*"), MASK),
+    (re.compile(rf"(?:\b|{_ESCAPED})sk-[A-Za-z0-9_-]{{8,}}"), MASK),
+    (re.compile(rf"(?:\b|{_ESCAPED})atr_[A-Za-z0-9_-]{{8,}}"), MASK),
+    (re.compile(rf"(?:\b|{_ESCAPED})gAAAAA[A-Za-z0-9_-]{{20,}}={{0,2}}"), MASK),
+    (
+        re.compile(rf"(?:(?<![A-Za-z0-9_/+-])|{_ESCAPED})[A-Za-z0-9_-]{{43}}=(?![A-Za-z0-9_=-])"),
+        MASK,
+    ),
     (
         re.compile(
-            r"(?<![A-Za-z0-9_/-])(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Z])"
+            rf"(?:\b|{_ESCAPED})" r"eyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]*"
+        ),
+        MASK,
+    ),
+    (
+        re.compile(
+            rf"(?:(?<![A-Za-z0-9_/-])|{_ESCAPED})"
+            r"(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Z])"
             r"(?=[A-Za-z0-9_-]*[a-z])[A-Za-z0-9_-]{80,}(?![A-Za-z0-9_-])"
         ),
         MASK,

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponse
+from rest_framework.throttling import BaseThrottle
 
 from autores.observability import context
+from autores.observability.redaction import redact
 
 _access = logging.getLogger("autores.access")
 # What asks whether we live asks all the time.
@@ -40,7 +42,10 @@ class RequestIdMiddleware:
 def _describe(request: HttpRequest, response: HttpResponse, *, began: float) -> str:
     """Without the query, which may hold a reply's text or an OAuth code."""
     size = "streamed" if response.streaming else f"{len(response.content)} bytes"
+    # Redacted before it is quoted: an escape's last character would hide where a secret begins.
+    path = quote(redact(request.path), safe="/[]")
+    sender = quote(BaseThrottle().get_ident(request) or "", safe=":., ")[:64]
     return (
-        f"{request.META.get('REMOTE_ADDR', '')} {request.method} {quote(request.path)} "
+        f"{sender} {quote(request.method or '')[:16]} {path} "
         f"{response.status_code} {size} {(time.perf_counter() - began) * 1000:.0f} ms"
     )

@@ -1,8 +1,14 @@
+import json
 from base64 import b64encode
+from io import BytesIO
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.core.handlers.wsgi import LimitedStream
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+
+from autores.parsers import WholeBodyMiddleware
 
 
 @pytest.mark.django_db
@@ -81,3 +87,22 @@ def test_part_is_read_as_ever_when_it_is_utf8(client: Client) -> None:
     answer = send_part(client, "é \ufffd".encode())
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == ["password"]
+
+
+def test_nothing_is_done_when_the_body_is_cut_short() -> None:
+    reached: list[HttpRequest] = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        reached.append(request)
+        return HttpResponse()
+
+    middleware = WholeBodyMiddleware(answer)
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    cut = RequestFactory().post("/", data=b"", CONTENT_LENGTH="60", **form)
+    cut._stream = LimitedStream(BytesIO(b"text=Hello wor"), 60)
+    refused = middleware(cut)
+    assert (refused.status_code, json.loads(refused.content)["code"]) == (400, "incomplete_body")
+    assert reached == []
+    whole = RequestFactory().post("/", data=b"text=Hello+world", **form)
+    assert middleware(whole).status_code == 200
+    assert reached[0].POST["text"] == "Hello world"

@@ -1,5 +1,6 @@
 """The outbox: what is under way, what failed and why, what a person must decide."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -30,13 +31,17 @@ _DONE: dict[Outcome, str] = {
     "absent": "It is sent again.",
     "abandoned": "Given up: it is not sent again.",
 }
+_POST_ADDRESS = re.compile(r"/status(?:es)?/([0-9]+)(?![0-9])", re.ASCII)
 _NOT_READ = "X could not be read, so nothing was decided."
 
 
 def _chosen_post(request: HttpRequest) -> str:
     """What was typed goes before the choice: the address of a post does as well as its id."""
-    typed = request.POST.get("typed_id", "").strip().rstrip("/")
-    return typed.rpartition("/")[2].partition("?")[0] or request.POST.get("x_post_id", "")
+    typed = request.POST.get("typed_id", "").strip()
+    if not typed:
+        return request.POST.get("x_post_id", "")
+    address = _POST_ADDRESS.search(typed)
+    return address[1] if address else typed
 
 
 @admin.register(Reply)

@@ -114,8 +114,8 @@ def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
         if reply["state"] in UNSETTLED_STATES:
             raise ApiProblem(
                 "reply_unsettled",
-                f"A reply to this message is {ReplyState(reply['state']).label.lower()}: undo it, "
-                "or wait for its outcome, before you say how the message was answered.",
+                f"A reply to this message is under way ({ReplyState(reply['state']).label.lower()}"
+                "): undo it, or wait for its outcome, before you say how it was answered.",
                 status_code=409,
                 reply_url=f"/api/v1/replies/{reply['_id']}",
             )
@@ -180,8 +180,8 @@ def delete_message(
             if reply.state in UNSETTLED_STATES:
                 raise ApiProblem(
                     "reply_unsettled",
-                    f"A reply to this message is {reply.get_state_display().lower()}: delete the "
-                    "message when the reply was sent or has failed.",
+                    f"A reply to this message is under way ({reply.get_state_display().lower()}): "
+                    "delete the message when the reply was sent or has failed.",
                     status_code=409,
                     reply_url=f"/api/v1/replies/{reply.pk}",
                 )

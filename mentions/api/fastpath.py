@@ -90,6 +90,8 @@ class FastReadsMiddleware:
         """As DRF's view tells them; read from the route once, for the list and for one message."""
         if is_one not in self._allow:
             actions = resolve(path).func.actions
-            names = [name for name in View.http_method_names if name in {*actions, "options"}]
+            # DRF answers HEAD where it answers GET.
+            known = {*actions, "head", "options"}
+            names = [name for name in View.http_method_names if name in known]
             self._allow[is_one] = ", ".join(name.upper() for name in names)
         return self._allow[is_one]

@@ -88,7 +88,7 @@ def _settle_sent(reply: Reply, message: Message, x_post_id: str, *, user: Any) -
                 "x_post_not_ours",
                 "X shows nothing of this id that the account "
                 + (
-                    "wrote to this person"
+                    "wrote to this person in about these words"
                     if reply.kind == ReplyKind.DM
                     else "posted in answer to this mention"
                 )

@@ -173,7 +173,7 @@ def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
     decision = decide_after_failure(
         failure,
         attempts=reply.attempts,
-        departures=reply.departures,
+        departures=reply.departures + _count_given_up(reply, error),
         age=now - (reply.due_at or reply.created_at),
     )
     logger.warning("%s %s: %s -> %s", reply.kind, reply.pk, decision.code, decision.state)
@@ -207,6 +207,14 @@ def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
         )
         if is_failed and decision.code == _TARGET_GONE:
             note_target_gone(reply, code=decision.code, sentence=decision.sentence, now=now)
+
+
+def _count_given_up(reply: Reply, error: XError | AccountError) -> int:
+    """Earlier rows that a person gave up: the post that this text doubles may be theirs."""
+    if error.code != "duplicate_content":
+        return 0
+    rows = Reply.objects.filter(message_id=reply.message_id, kind=reply.kind)
+    return rows.filter(state=ReplyState.FAILED, reason_code="abandoned").count()
 
 
 def recover_abandoned(*, now: datetime, limit: int = 100) -> int:

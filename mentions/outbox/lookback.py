@@ -12,7 +12,14 @@ from accounts.clients import XClient, call_x
 from autores.x.errors import XError
 from autores.x.ids import first_post_id_at
 from autores.x.text import normalise_for_match
-from mentions.models import Message, Reply, ReplyKind, ReplyState, is_claimed
+from mentions.models import (
+    UNSETTLED_STATES,
+    Message,
+    Reply,
+    ReplyKind,
+    ReplyState,
+    is_claimed,
+)
 from mentions.outbox.likeness import Candidate, find_nearest
 
 # X's clock and ours may differ; a margin costs a few posts of reading, its lack a double reply.
@@ -20,6 +27,7 @@ CLOCK_MARGIN = timedelta(minutes=5)
 # X says it has the text, and it is not where ours would be: look where it stands, this far back.
 TWIN_SPAN = timedelta(hours=24)
 MAX_PAGES = 5
+_LEAST_LIKENESS = 0.8
 DUPLICATE = "duplicate_content"
 
 
@@ -75,12 +83,16 @@ def look_back(reply: Reply, message: Message) -> Look:
 
 
 def find_own(reply: Reply, message: Message, x_post_id: str) -> Candidate | None:
-    """The post or message of this id, if it is the account's own, answers the row's mention and
-    was made since the row was sent first. Raises XError and AccountError.
+    """The post or message of this id, if it is the account's own, answers the row's mention (a
+    message: has about its words) and was made since the row was sent first.
+
+    Raises XError and AccountError.
     """
     if reply.kind == ReplyKind.DM:
         look = look_back(reply, message)
-        return next((item for item in look.seen if item.id == x_post_id), None)
+        own = next((item for item in look.seen if item.id == x_post_id), None)
+        # Many messages to one person are nothing alike; X changes no words.
+        return own if own is not None and _may_be_ours(reply, message, own) else None
     page = call_x(reply.account, lambda client: client.get_posts([x_post_id]))
     assert reply.sending_at is not None
     since = (reply.first_sending_at or reply.sending_at) - CLOCK_MARGIN
@@ -95,6 +107,19 @@ def find_own(reply: Reply, message: Message, x_post_id: str) -> Candidate | None
             text = normalise_for_match(post.text, post.urls)
             return Candidate(post.id, post.text, text, post.created_at, parent, True)
     return None
+
+
+def _may_be_ours(reply: Reply, message: Message, own: Candidate) -> bool:
+    """Whether a message has about the words of the row, and not those of another one under way."""
+    if own.normal == normalise_for_match(reply.text):
+        return True
+    if find_nearest(reply.text, [own])[0].likeness < _LEAST_LIKENESS:
+        return False
+    others = Reply.objects.filter(
+        account_id=reply.account_id, kind=ReplyKind.DM, state__in=UNSETTLED_STATES
+    ).exclude(pk=reply.pk)
+    ids = [row.message_id for row in others if normalise_for_match(row.text) == own.normal]
+    return not ids or not Message.objects.filter(pk__in=ids, user=message.user).exists()
 
 
 def is_rival_sending(reply: Reply, message: Message) -> bool:

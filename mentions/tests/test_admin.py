@@ -1,13 +1,14 @@
 """The moderation desk as HTTP: who sees what, and what a person may settle."""
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from accounts.clients import call_x
 from accounts.models import Role, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import create_person, give_role
+from mentions.admin.replies import _chosen_post
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Message, Reply
 from mentions.outbox.deliver import deliver_reply
@@ -176,10 +177,27 @@ def test_a_person_points_at_the_post_by_its_address_or_gives_up(
     page = client.post(address, {"act": "absent"}, follow=True)
     assert "X could not be read" in page.content.decode()
     post = post_on_x(unknown, "Soon, very soon!")
-    typed = f" https://x.com/acme/status/{post}?s=20 "
-    client.post(address, {"act": "sent", "typed_id": typed})
+    typed = f" https://x.com/acme/status/{post}/photo/1?s=20 "
+    # What is typed goes before what is chosen.
+    client.post(address, {"act": "sent", "typed_id": typed, "x_post_id": "1"})
     unknown.refresh_from_db()
     assert (unknown.state, unknown.x_post_id) == ("sent", post)
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("123", "123"),
+        ("https://x.com/a/status/123/?s=20", "123"),
+        ("https://x.com/a/status/123/photo/1", "123"),
+        ("https://x.com/a/status/123#m", "123"),
+        ("https://twitter.com/i/statuses/123", "123"),
+        ("https://x.com/a", "https://x.com/a"),
+    ],
+)
+def test_post_is_read_from_any_form_of_its_address(typed: str, found: str) -> None:
+    request = RequestFactory().post("/", {"typed_id": typed, "x_post_id": "9"})
+    assert _chosen_post(request) == found
 
 
 def test_what_was_given_up_can_be_answered_anew(unknown: Reply, ana: User, client: Client) -> None:

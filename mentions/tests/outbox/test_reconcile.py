@@ -260,6 +260,39 @@ def test_given_up_by_a_person_even_if_x_cannot_be_read(
     assert send(mentions[0], text="Another try, in other words.").state == ReplyState.SENT
 
 
+def test_message_of_other_words_does_not_stand_for_a_lost_one(
+    mentions: list[Message], acme: TwitterAccount, ana: User, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("dm", "reset_after")
+    arrived = send(mentions[0], kind="dm", text="Is it order 5511?")
+    sandbox.control.add_fault("dm", "reset_before")
+    lost = send(mentions[1], kind="dm", text="Is it order 5512?")
+    (event,) = sandbox.control.list_dms()
+    assert refusal_of(lost, "sent", by=ana, x_post_id=event["id"]) == "x_post_not_ours"
+    settle(arrived, "sent", by=ana, x_post_id=event["id"])
+    other = call_x(acme, lambda x: x.send_dm("Bye.", participant_id=mentions[1].user)).event_id
+    assert refusal_of(lost, "sent", by=ana, x_post_id=other) == "x_post_not_ours"
+    like = call_x(acme, lambda x: x.send_dm("Is it order 5512??", participant_id=mentions[1].user))
+    settle(lost, "sent", by=ana, x_post_id=like.event_id)
+    lost.refresh_from_db()
+    assert (lost.state, lost.x_post_id) == (ReplyState.SENT, like.event_id)
+
+
+def test_same_words_find_the_post_of_what_was_given_up(
+    mentions: list[Message], ana: User, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("create_post", "reset_after")
+    given_up = send(mentions[0])
+    Reply.objects.filter(pk=given_up.pk).update(sending_at=timezone.now() - absent_after())
+    sandbox.control.add_fault("timeline", "server_error")
+    settle(given_up, "abandoned", by=ana)
+    again = send(mentions[0])
+    assert (again.state, again.reason_code) == (ReplyState.UNKNOWN, "duplicate_content")
+    again = look(again)
+    (post,) = sandbox.control.list_posts(in_reply_to=mentions[0].post_id)
+    assert (again.state, again.x_post_id) == (ReplyState.SENT, post["id"])
+
+
 def test_what_a_deleted_mention_was_told_settles_no_other(
     mentions: list[Message], ana: User, sandbox: RunningSandbox
 ) -> None:
