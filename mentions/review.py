@@ -4,7 +4,6 @@ The only road from a draft to a reply. Every function is one conditional update 
 entry; who may call it is checked by the API and the admin (accounts.permissions).
 """
 
-import logging
 from datetime import datetime
 from typing import Any
 
@@ -27,8 +26,6 @@ from mentions.outbox.decide import cancel_reply
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.preflight import check_text, clean_text
-
-logger = logging.getLogger(__name__)
 
 
 class ReviewConflictError(Exception):
@@ -384,21 +381,29 @@ def undo_reply(reply: Reply, *, user: Any, now: datetime) -> Reply:
 
     Raises OutboxRefusedError once it is on its way.
     """
-    cancel_reply(reply, user=user, now=now)
-    draft = Draft.objects.filter(pk=reply.draft_id).first() if reply.draft_id else None
-    if draft is not None:
-        try:
-            _move_draft(
-                draft,
-                to=DraftState.EDITED,
-                from_states=(DraftState.APPROVED,),
-                action="draft.reopened",
-                user=user,
-                now=now,
-                open_key=draft.message_id,
-                decided_by=None,
-            )
-        except (ReviewConflictError, IntegrityError):
+
+    def undo() -> None:
+        # A copy: an attempt that is rolled back must not leave its state on the caller's.
+        cancel_reply(Reply.objects.get(pk=reply.pk), user=user, now=now)
+        draft = Draft.objects.filter(pk=reply.draft_id, state=DraftState.APPROVED).first()
+        if draft is None or Draft.objects.filter(open_key=draft.message_id).exists():
             # Another draft was begun meanwhile: the text stays on the cancelled row.
-            logger.info("the draft of the undone reply %s stays closed", reply.pk)
+            return
+        _move_draft(
+            draft,
+            to=DraftState.EDITED,
+            from_states=(DraftState.APPROVED,),
+            action="draft.reopened",
+            user=user,
+            now=now,
+            open_key=draft.message_id,
+            decided_by=None,
+        )
+
+    try:
+        run_in_transaction(undo)
+    except IntegrityError:
+        # The other draft was begun at this moment; now it is there to be seen.
+        run_in_transaction(undo)
+    reply.refresh_from_db()
     return reply

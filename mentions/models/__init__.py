@@ -1,7 +1,7 @@
 """The rows that the stages hand to each other."""
 
 from mentions.models.audit import AuditEntry, record_audit
-from mentions.models.claimedpost import ClaimedPost, is_claimed, keep_claims
+from mentions.models.claimedpost import ClaimedPost, is_claimed, is_left_behind, keep_claims
 from mentions.models.cursor import Cursor
 from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
 from mentions.models.gap import Gap, GapState, gap_key
@@ -9,6 +9,7 @@ from mentions.models.importchunk import ImportChunk
 from mentions.models.importposition import ImportConflict, ImportPosition
 from mentions.models.importrun import ImportReject, ImportRun
 from mentions.models.message import (
+    CONFIRM_AFTER,
     EPOCH,
     GONE_STATES,
     FoundBy,
@@ -23,6 +24,7 @@ from mentions.models.tally import Tally
 from mentions.models.tombstone import Tombstone, tombstone_key
 
 __all__ = [
+    "CONFIRM_AFTER",
     "EPOCH",
     "GONE_STATES",
     "OPEN_DRAFT_STATES",
@@ -51,6 +53,7 @@ __all__ = [
     "XState",
     "gap_key",
     "is_claimed",
+    "is_left_behind",
     "keep_claims",
     "message_id_for",
     "record_audit",

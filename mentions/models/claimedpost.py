@@ -43,7 +43,11 @@ def keep_claims(replies: Iterable[Reply], *, now: datetime) -> None:
 def is_claimed(*, account_id: str, x_post_id: str, by_other_than: str) -> bool:
     """Whether another row stands for it, or one that is deleted did."""
     rows = Reply.objects.filter(account_id=account_id, x_post_id=x_post_id)
-    return (
-        rows.exclude(pk=by_other_than).exists()
-        or ClaimedPost.objects.filter(pk=_key(account_id, x_post_id)).exists()
+    return rows.exclude(pk=by_other_than).exists() or is_left_behind(
+        account_id=account_id, x_post_id=x_post_id
     )
+
+
+def is_left_behind(*, account_id: str, x_post_id: str) -> bool:
+    """Whether a row that is deleted stood for it."""
+    return ClaimedPost.objects.filter(pk=_key(account_id, x_post_id)).exists()

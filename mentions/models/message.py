@@ -1,6 +1,6 @@
 """The work item: one mention of one account (collection ``messages``)."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db import models
@@ -31,6 +31,10 @@ class FoundBy(TextChoices):
     POLL = "poll", "Poll"
     SWEEP = "sweep", "Sweep of the timeline"
     SEARCH = "search", "Search"
+
+
+# X's word that a post is not there counts when it was said twice, with this time between.
+CONFIRM_AFTER = timedelta(minutes=30)
 
 
 class XState(TextChoices):

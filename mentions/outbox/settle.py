@@ -12,6 +12,7 @@ from django.db.models import F
 
 from autores.mongo.transactions import run_in_transaction
 from mentions.models import (
+    CONFIRM_AFTER,
     GONE_STATES,
     OPEN_DRAFT_STATES,
     Draft,
@@ -22,13 +23,11 @@ from mentions.models import (
     ReplyKind,
     ReplyState,
     XState,
-    is_claimed,
+    is_left_behind,
     record_audit,
 )
 
 ACTOR = "system:outbox"
-# X's word twice, with time between: as mentions.recheck wants it.
-LOOK_UP_AFTER = timedelta(minutes=30)
 
 
 def _move(
@@ -81,8 +80,11 @@ def _move(
 
 
 def _refuse_claimed(reply: Reply, x_post_id: str) -> None:
-    """Within the transaction: a row that is deleted at this moment makes one of both fail."""
-    if is_claimed(account_id=reply.account_id, x_post_id=x_post_id, by_other_than=reply.pk):
+    """Within the transaction: a row that is deleted at this moment makes one of both fail.
+
+    Rows that are still there are told by their unique index.
+    """
+    if is_left_behind(account_id=reply.account_id, x_post_id=x_post_id):
         raise IntegrityError(f"{x_post_id} stands for another row")
 
 
@@ -298,7 +300,7 @@ def mark_cancelled(reply: Reply, *, now: datetime, actor: str) -> bool:
 def note_target_gone(reply: Reply, *, code: str, sentence: str, now: datetime) -> bool:
     """X says the post we answer is not there: nobody is to type another answer to it.
 
-    ``mentions.recheck`` looks it up ``LOOK_UP_AFTER`` later, and says whether it is gone for good.
+    ``mentions.recheck`` looks it up ``CONFIRM_AFTER`` later, and says whether it is gone for good.
     """
     return bool(
         Message.objects.filter(pk=reply.message_id)
@@ -306,7 +308,7 @@ def note_target_gone(reply: Reply, *, code: str, sentence: str, now: datetime) -
         .update(
             x_state=XState.MISSING,
             x_checked_at=now,
-            recheck_at=now + LOOK_UP_AFTER,
+            recheck_at=now + CONFIRM_AFTER,
             is_replyable=False,
             replyable_code=code,
             replyable_reason=sentence,

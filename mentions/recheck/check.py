@@ -14,14 +14,13 @@ from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.types import PostLookup
 from mentions.ingest.classify import classify_post
-from mentions.models import GONE_STATES, Message, XState
+from mentions.models import CONFIRM_AFTER, GONE_STATES, Message, XState
 from mentions.recheck.queue import find_due, next_check, read_budget, spend_budget
 from mentions.recheck.redact import mark_deleted, redact_message
 from mentions.recheck.verdicts import Verdict, judge_lookup
 
 logger = logging.getLogger(__name__)
 
-CONFIRM_AFTER = timedelta(minutes=30)
 _AGAIN_AFTER = timedelta(hours=1)
 # 2,000 posts: beat comes again in a quarter of an hour.
 _MAX_CALLS = 20

@@ -11,12 +11,11 @@ from autores.sandbox import problems
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import add_account
 from mentions.ingest.poll import poll_account
-from mentions.models import Message, Reply, ReplyState
+from mentions.models import CONFIRM_AFTER, Message, Reply, ReplyState
 from mentions.outbox.deliver import deliver_reply
 from mentions.outbox.dispatch import find_due
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.preflight import check_reply
-from mentions.outbox.settle import LOOK_UP_AFTER
 from mentions.recheck.check import check_account
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -97,7 +96,7 @@ def test_deleted_parent(mention: Message, sandbox: RunningSandbox) -> None:
     assert refusal.code == "reply_target_gone"
     # X's word once is not enough to remove it: it is looked up again.
     assert mention.x_state == "missing"
-    account, later = mention.account, timezone.now() + LOOK_UP_AFTER
+    account, later = mention.account, timezone.now() + CONFIRM_AFTER
     assert account is not None
     assert check_account(account, now=later).deleted == 1
 
@@ -108,7 +107,7 @@ def test_parent_that_was_out_of_sight_for_a_while(
     detail = problems.TARGET_GONE
     sandbox.control.add_fault("create_post", "forbidden", params={"detail": detail})
     assert_ended(send(mention), sandbox, code="reply_target_gone")
-    assert check_account(acme, now=timezone.now() + LOOK_UP_AFTER).restored == 1
+    assert check_account(acme, now=timezone.now() + CONFIRM_AFTER).restored == 1
     mention.refresh_from_db()
     assert mention.is_replyable
     assert send(mention, text="There you are.").state == "sent"

@@ -19,12 +19,20 @@ from autores.tests.cast import add_account
 from autores.x.errors import XError
 from mentions import tasks
 from mentions.ingest.poll import poll_account
-from mentions.models import AuditEntry, Draft, ImportReject, Message, Reply, ReplyState
+from mentions.models import (
+    CONFIRM_AFTER,
+    AuditEntry,
+    Draft,
+    ImportReject,
+    Message,
+    Reply,
+    ReplyState,
+)
 from mentions.outbox.deliver import deliver_reply
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.preflight import check_reply
 from mentions.recheck import redact
-from mentions.recheck.check import CONFIRM_AFTER, check_account
+from mentions.recheck.check import check_account
 from mentions.recheck.queue import find_due
 from mentions.review import approve_draft, edit_draft, reject_draft, write_draft
 
