@@ -1,5 +1,6 @@
 """App configurations: ours, and Django's contrib apps with keys that MongoDB has."""
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,10 @@ class AutoresConfig(AppConfig):
 
         register(check_servers, Tags.database)
         register(check_indexes, Tags.database)
+        if not gc.isenabled():
+            # manage.py and autores.web load without the collector. What is loaded stays.
+            gc.freeze()
+            gc.enable()
 
 
 class MongoAdminConfig(SimpleAdminConfig):

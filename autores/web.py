@@ -7,6 +7,7 @@ processes are the way to use more cores.
 
 import argparse
 import errno
+import gc
 import ipaddress
 import os
 import socket
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     options = _parse(arguments)
     _refuse_taken(options.host, options.port)
+    gc.disable()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "autores.settings")
     from django.core.exceptions import ImproperlyConfigured
 

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,12 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def page(chrome: Chrome, live_server: Any, tmp_path: Path) -> Iterator[Page]:
+def page(chrome: Chrome, live_server: Any, request: pytest.FixtureRequest) -> Iterator[Page]:
     """An empty browser on the real site; a test that leaves an error in the console fails."""
     chrome.execute_cdp_cmd("Network.clearBrowserCookies", {})
-    page = Page(chrome, base_url=live_server.url, shots=tmp_path)
+    shots = os.environ.get("AUTORES_SHOTS")
+    folder = Path(shots).absolute() / request.node.name if shots else None
+    page = Page(chrome, base_url=live_server.url, shots=folder)
     page.take_errors()
     yield page
     page.shoot("at-the-end")
