@@ -56,6 +56,35 @@ def test_secret_is_gone_when_its_shape_is_known(secret: str, around: str) -> Non
     assert MASK in shown
 
 
+words = st.one_of(
+    shapes,
+    st.sampled_from(
+        [
+            *("authorization", "Authorization:", "Bearer", "bearer", "basic", "Token"),
+            *("token=", '"token":', "api_key=", "secret:", "password", "passwd=", "cookie"),
+            *("sessionid", "autores_browser", "code_verifier", "oauth_verifier"),
+            *("code=", "code:", "?code=", "state=", "&state=", "https://ana:pass@host"),
+            *("sk-", "atr_", "gAAAAA", "eyJ", "%20", "%2Fatr_"),
+            *("=", ":", "@", '"', "'", "\\", MASK),
+            # What a pattern takes for an s, a k and an i.
+            *("pa\u017f\u017fword=", "\u212aey=", "ap\u0131_key="),
+        ]
+    ),
+    texts(URL_SAFE + " .:=/@%\"'", least=1, most=100),
+    st.text(max_size=10),
+)
+
+
+@given(parts=st.lists(words, max_size=8), between=st.sampled_from(["", " ", "\n", "="]))
+def test_the_same_is_masked_when_no_shape_is_passed_over(parts: list[str], between: str) -> None:
+    text = between.join(parts)
+    searched_for_all = text
+    for shape in redaction._SHAPES:
+        searched_for_all = shape.regex.sub(shape.replacement, searched_for_all)
+
+    assert redact(text) == searched_for_all
+
+
 @given(
     name=st.sampled_from(
         [
