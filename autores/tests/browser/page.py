@@ -44,6 +44,8 @@ Found = TypeVar("Found")
 def start_chromium(*, binary: str, driver: str, profile: Path) -> Chrome:
     options = ChromeOptions()
     options.binary_location = binary
+    if "headless-shell" in binary:
+        options.set_capability("browserName", "chrome-headless-shell")
     for flag in (*_FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
