@@ -220,7 +220,8 @@ class ChunkLoader:
                 left.append(row)
             else:
                 keys.append(message_id)
-                report.notes.update(list_notes(row))
+                if notes := list_notes(row):
+                    report.notes.update(notes)
         report.counts["created"] += len(new) - len(late)
         return left
 

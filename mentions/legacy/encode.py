@@ -92,6 +92,10 @@ class MessageEncoder:
         state = {**document[STATE_FIELD], "digest": _DIGEST_MARK}
         encoded = bson.encode({STATE_FIELD: state})[4:-1]
         self._before_digest, self._after_digest = encoded.split(_DIGEST_MARK.encode())
+        # Of a document without ``start`` and the post's id: its own length, the field's name and
+        # length, both ends of texts, and the end.
+        self._fixed_length = 4 + len(b"\x02post_id\0") + 4 + 1 + len(self._constants)
+        self._fixed_length += len(encoded) + 1
 
     def encode_row(self, row: Row) -> tuple[bytes, bytes] | None:
         """The document's start, up to and with the compared fields, and these fields alone.
@@ -172,8 +176,10 @@ class MessageEncoder:
     def finish(self, key: bytes, start: bytes, compared: bytes) -> bytes:
         """The whole document."""
         digest = hashlib.blake2b(compared, digest_size=16).hexdigest().encode()
-        body = b"".join(
+        # Joined once, with its length in front: a document is a thousand bytes to copy.
+        return b"".join(
             (
+                _INT32.pack(len(start) + len(key) + self._fixed_length),
                 start,
                 b"\x02post_id\0",
                 _INT32.pack(len(key) + 1),
@@ -183,9 +189,9 @@ class MessageEncoder:
                 self._before_digest,
                 digest,
                 self._after_digest,
+                b"\0",
             )
         )
-        return _INT32.pack(len(body) + 5) + body + b"\0"
 
 
 def probe_row(account_id: str | None) -> MappedRow:
@@ -205,7 +211,12 @@ def read_key(document: bytes) -> str:
 def list_notes(row: Row) -> tuple[str, ...]:
     """The remarks about a row of the fast path: it knows one, about microseconds."""
     moments = (row[1], row[9], row[10])
-    if not any(moment is not None and len(moment) > _WHOLE_LENGTH for moment in moments):
+    timestamp, created, updated = moments
+    if (
+        (timestamp is None or len(timestamp) <= _WHOLE_LENGTH)
+        and (created is None or len(created) <= _WHOLE_LENGTH)
+        and (updated is None or len(updated) <= _WHOLE_LENGTH)
+    ):
         return ()
     return tuple(
         cut_note(name)

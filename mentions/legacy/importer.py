@@ -191,7 +191,7 @@ class Importer:
                         self._restore_indexes(target, is_deferred=is_deferred)
                     raise
                 finally:
-                    report.load_seconds += time.monotonic() - load_began
+                    table.load_seconds = time.monotonic() - load_began
                 if not self._options.is_dry_run:
                     self._restore_indexes(target, is_deferred=is_deferred)
                 if target.table is USERS:

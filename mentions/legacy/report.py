@@ -40,6 +40,8 @@ class TableReport:
     # A key that lets its bearer in is never printed as a whole.
     has_secret_keys: bool = False
     in_mongodb: int | None = None
+    # Reading, converting and writing, without the indexes.
+    load_seconds: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     conflicts: list[tuple[str, str]] = field(default_factory=list)
@@ -142,6 +144,7 @@ class TableReport:
         return {
             "in_mysql": self.in_mysql,
             "in_mongodb": self.in_mongodb,
+            "load_seconds": round(self.load_seconds, 1),
             **{name: self.counts[name] for name in OUTCOMES},
             "notes": dict(self.notes),
             "conflict_list": [
@@ -168,13 +171,16 @@ class ImportReport:
     attribution: str = ""
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    # Reading and writing alone: without the start of the workers, and without indexes.
-    load_seconds: float = 0.0
     write_concern: str = ""
     # The ImportRun's; empty in a dry run.
     run_id: str = ""
     # Why it ended before its end.
     stopped: str = ""
+
+    @property
+    def load_seconds(self) -> float:
+        """Without the start of the workers, and without indexes."""
+        return sum(table.load_seconds for table in self.tables)
 
     @property
     def changes(self) -> int:
