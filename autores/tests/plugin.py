@@ -56,7 +56,7 @@ def pytest_configure() -> None:
     """Property tests try so many examples each; AUTORES_EXAMPLES asks for more."""
     from hypothesis import settings
 
-    examples = int(os.environ.get("AUTORES_EXAMPLES", "40"))
+    examples = int(os.environ.get("AUTORES_EXAMPLES", "30"))
     settings.register_profile("autores", max_examples=examples, deadline=None)
     settings.load_profile("autores")
 
