@@ -6,9 +6,7 @@ first test needs one, so that a run of pure tests does not pay for them.
 """
 
 import atexit
-import contextlib
 import gc
-import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -59,23 +57,6 @@ def pytest_configure() -> None:
     examples = int(os.environ.get("AUTORES_EXAMPLES", "30"))
     settings.register_profile("autores", max_examples=examples, deadline=None)
     settings.load_profile("autores")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """In a fresh clone each worker compiles files of its own first, and finds those of the others
-    compiled: all of them would compile every file otherwise.
-    """
-    worker = getattr(session.config, "workerinput", None)
-    if worker is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
-        return
-    root = session.config.rootpath
-    found = [path for name in session.config.args for path in (root / name).rglob("test_*.py")]
-    first = int(worker["workerid"].removeprefix("gw"))
-    for path in sorted(found)[first :: worker["workercount"]]:
-        # What is wrong with a file is told when it is collected.
-        with contextlib.suppress(Exception, pytest.skip.Exception):
-            importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
 
 
 @pytest.hookimpl(trylast=True)
