@@ -20,10 +20,10 @@ from accounts.tokens import token_cipher
 from autores.crypto import CipherError
 from mentions.legacy.contract import MESSAGES, USERS, Table
 from mentions.legacy.documents import TARGETS, Target, digest_document
-from mentions.legacy.driver import Connection
+from mentions.legacy.legacy_writer import LegacyWriter
 from mentions.legacy.mapping import MappedRow, map_message, map_user
-from mentions.legacy.proof.fields import TableRule, rule_of, show_key
-from mentions.legacy.source import SourceError, SourceUrl
+from mentions.legacy.proof.fields import rule_of, show_key
+from mentions.legacy.source import SourceUrl
 from mentions.legacy.state import RowState, read_state
 from mentions.models import Tombstone
 
@@ -31,8 +31,6 @@ from mentions.models import Tombstone
 EXPORT_FIELD = "exported"
 _BATCH = 500
 _LISTED = 100
-_CONNECT_SECONDS = 10
-_READ_SECONDS = 300
 # Unique here beside the key: the same post may be the work of two accounts, but not there.
 _TABLES = (USERS, MESSAGES)
 
@@ -148,7 +146,7 @@ def export_to_mysql(
         report.fenced = TwitterAccount.objects.filter(fenced_since=None).update(
             fenced_since=timezone.now()
         )
-    with _Database(target) as database:
+    with LegacyWriter(target) as database:
         for table in _TABLES:
             exporter = _TableExporter(table, database, is_dry_run=is_dry_run)
             report.tables.append(exporter.run(on_progress))
@@ -156,7 +154,7 @@ def export_to_mysql(
     return report
 
 
-def _list_deleted(database: "_Database", report: ExportReport) -> None:
+def _list_deleted(database: LegacyWriter, report: ExportReport) -> None:
     rule = rule_of("messages")
     keys = [key for key in Tombstone.objects.values_list("message_id", flat=True) if key]
     for start in range(0, len(keys), _BATCH):
@@ -167,7 +165,7 @@ def _list_deleted(database: "_Database", report: ExportReport) -> None:
 
 
 class _TableExporter:
-    def __init__(self, table: Table, database: "_Database", *, is_dry_run: bool) -> None:
+    def __init__(self, table: Table, database: LegacyWriter, *, is_dry_run: bool) -> None:
         self._table = table
         self._rule = rule_of(table.name)
         self._database = database
@@ -364,120 +362,6 @@ class _TableExporter:
 
 # Incorrect value, data too long, out of range, NULL, incorrect string, check violated.
 _ROW_CODES = {1048, 1264, 1265, 1292, 1364, 1366, 1406, 3819, 4025}
-
-
-class _Database:
-    """MySQL, open for writing, in strict mode: nothing is cut to fit."""
-
-    def __init__(self, target: SourceUrl) -> None:
-        self._target = target
-        self._connection: Any = None
-
-    def __enter__(self) -> "_Database":
-        target = self._target
-        try:
-            self._connection = Connection(
-                host=target.host,
-                port=target.port,
-                user=target.user,
-                password=target.password.encode(),
-                database=target.database,
-                unix_socket=target.unix_socket,
-                ssl_ca=target.ssl_ca,
-                ssl_verify_cert=True if target.ssl_ca else None,
-                charset="utf8mb4",
-                connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS,
-                autocommit=False,
-                sql_mode="STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
-                init_command="SET SESSION time_zone = '+00:00'",
-            )
-        except pymysql.err.MySQLError as error:
-            raise self._explain(error) from None
-        except OSError as error:
-            raise SourceError(f"Connecting to {target.label} failed: {error.strerror}.") from None
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if self._connection is not None:
-            # What is not committed is written by the next export.
-            self._connection.close()
-        if isinstance(error, pymysql.err.MySQLError):
-            raise self._explain(error) from None
-
-    def commit(self) -> None:
-        self._connection.commit()
-
-    def look_up(self, rule: TableRule, keys: Sequence[str]) -> dict[str, dict[str, bytes | None]]:
-        """Rows by key, as the server spells them; only those whose key is the same byte by byte."""
-        if not keys:
-            return {}
-        names = list(dict.fromkeys(rule.columns))
-        listed = ", ".join(
-            f"CAST(CONVERT(`{name}` USING utf8mb4) AS BINARY) AS `{name}`" for name in names
-        )
-        marks = ", ".join(["%s"] * len(keys))
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT {listed} FROM `{rule.table}` WHERE `{rule.key}` IN ({marks})",  # noqa: S608
-                list(keys),
-            )
-            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        wanted = {key.encode(): key for key in keys}
-        return {wanted[row[rule.key]]: row for row in rows if row[rule.key] in wanted}
-
-    def insert(self, rule: TableRule, values: Mapping[str, Any]) -> bool:
-        names = ", ".join(f"`{name}`" for name in values)
-        marks = ", ".join(["%s"] * len(values))
-        return self._execute(
-            f"INSERT INTO `{rule.table}` ({names}) VALUES ({marks})",  # noqa: S608
-            list(values.values()),
-        )
-
-    def update(
-        self, rule: TableRule, changed: Mapping[str, Any], *, row: Mapping[str, bytes | None]
-    ) -> bool:
-        """Change the row if it still is what was read."""
-        sets = ", ".join(f"`{name}` = %s" for name in changed)
-        same = " AND ".join(
-            f"CAST(CONVERT(`{name}` USING utf8mb4) AS BINARY) <=> %s" for name in row
-        )
-        return self._execute(
-            f"UPDATE `{rule.table}` SET {sets} WHERE `{rule.key}` = %s AND {same}",  # noqa: S608
-            [*changed.values(), (row[rule.key] or b"").decode(), *row.values()],
-        )
-
-    def read_precision(self, table: str) -> dict[str, int]:
-        """Digits of a second each DATETIME of the table keeps."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT column_name, datetime_precision FROM information_schema.columns "
-                "WHERE table_schema = DATABASE() AND table_name = %s "
-                "AND datetime_precision IS NOT NULL",
-                [table],
-            )
-            return {str(name): int(digits) for name, digits in cursor.fetchall()}
-
-    def _execute(self, sql: str, arguments: list[Any]) -> bool:
-        with self._connection.cursor() as cursor:
-            return bool(cursor.execute(sql, arguments))
-
-    def _explain(self, error: pymysql.err.MySQLError) -> SourceError:
-        code = error.args[0] if error.args else 0
-        detail = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
-        if self._target.password:
-            detail = detail.replace(self._target.password, "[redacted]")
-        if code in (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR):
-            return SourceError(
-                f"User {self._target.user!r} may not write to {self._target.label}: an export "
-                "needs SELECT, INSERT and UPDATE on users and messages."
-            )
-        if code == ER.OPTION_PREVENTS_STATEMENT:
-            return SourceError(
-                f"The server at {self._target.label} is read-only: say SET GLOBAL read_only = 0 "
-                "there, then export again."
-            )
-        return SourceError(f"Writing to {self._target.label} failed ({code}): {detail}.")
 
 
 def _cut(moment: datetime, *, digits: int) -> datetime:
