@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import stat
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +10,7 @@ from django.core.management import CommandError
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import AccountStatus, OAuthState, TwitterAccount
+from accounts.models import OAuthState, TwitterAccount
 from autores.crypto import cipher_for
 from mentions.legacy.contract import MESSAGES
 from mentions.legacy.documents import TARGETS
@@ -19,7 +18,7 @@ from mentions.legacy.load import Loader
 from mentions.legacy.mapping import map_message
 from mentions.legacy.report import TableReport
 from mentions.legacy.state import STATE_FIELD
-from mentions.models import ImportReject, ImportRun, Message, Tombstone
+from mentions.models import ImportRun, Message, Tombstone
 from mentions.models.tombstone import tombstone_key
 from mentions.tests.legacy.database import ACCESS_TOKEN, REFRESH_TOKEN
 
@@ -293,147 +292,6 @@ def test_pages_use_the_primary_key_when_read(legacy, run_import):
     )
     assert plan[0][3:6] == ("range", "PRIMARY", "PRIMARY")
     assert "filesort" not in plan[0][-1]
-
-
-def test_rows_are_rejected_with_reasons_when_unreadable(legacy, run_import, tmp_path):
-    legacy.add_user()
-    legacy.execute(
-        "ALTER TABLE messages MODIFY `text` TEXT NULL, MODIFY status VARCHAR(50) NULL, "
-        "MODIFY credits_used DECIMAL(6,2) NULL"
-    )
-    legacy.add_message("good", credits_used=None, redirected=None)
-    legacy.execute("UPDATE messages SET credits_used = NULL")
-    legacy.add_message("null", text=None, status=None, credits_used=None)
-    legacy.add_message("zero", timestamp="0000-00-00 00:00:00", credits_used=None)
-    legacy.add_message("part", created_at="2020-00-10 00:00:00", credits_used=None)
-    legacy.add_message("half", credits_used="1.50")
-    legacy.execute(
-        "INSERT INTO messages (id, `timestamp`, `user`, `text`, status) VALUES "
-        "('surrogate', '2025-01-01', '2', CONCAT('x', X'EDA080'), 'pending')"
-    )
-    path = tmp_path / "rejects.ndjson"
-
-    report = run_import("--rejects-file", str(path), "--chunk-size", "2")
-
-    assert report["exit_code"] == 2
-    assert report["tables"]["messages"]["created"] == 1
-    reasons = {reject.legacy_id: reject.reasons for reject in ImportReject.objects.all()}
-    assert reasons == {
-        "null": ["text is NULL", "status is NULL"],
-        "zero": ["timestamp is a zero date: '0000-00-00 00:00:00'"],
-        "part": ["created_at is a zero date: '2020-00-10 00:00:00'"],
-        "half": ["credits_used is no whole number: '1.50'"],
-        "surrogate": ["text is not UTF-8 text at byte 1"],
-    }
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert {line["id"] for line in lines} == set(reasons)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_reject_is_forgotten_when_the_row_was_mended(legacy, run_import):
-    legacy.add_user()
-    legacy.add_message("1", timestamp="0000-00-00 00:00:00")
-    assert run_import()["exit_code"] == 2
-    legacy.execute("UPDATE messages SET `timestamp` = '2025-01-01 00:00:00'")
-
-    assert run_import()["exit_code"] == 0
-    assert not ImportReject.objects.exists()
-
-
-def test_page_goes_on_when_a_key_is_unreadable(legacy, run_import):
-    legacy.add_user()
-    legacy.add_messages(3, first=100)
-    legacy.execute(
-        "INSERT INTO messages (id, `timestamp`, `user`, `text`) VALUES "
-        "(CONCAT('1', X'EDA080'), '2025-01-01', '2', 'x'), ('zz', '2025-01-01', '2', 'last')"
-    )
-
-    report = run_import("--chunk-size", "1")
-
-    assert report["tables"]["messages"]["created"] == 4
-    assert report["tables"]["messages"]["rejected"] == 1
-    assert Message.objects.filter(pk="zz").exists()
-
-
-def test_odd_values_are_kept_and_noted_when_readable(legacy, run_import):
-    legacy.add_user()
-    legacy.add_message("1", redirected=2, credits_used=-5)
-    legacy.add_message("2", status="archived", redirected=None, created_at=None, credits_used=None)
-
-    report = run_import()
-
-    first, second = Message.objects.get(pk="1"), Message.objects.get(pk="2")
-    assert (first.redirected, first.credits_used) == (True, -5)
-    assert (second.status, second.redirected, second.created_at) == ("archived", None, None)
-    assert second.credits_used is None
-    notes = report["tables"]["messages"]["notes"]
-    assert notes["unknown status 'archived', kept"] == 1
-    assert notes["negative credits_used, kept"] == 1
-    assert notes["redirected is 2, taken as true"] == 1
-    assert report["exit_code"] == 0
-
-
-def test_both_accounts_arrive_when_twitter_ids_differ_by_case(legacy, run_import):
-    legacy.execute("ALTER TABLE users MODIFY twitter_id VARCHAR(255) COLLATE utf8mb4_bin NOT NULL")
-    legacy.add_user("one", twitter_id="abc")
-    legacy.add_user("two", twitter_id="ABC")
-
-    report = run_import()
-
-    assert report["tables"]["users"]["created"] == 2
-    assert report["tables"]["users"]["notes"]["users.twitter_id that is no X user id"] == 2
-
-
-def test_second_account_is_rejected_when_twitter_id_repeats(legacy, run_import):
-    legacy.execute("ALTER TABLE users DROP KEY uq_users_twitter_id")
-    legacy.add_user("one")
-    legacy.add_user("two")
-
-    for arguments in (("--dry-run",), (), ()):
-        report = run_import("--chunk-size", "1", *arguments)
-        assert report["tables"]["users"]["rejected"] == 1
-        reason = report["tables"]["users"]["reject_list"][0]["reasons"]
-        assert reason == ["twitter_id '1001' already belongs to 'one'"]
-
-
-def test_messages_join_the_connected_account_when_it_was_connected_here_first(legacy, run_import):
-    TwitterAccount.objects.create(id="new", twitter_id="1001")
-    legacy.add_user("old")
-    legacy.add_message(MENTION)
-
-    report = run_import()
-
-    assert (report["tables"]["users"]["skipped"], report["exit_code"]) == (1, 0)
-    assert Message.objects.get().account_id == "new"
-
-
-def test_messages_wait_without_account_when_their_account_is_rejected(legacy, run_import):
-    legacy.add_user(token_expires_at="0000-00-00 00:00:00")
-    legacy.add_message(MENTION)
-    report = run_import()
-    assert report["warnings"]
-    assert Message.objects.get().account_id is None
-
-    legacy.execute("UPDATE users SET token_expires_at = '2030-01-01 00:00:00'")
-    assert run_import()["exit_code"] == 0
-    assert Message.objects.get().account_id == "account-1"
-
-
-@pytest.mark.parametrize(
-    ("values", "status"),
-    [
-        ({"token_expires_at": "2020-01-01 00:00:00"}, AccountStatus.ACTIVE),
-        ({"refresh_token": ""}, AccountStatus.ACTIVE),
-        (
-            {"token_expires_at": "2020-01-01 00:00:00", "refresh_token": ""},
-            AccountStatus.TOKEN_EXPIRED,
-        ),
-    ],
-)
-def test_account_state_follows_its_tokens_when_imported(legacy, run_import, values, status):
-    legacy.add_user(**values)
-    run_import()
-    assert TwitterAccount.objects.get().status == status
 
 
 def test_nothing_is_written_when_attribution_is_unclear(legacy, run_import):
