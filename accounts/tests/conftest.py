@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from accounts.api.authentication import issue_access_token
 from accounts.models import TwitterAccount, User
 from accounts.tasks import find_expiring, refresh_account_token
-from autores.tests.cast import create_person
+from autores.tests.cast import add_account, create_person
 
 
 def make_person(username: str, **values: Any) -> User:
@@ -81,11 +81,8 @@ def browser(sandbox: Any, transactional_db: None) -> Callable[..., Browser]:
 
 @pytest.fixture
 def acme(sandbox: Any, ana: User) -> TwitterAccount:
-    """@acme, connected by ana through the whole flow; bruno's role is up to the test."""
-    sandbox.control.create_user("acme", name="Acme")
-    answer = Browser(sandbox, ana).connect("acme")
-    assert answer.status_code == 200, answer.content
-    return TwitterAccount.objects.get(twitter_username="acme")
+    """@acme, connected and managed by ana; bruno's role is up to the test."""
+    return add_account(sandbox, "acme", by=ana, name="Acme")
 
 
 def expire_access(account: TwitterAccount, sandbox: Any) -> None:
