@@ -9,8 +9,8 @@ from celery.signals import beat_init, setup_logging, worker_init
 from autores.broker import repair_lost_channels
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "autores.settings")
-# All of Django's checks load the API and the admin, which no worker shows: a quarter of a second and
-# 10 MiB. Broken settings are refused below; ``manage.py check`` says the rest before a deployment.
+# All of Django's checks load the API and the admin, which no worker shows: a quarter of a second
+# and 10 MiB. Broken settings are refused below; ``manage.py check`` says the rest beforehand.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 repair_lost_channels()
