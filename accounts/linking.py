@@ -27,7 +27,8 @@ from accounts.errors import LinkRefusedError
 from accounts.models import Membership, OAuthState, Role, TwitterAccount, User
 from accounts.permissions import has_role
 from accounts.signals import announce
-from accounts.tokens import grant_fields, store_grant, token_cipher
+from accounts.stored_tokens import token_cipher
+from accounts.tokens import grant_fields, store_grant
 from autores.x.errors import XError
 from autores.x.types import TokenGrant
 from autores.x.types import User as XUser

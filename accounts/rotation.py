@@ -11,7 +11,7 @@ from typing import Any
 from django.db import models
 
 from accounts.models import OAuthState, TwitterAccount
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from autores.crypto import CipherError
 
 BATCH_SIZE = 500

@@ -32,8 +32,9 @@ from accounts.errors import (
 from accounts.models import AccountStatus, TwitterAccount
 from accounts.signals import announce
 from accounts.states import move_account
+from accounts.stored_tokens import token_cipher
 from accounts.wire import oauth_client
-from autores.crypto import CipherError, TokenCipher, cipher_for
+from autores.crypto import CipherError
 from autores.x.errors import InvalidGrantError, XError
 from autores.x.types import TokenGrant
 
@@ -57,11 +58,6 @@ ACCESS_REJECTED = (
     "X no longer accepts this account's sign-in, not even after a refresh. "
     "Connect the account again."
 )
-
-
-def token_cipher() -> TokenCipher:
-    """The cipher of TOKEN_ENCRYPTION_KEYS."""
-    return cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS))
 
 
 def lease_duration() -> timedelta:
@@ -120,15 +116,6 @@ def grant_fields(grant: TokenGrant, *, now: datetime) -> dict[str, object]:
         "scopes": sorted(grant.scopes),
         "updated_at": now,
     }
-
-
-def lift_fences() -> int:
-    """The former poller is stopped: accounts taken over may be refreshed here; how many there are.
-
-    An access token that died meanwhile is found out, and refreshed, by the next call.
-    """
-    fenced = TwitterAccount.objects.filter(fenced_since__isnull=False)
-    return fenced.update(fenced_since=None)
 
 
 def require_reconnect(

@@ -249,7 +249,7 @@ def _start_worker(
 def _provide_accounts(count: int, *, first: int) -> list[Any]:
     """Connected accounts whose first poll was yesterday."""
     from accounts.models import TwitterAccount
-    from accounts.tokens import token_cipher
+    from accounts.stored_tokens import token_cipher
     from autores.x.ids import first_post_id_at
     from mentions.models import Cursor
 

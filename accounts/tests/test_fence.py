@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.clients import call_x
 from accounts.errors import RefreshFencedError
 from accounts.models import TwitterAccount, User
+from accounts.stored_tokens import lift_fences, token_cipher
 from accounts.tests.conftest import (
     Browser,
     client_of,
@@ -16,7 +17,7 @@ from accounts.tests.conftest import (
     expire_access,
     refresh_expiring_tokens,
 )
-from accounts.tokens import access_token_for, lift_fences, token_cipher
+from accounts.tokens import access_token_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -19,8 +19,9 @@ from accounts.clients import call_x
 from accounts.errors import ReconnectNeededError, RefreshBusyError, TokenUnreadableError
 from accounts.models import TwitterAccount, User
 from accounts.signals import account_changed
+from accounts.stored_tokens import token_cipher
 from accounts.tests.conftest import count_calls, expire_access
-from accounts.tokens import access_token_for, release_lease, take_lease, token_cipher
+from accounts.tokens import access_token_for, release_lease, take_lease
 from accounts.wire import oauth_client
 from autores.x.errors import ConnectError, NoAnswerError, ServerError
 

@@ -16,7 +16,7 @@ from pymongo import UpdateOne
 from pymysql.constants import ER
 
 from accounts.models import TwitterAccount
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from autores.crypto import CipherError
 from mentions.legacy.contract import MESSAGES, USERS, Table
 from mentions.legacy.documents import TARGETS, Target, digest_document

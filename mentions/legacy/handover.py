@@ -1,15 +1,17 @@
 """Which accounts come over alive, and what somebody has to do about the others."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from accounts.models import AccountStatus, TwitterAccount
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from autores.crypto import CipherError
 
 DEFAULT_WINDOW = timedelta(hours=2)
+_TOGETHER = 500
 # Accounts in the same state are told of together.
 _ALIKE = 3
 _SENTENCES = 20
@@ -33,7 +35,7 @@ def report_handover(
     moment = now or timezone.now()
     listed: dict[str, list[dict[str, Any]]] = {state: [] for state in _STATES}
     counts = dict.fromkeys((*_STATES, "without_dm", "unknown_dm", "fenced"), 0)
-    for account in TwitterAccount.objects.order_by("pk").iterator(chunk_size=500):
+    for account in _read_accounts():
         item = _describe(account, now=moment, window=window)
         state = item["state"]
         if limit is None or len(listed[state]) < limit:
@@ -83,6 +85,17 @@ def render_handover(report: dict[str, Any]) -> str:
     if report.get("omitted"):
         lines.append(f"  … {report['omitted']} more are not listed; --handover --json lists them")
     return "\n".join(lines)
+
+
+def _read_accounts() -> Iterator[TwitterAccount]:
+    """All of them by key; ``iterator()`` would hold 16 MiB of documents at a time, unpacked."""
+    last = ""
+    while True:
+        accounts = list(TwitterAccount.objects.filter(pk__gt=last).order_by("pk")[:_TOGETHER])
+        yield from accounts
+        if len(accounts) < _TOGETHER:
+            return
+        last = accounts[-1].pk
 
 
 def _describe(account: TwitterAccount, *, now: datetime, window: timedelta) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from django.db import connection
 from pymongo import DeleteOne
 
 from accounts.models import Membership
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from mentions.legacy import checkpoint
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, Target, digest_document

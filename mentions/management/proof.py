@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
-from accounts.tokens import lift_fences
+from accounts.stored_tokens import lift_fences
 from mentions.legacy.export import export_to_mysql
 from mentions.legacy.handover import DEFAULT_WINDOW, render_handover, report_handover
 from mentions.legacy.lease import ImportLease

@@ -17,8 +17,8 @@ from accounts.linking import begin_link
 from accounts.models import AppPause, Membership, OAuthState, PersonalToken, Role, User
 from accounts.models import TwitterAccount as Account
 from accounts.personal import create_personal_token, digest_personal_token
+from accounts.stored_tokens import token_cipher
 from accounts.tests.conftest import Browser, client_of, make_person
-from accounts.tokens import token_cipher
 from autores.tests.cast import give_role
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.api.authentication import issue_access_token
 from accounts.models import PersonalToken, User
 from accounts.personal import create_personal_token
+from accounts.stored_tokens import token_cipher
 from accounts.tests.conftest import Browser, client_of, make_person
-from accounts.tokens import token_cipher
 from accounts.verified import sign_ins
 from autores.tests.cast import PASSWORD
 

@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Role, TwitterAccount, User
+from accounts.stored_tokens import token_cipher
 from accounts.tests.conftest import client_of, count_calls, expire_access
-from accounts.tokens import token_cipher
 from autores.tests.cast import give_role
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,8 +9,8 @@ from django.db import connections
 from django.utils import timezone
 
 from accounts.models import Membership, OAuthState, Role, TwitterAccount, User
+from accounts.stored_tokens import token_cipher
 from accounts.tests.conftest import Browser, client_of, count_calls
-from accounts.tokens import token_cipher
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -23,7 +23,7 @@ from mentions.legacy.driver import DriverError, PymysqlSession, Session, open_se
 from mentions.legacy.proof.fields import RawRow, TableRule
 from mentions.legacy.source import SourceError, SourceUrl
 
-_BATCH_ROWS = 2000
+_BATCH_ROWS = 500
 _FIRST_PAGE_ROWS = 200
 _PAGE_BYTES = 4_000_000
 _MEASURED_ROWS = 50

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from mentions.legacy.proof.fields import MESSAGES, OAUTH_STATES, USERS, TableRule
 from mentions.legacy.proof.findings import EXPLAINED, FAULTS, FindingJudge, TableFindings
 from mentions.legacy.proof.merge import Counts, Finding, KeyOrderError, RangeTask

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from mentions.legacy.export import export_to_mysql
 from mentions.legacy.source import SourceError, parse_source_url
 from mentions.models import Message, Tombstone

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.clients import oauth_client
 from accounts.models import Membership, OAuthState, Role, TwitterAccount
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from autores.tests.cast import create_person
 from mentions.legacy.rollback import roll_back
 from mentions.tests.legacy.database import ACCESS_TOKEN

@@ -6,7 +6,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from mentions.legacy.handover import render_handover, report_handover
 
 

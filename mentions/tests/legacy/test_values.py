@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import OAuthState, TwitterAccount
-from accounts.tokens import token_cipher
+from accounts.stored_tokens import token_cipher
 from mentions.legacy.mapping import HINTS
 from mentions.models import ImportReject, Message
 
