@@ -28,6 +28,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 USERS_SHARE, STATES_SHARE = 50_000 / 1_060_000, 10_000 / 1_060_000
+CACHE_GIGABYTES = 2
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 
@@ -244,6 +245,8 @@ def run_rounds(options: argparse.Namespace) -> dict[str, Any]:
                 data_folder=folder / "mongo",
                 log_path=folder / "mongo.log",
                 port=mongo_port,
+                # What the rows need; a server's own default is half of the machine's memory.
+                cache_gigabytes=CACHE_GIGABYTES,
             )
             try:
                 print(f"Filling MySQL with {options.rows} rows.", flush=True)
@@ -304,7 +307,7 @@ def _alternate(
     parts = {
         "read alone": part("--part", "read", "--mysql", mysql_url),
         "write alone": part(
-            "--part", "write", "--mongo", mongo_url, "--rows", str(min(messages, 200_000))
+            "--part", "write", "--mongo", mongo_url, "--rows", str(messages)
         ),
         "plain script": part("--part", "plain", "--mysql", mysql_url, "--mongo", mongo_url),
         "ours": ours,
