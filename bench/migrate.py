@@ -306,9 +306,7 @@ def _alternate(
 
     parts = {
         "read alone": part("--part", "read", "--mysql", mysql_url),
-        "write alone": part(
-            "--part", "write", "--mongo", mongo_url, "--rows", str(messages)
-        ),
+        "write alone": part("--part", "write", "--mongo", mongo_url, "--rows", str(messages)),
         "plain script": part("--part", "plain", "--mysql", mysql_url, "--mongo", mongo_url),
         "ours": ours,
     }
