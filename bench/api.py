@@ -60,9 +60,9 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    with _folder(options.data) as folder, run_databases(folder) as databases:
+    with provide_folder(options.data) as folder, run_databases(folder) as databases:
         connect_django(databases)
-        seeded = _provide_data(databases, folder, options)
+        seeded = provide_data(databases, folder, options)
         token = prepare_ours(accounts=options.accounts)
         with (
             MongoClient[dict[str, Any]](databases.mongodb_url) as client,
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _provide_data(databases: Databases, folder: Path, options: argparse.Namespace) -> Seeded:
+def provide_data(databases: Databases, folder: Path, options: argparse.Namespace) -> Seeded:
     found = Seeded.load(folder)
     if found is not None and is_usable(found, messages=options.messages, accounts=options.accounts):
         return found
@@ -156,7 +156,7 @@ def _measure(load: Load, side: Side, options: argparse.Namespace, *, seconds: fl
 
 
 @contextlib.contextmanager
-def _folder(kept: str | None) -> Iterator[Path]:
+def provide_folder(kept: str | None) -> Iterator[Path]:
     if kept:
         path = Path(kept).resolve()
         path.mkdir(parents=True, exist_ok=True)
