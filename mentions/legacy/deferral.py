@@ -1,4 +1,4 @@
-"""Indexes of a large empty collection are built after the load: together, in one pass.
+"""Indexes of a large empty collection are built after the load, many in one pass.
 
 Keeping nine indexes up to date row by row costs more than half of the speed of the load. A run
 that is killed leaves them out; every later run puts back what is missing, and so does the command
