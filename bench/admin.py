@@ -65,10 +65,13 @@ def run(options: argparse.Namespace) -> None:
 def _sign_in() -> tuple[dict[str, str], str]:
     """The session cookies of a superuser and of a moderator, and the id of one account."""
     from django.conf import settings
+    from django.core.management import call_command
     from django.test import Client
 
     from accounts.models import TwitterAccount, User
 
+    # A deployment's pages name their files by what is in them.
+    call_command("collectstatic", interactive=False, verbosity=0)
     moderator = User.objects.get(username="bench")
     moderator.is_staff = True
     moderator.save()

@@ -121,10 +121,17 @@ class MessageAdmin(AccountScopedAdmin):
 
     # -- columns ------------------------------------------------------------------------------
 
-    @display(description="From", header=True, ordering="author_username")
-    def shown_author(self, message: Message) -> list[str]:
+    @display(description="From", ordering="author_username")
+    def shown_author(self, message: Message) -> str:
         handle = f"@{message.author_username}" if message.author_username else message.user
-        return [message.author_name or handle, handle if message.author_name else ""]
+        # unfold's two-line cell goes through a template for each row.
+        return format_html(
+            '<span class="flex flex-col text-right lg:text-left">'
+            '<strong class="block font-normal">{}</strong>'
+            '<span class="block text-base-500">{}</span></span>',
+            message.author_name or handle,
+            handle if message.author_name else "",
+        )
 
     @display(description="Mention")
     def shown_text(self, message: Message) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
+from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from accounts.admin.cells import draw_checkbox
 from accounts.admin.names import NamedRowsMixin
 from accounts.models import Role, TwitterAccount, User
 from accounts.permissions import account_ids_visible_to, has_role
@@ -83,6 +85,10 @@ class AccountScopedAdmin(NamedRowsMixin, ModelAdmin):
         queryset = super().get_queryset(request)
         ids = visible_account_ids(request)
         return queryset if ids is None else queryset.filter(**{f"{self.account_field}__in": ids})
+
+    @display(description=ModelAdmin.action_checkbox.short_description)
+    def action_checkbox(self, obj: Model) -> str:
+        return draw_checkbox(str(obj.pk))
 
     def read_account_names(self, request: HttpRequest) -> dict[str, str]:
         return account_names(request)
