@@ -398,7 +398,10 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "autores.observability.reports.RedactingRepo
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"context": {"()": "autores.observability.logs.ContextFilter"}},
+    "filters": {
+        "context": {"()": "autores.observability.logs.ContextFilter"},
+        "without_traceback": {"()": "autores.observability.logs.WithoutTracebackFilter"},
+    },
     "formatters": {
         "text": {"()": "autores.observability.logs.TextFormatter"},
         "json": {"()": "autores.observability.logs.JsonFormatter"},
@@ -413,6 +416,8 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["console"], "level": ENV["LOG_LEVEL"]},
     "loggers": {
         "django": {"level": "INFO"},
+        # Anybody can send another Host.
+        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         "django.server": {"handlers": ["console"], "propagate": False},
         "openai": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},

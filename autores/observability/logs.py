@@ -8,7 +8,14 @@ from typing import Any
 from autores.observability import context
 from autores.observability.redaction import MASK, redact, redact_value
 
-__all__ = ["MASK", "ContextFilter", "JsonFormatter", "TextFormatter", "redact"]
+__all__ = [
+    "MASK",
+    "ContextFilter",
+    "JsonFormatter",
+    "TextFormatter",
+    "WithoutTracebackFilter",
+    "redact",
+]
 
 # A line break or an escape sequence in a message could forge a line, or a terminal's colours.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != ord("\t")}
@@ -29,6 +36,15 @@ class ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = context.request_id.get()
         record.task_id = context.task_id.get()
+        return True
+
+
+class WithoutTracebackFilter(logging.Filter):
+    """For what a stranger's request causes at will: a warning of one line says all there is."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
 
 

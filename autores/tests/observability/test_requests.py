@@ -56,6 +56,18 @@ def test_id_of_the_caller_is_kept_when_it_is_well_formed(client: Client) -> None
     assert answer["X-Request-ID"] == "trace-1.a_B" == answer.content.decode()
 
 
+@pytest.mark.urls(__name__)
+def test_one_line_is_logged_when_a_stranger_asks_for_another_host(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = client.get("/api/v1/messages/", headers={"host": "evil.example"})
+
+    assert answer.status_code == 400
+    (record,) = [found for found in caplog.records if found.name.startswith("django.security")]
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert "evil.example" in record.getMessage()
+
+
 @pytest.mark.parametrize("given", ["a b", "x" * 65, "é", "a\x1bb", '"><script>', "a\tb"])
 def test_id_of_the_caller_is_replaced_when_it_is_not_fit_for_a_log(given: str) -> None:
     request = RequestFactory().get("/", HTTP_X_REQUEST_ID=given)
