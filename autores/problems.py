@@ -192,6 +192,21 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer_outside_api(request, 400, "bad_request", detail)
 
 
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler403 of the paths outside DRF: the admin's."""
+    detail = str(exception) or "You may not do this: it takes a role that you do not have."
+    return _answer_outside_api(request, 403, "permission_denied", detail)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """CSRF_FAILURE_VIEW: the form came from another site, or without its cookie."""
+    detail = (
+        "The form was not sent from a page of this site, or its cookie is gone: load the page "
+        "again, and send it from there."
+    )
+    return _answer_outside_api(request, 403, "permission_denied", detail)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler404 of the paths outside DRF."""
     return _answer_outside_api(request, 404, "not_found", f"There is nothing at {request.path}.")

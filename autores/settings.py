@@ -392,6 +392,7 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 if ENV["BEHIND_TLS_PROXY"]:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "autores.problems.csrf_failure"
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "autores.observability.reports.RedactingReporterFilter"
 
@@ -400,7 +401,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "filters": {
         "context": {"()": "autores.observability.logs.ContextFilter"},
-        "without_traceback": {"()": "autores.observability.logs.WithoutTracebackFilter"},
+        "refusals": {"()": "autores.observability.logs.RefusalFilter"},
     },
     "formatters": {
         "text": {"()": "autores.observability.logs.TextFormatter"},
@@ -416,8 +417,9 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["console"], "level": ENV["LOG_LEVEL"]},
     "loggers": {
         "django": {"level": "INFO"},
-        # Anybody can send another Host.
-        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
+        "django.request": {"filters": ["refusals"]},
+        "django.security.DisallowedHost": {"filters": ["refusals"]},
+        "django.security.SuspiciousOperation": {"filters": ["refusals"]},
         "django.server": {"handlers": ["console"], "propagate": False},
         "openai": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},

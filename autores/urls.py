@@ -62,5 +62,6 @@ urlpatterns = [
 ]
 
 handler400 = "autores.problems.bad_request"
+handler403 = "autores.problems.forbidden"
 handler404 = "autores.problems.not_found"
 handler500 = "autores.problems.server_error"

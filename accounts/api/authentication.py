@@ -50,6 +50,13 @@ class AccessTokenAuthentication(JWTAuthentication):
         header = get_authorization_header(request)
         return sign_ins.recall(header, lambda: self._verify(request)) if header else None
 
+    def get_raw_token(self, header: bytes) -> bytes | None:
+        # The scheme's case means nothing (RFC 9110), and ``token_type`` says "bearer".
+        scheme, blank, value = header.partition(b" ")
+        is_ours = scheme.lower() == b"bearer"
+        raw: bytes | None = super().get_raw_token(b"Bearer" + blank + value if is_ours else header)
+        return raw
+
     def _verify(self, request: Request) -> SignIn | None:
         try:
             found = super().authenticate(request)

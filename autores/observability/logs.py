@@ -12,8 +12,8 @@ __all__ = [
     "MASK",
     "ContextFilter",
     "JsonFormatter",
+    "RefusalFilter",
     "TextFormatter",
-    "WithoutTracebackFilter",
     "redact",
 ]
 
@@ -39,12 +39,14 @@ class ContextFilter(logging.Filter):
         return True
 
 
-class WithoutTracebackFilter(logging.Filter):
-    """For what a stranger's request causes at will: a warning of one line says all there is."""
+class RefusalFilter(logging.Filter):
+    """A refused request is a line, not a traceback: anybody can send as many as they like."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = record.exc_text = None
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        if getattr(record, "status_code", 500) < 500:
+            record.exc_info = record.exc_text = None
+            if record.levelno > logging.WARNING:
+                record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
 
 

@@ -1,5 +1,6 @@
 """The queue of mentions, and the desk where one is read and answered."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -168,6 +169,15 @@ class MessageAdmin(AccountScopedAdmin):
             '<span class="whitespace-nowrap">{}</span>',
             date_format(message.timestamp, "DATETIME_FORMAT"),
         )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        # Names are kept without the sign that people write before them.
+        if handle := re.fullmatch(r"@(\w+)", search_term.strip()):
+            found |= queryset.filter(author_username__icontains=handle[1])
+        return found, may_repeat
 
     # -- permissions --------------------------------------------------------------------------
 

@@ -43,13 +43,17 @@ def _refuse_unknown(what: str, key: str) -> NoReturn:
 def require_role(user: User, account_id: str | None, role: Role) -> None:
     """Raise 403 ``role_too_low`` unless the person, who may see the account, has the role."""
     if not _may(user, account_id, role):
-        raise ApiProblem(
-            "role_too_low",
-            f"Only one with the role {role.value} (or above) on this account {_PURPOSES[role]}: "
-            "ask one of its managers.",
-            status_code=403,
-            required_role=role.value,
-        )
+        raise role_too_low(role)
+
+
+def role_too_low(role: Role, *, where: str = "on this account") -> ApiProblem:
+    return ApiProblem(
+        "role_too_low",
+        f"Only one with the role {role.value} (or above) {where} {_PURPOSES[role]}: "
+        "ask one of its managers.",
+        status_code=403,
+        required_role=role.value,
+    )
 
 
 def load_document(user: User, message_id: str, *, role: Role = Role.VIEWER) -> Document:

@@ -21,9 +21,12 @@ def is_unchanged(request: Any, etag: str) -> bool:
 
 
 def require_match(request: Any, version: int) -> int | None:
-    """The version If-Match names, None if the caller does not care; 412 if it is another one."""
-    header = request.headers.get("If-Match", "").strip()
-    if not header or header == "*":
+    """The version If-Match names, None if the caller does not care; 412 if it is another one.
+
+    An empty one, which is also what the web server makes of one that is not ASCII, names none.
+    """
+    header = request.headers.get("If-Match", "*").strip()
+    if header == "*":
         return None
     if etag_of(version) not in _list_tags(header):
         raise changed_meanwhile(version)

@@ -295,6 +295,8 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
             account = access.load_account(person, account_id, role=Role.RESPONDER)
             return Response(fetch_one(account))
         ids = access.list_account_ids(person, role=Role.RESPONDER)
+        if ids == []:
+            raise access.role_too_low(Role.RESPONDER, where="on an account")
         accounts = TwitterAccount.objects.order_by("last_polled_at")
         return Response(fetch_all(accounts if ids is None else accounts.filter(pk__in=ids)))
 

@@ -302,6 +302,35 @@ def test_search_takes_any_text_when_it_looks_like_a_pattern(
         assert not answer.context["cl"].result_list, words
 
 
+@pytest.mark.parametrize("words", ["@{name}", "{name}", " @{name} "])
+def test_search_finds_what_somebody_wrote_when_given_the_name(
+    mention: Message, ana: User, client: Client, words: str
+) -> None:
+    client.force_login(ana)
+    query = words.format(name=mention.author_username)
+    answer = client.get("/admin/mentions/message/", {"q": query})
+    assert [found.pk for found in answer.context["cl"].result_list] == [mention.pk]
+    assert not client.get("/admin/mentions/message/", {"q": "@nobody"}).context["cl"].result_list
+
+
+def test_page_says_why_when_something_is_refused(
+    mention: Message, bruno: User, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.force_login(bruno)
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    answer = client.post(address, {"act": "send", "text": "Hi"}, headers={"accept": "text/html"})
+    assert answer.status_code == 403
+    assert "This needs the role “approver” on the account." in answer.content.decode()
+    (line,) = [record for record in caplog.records if record.name == "django.request"]
+    assert line.exc_info is None
+
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(bruno)
+    forged = strict.post(address, {"act": "save"}, headers={"accept": "text/html"})
+    assert forged.status_code == 403
+    assert "The form was not sent from a page of this site" in forged.content.decode()
+
+
 def test_search_finds_a_row_by_the_ids_it_belongs_to(
     unknown: Reply, mention: Message, ana: User, client: Client
 ) -> None:

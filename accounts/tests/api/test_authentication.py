@@ -53,6 +53,13 @@ def test_access_token_lasts_as_long_as_the_settings_say(ana: User) -> None:
     assert ask(f"Bearer {token}").json()["username"] == "ana"
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_scheme_is_known_in_any_case(ana: User, scheme: str) -> None:
+    assert ask(f"{scheme} {issue_access_token(ana)}").json()["username"] == "ana"
+    assert ask(f"{scheme} ").status_code == 401
+    assert ask(f"{scheme}x {issue_access_token(ana)}").status_code == 401
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -105,7 +105,21 @@ class DatabaseSchemaEditor(StockSchemaEditor):
 
     def create_model(self, model: type[Model]) -> None:
         with described_errors(model._meta.db_table):
-            super().create_model(model)
+            if is_embedded(model) or not self._is_left_empty(model._meta.db_table):
+                super().create_model(model)
+                return
+            # A migration that was cut short left it, and no record of it: go on from there.
+            self._create_model_indexes(model)
+            for field in model._meta.local_many_to_many:
+                if field.remote_field.through._meta.auto_created:
+                    self.create_model(field.remote_field.through)
+
+    def _is_left_empty(self, table: str) -> bool:
+        if self.collect_sql:
+            return False
+        database = self.connection.database
+        is_there = bool(database.list_collection_names(filter={"name": table}))
+        return is_there and database[table].find_one({}, {"_id": 1}) is None
 
     def add_index(self, model: type[Model], index: Any, **kwargs: Any) -> None:
         with described_errors((kwargs.get("parent_model") or model)._meta.db_table):

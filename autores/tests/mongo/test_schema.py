@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from bson import Int64, ObjectId
 from django.contrib.sessions.models import Session
-from django.db import IntegrityError, connection, migrations, models
+from django.db import DatabaseError, IntegrityError, connection, migrations, models
 from django.db.migrations.state import ProjectState
 from django_mongodb_backend.fields import ObjectIdField
 from django_mongodb_backend.schema import DatabaseSchemaEditor as StockSchemaEditor
@@ -216,6 +216,27 @@ class Lab:
 def lab(db: None) -> Iterator[Lab]:
     yield Lab()
     connection.database.drop_collection(TABLE)
+
+
+@pytest.mark.parametrize("indexes_made", [0, 1])
+def test_creation_goes_on_when_it_was_cut_short(lab: Lab, indexes_made: int) -> None:
+    collection = connection.database.create_collection(TABLE)
+    for _ in range(indexes_made):
+        collection.create_index("name", name="name_unq", unique=True)
+
+    lab.create(
+        models.CharField(max_length=9),
+        rows=2,
+        constraints=[models.UniqueConstraint(fields=["name"], name="name_unq")],
+    )
+
+    assert unique_on(TABLE, "name")["name"] == "name_unq"
+
+
+def test_creation_is_refused_when_the_collection_holds_anything(lab: Lab) -> None:
+    connection.database[TABLE].insert_one({"_id": "stranger"})
+    with pytest.raises(DatabaseError, match=TABLE):
+        lab.create(rows=0)
 
 
 def test_index_becomes_partial_and_full_again_when_null_is_allowed_and_forbidden(lab: Lab) -> None:

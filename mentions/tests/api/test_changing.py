@@ -127,6 +127,17 @@ def test_412_is_answered_when_somebody_changed_it_meanwhile(
     assert Message.objects.get(pk=message.pk).status == "ignored"
 
 
+@pytest.mark.parametrize("given", ["", "é", '"é"', "1", '"0"'])
+def test_412_is_answered_when_the_version_cannot_be_read(
+    bruno: User, message: Message, client_of: Client, given: str
+) -> None:
+    answer = client_of(bruno).patch(
+        path_of(message), {"status": "ignored"}, headers={"If-Match": given}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (412, "changed_meanwhile")
+    assert Message.objects.get(pk=message.pk).version == 1
+
+
 def test_every_change_is_kept_when_many_write_at_once(
     bruno: User, message: Message, client_of: Client
 ) -> None:

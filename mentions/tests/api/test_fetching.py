@@ -73,6 +73,8 @@ def test_people_fetch_for_their_accounts_only_when_they_are_responders(
     sandbox.control.create_mention(account="acme")
     assert client_of(viewer).post(f"{PATH}?account_id={acme.pk}").status_code == 403
     assert client_of(carla).post(f"{PATH}?account_id={acme.pk}").status_code == 404
-    assert client_of(carla).post(PATH).json()["new_messages_count"] == 0
+    for nobody in (viewer, carla):
+        refused = client_of(nobody).post(PATH)
+        assert (refused.status_code, refused.json()["code"]) == (403, "role_too_low")
     assert not Message.objects.exists()
     assert client_of(viewer).get(PATH).status_code == 405
