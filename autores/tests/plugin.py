@@ -23,6 +23,8 @@ _DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "admin_user", "ad
 _SERVICE_FIXTURES = {"services", "mongodb_url", "valkey_url", "child_environ"}
 # Rows that migrations make and tests only read; making them anew takes 0.2 s per test.
 _KEPT_COLLECTIONS = {"django_migrations", "django_content_type", "auth_permission"}
+# Starting a browser takes longer than most of its tests.
+_BROWSER_TESTS = "autores/tests/browser/"
 # Files of half a minute and more, by name.
 _LONGEST = frozenset(
     {
@@ -50,11 +52,24 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay together, as with ``loadfile``; those of a browser share one worker's."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return _BROWSER_TESTS if file.startswith(_BROWSER_TESTS) else file
+
+    return Scheduling(config, log)
+
+
 def pytest_configure() -> None:
     """Property tests try so many examples each; AUTORES_EXAMPLES asks for more."""
     from hypothesis import settings
 
-    examples = int(os.environ.get("AUTORES_EXAMPLES", "30"))
+    examples = int(os.environ.get("AUTORES_EXAMPLES", "20"))
     settings.register_profile("autores", max_examples=examples, deadline=None)
     settings.load_profile("autores")
 
