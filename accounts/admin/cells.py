@@ -8,8 +8,8 @@ from functools import lru_cache, wraps
 from typing import Any
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold import utils
 from unfold.admin import checkbox
 from unfold.templatetags import unfold_list
@@ -28,12 +28,14 @@ def draw_once() -> None:
 
 def draw_checkbox(key: str) -> SafeString:
     """The box that chooses a row for an action."""
-    return mark_safe(_draw_any_checkbox().replace(_MARK, escape(key)))  # noqa: S308
+    return format_html(_draw_any_checkbox(), key)
 
 
 @lru_cache(1)
 def _draw_any_checkbox() -> str:
-    return str(checkbox.render(ACTION_CHECKBOX_NAME, _MARK))
+    """As a format: with ``{}`` in the place of the row's id."""
+    drawn = str(checkbox.render(ACTION_CHECKBOX_NAME, _MARK))
+    return drawn.replace("{", "{{").replace("}", "}}").replace(_MARK, "{}")
 
 
 def _once_a_page(draw: Any) -> Any:

@@ -1,0 +1,305 @@
+"""The desk: one mention, its draft and its answers, and what a person does about them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Role
+from autores.llm.errors import LlmError
+from mentions.admin.scope import (
+    AccountScopedAdmin,
+    account_names,
+    name_actors,
+)
+from mentions.drafting.generate import MessageGoneError, generate_draft
+from mentions.drafting.prompt import PromptInputError
+from mentions.drafting.queue import SKIPPED
+from mentions.models import (
+    OPEN_DRAFT_STATES,
+    UNSETTLED_STATES,
+    AuditEntry,
+    Draft,
+    Message,
+    MessageStatus,
+    Reply,
+    ReplyKind,
+)
+from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.errors import OutboxRefusedError
+from mentions.outbox.outlook import look_ahead
+from mentions.outbox.preflight import check_reply
+from mentions.review import (
+    ReviewConflictError,
+    approve_draft,
+    claim_message,
+    edit_draft,
+    ignore_message,
+    reject_draft,
+    release_message,
+    reopen_message,
+    submit_draft,
+    undo_reply,
+    write_draft,
+)
+from mentions.tasks import nudge_delivery
+
+REFUSALS = (ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError, MessageGoneError)
+_THREAD_LENGTH = 20
+_VERSION_DIGITS = 10
+STATUS_VARIANTS = {
+    MessageStatus.PENDING: "warning",
+    MessageStatus.PROCESSING: "info",
+    MessageStatus.REPLIED: "success",
+    MessageStatus.ERROR: "danger",
+}
+
+
+def say(error: Exception) -> str:
+    return str(getattr(error, "sentence", "") or error)
+
+
+class MessageDesk(AccountScopedAdmin):
+    """The page of one mention; ``MessageAdmin`` adds the list."""
+
+    change_form_template = "admin/mentions/message/change_form.html"
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        message = self.get_object(request, object_id)
+        if message is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        if request.method == "POST":
+            return self._act(request, message)
+        return super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), **self._desk(request, message)}
+        )
+
+    def _desk(self, request: HttpRequest, message: Message) -> dict[str, Any]:
+        now = timezone.now()
+        draft = Draft.objects.filter(open_key=message.pk, state__in=OPEN_DRAFT_STATES).first()
+        thread = []
+        if message.conversation_id:
+            thread = [
+                item
+                for item in Message.objects.filter(
+                    conversation_id=message.conversation_id, account_id=message.account_id
+                )[:_THREAD_LENGTH]
+                if item.pk != message.pk
+            ]
+            thread.sort(key=lambda item: item.timestamp)
+        audit = name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15])
+        replies = list(Reply.objects.filter(message_id=message.pk)[:10])
+        public = check_reply(message, kind=ReplyKind.PUBLIC, now=now)
+        preflight = f"/api/v1/messages/{quote(message.pk, safe='')}/preflight"
+        return {
+            "title": f"Mention of {account_names(request).get(message.account_id or '', '—')}",
+            "message_row": message,
+            "draft": draft,
+            "thread": thread,
+            "replies": replies,
+            "outlook": look_ahead(message, kind=ReplyKind.PUBLIC, text=None, now=now),
+            "desk_data": {
+                "preflight": f"{preflight}?kind=public&text=",
+                "dm_preflight": f"{preflight}?kind=dm",
+                "shown": [refusal.code for refusal in public.refusals],
+                "under_way": [
+                    (f"/api/v1/replies/{reply.pk}", reply.state)
+                    for reply in replies
+                    if reply.state in UNSETTLED_STATES
+                ],
+            },
+            "audit": audit,
+            "no_draft_reason": next((entry.note for entry in audit if entry.action == SKIPPED), "")
+            if draft is None and message.draft_state == "none"
+            else "",
+            "status_variant": STATUS_VARIANTS.get(message.status, ""),
+            "public_preflight": public,
+            "dm_preflight": check_reply(message, kind=ReplyKind.DM, now=now),
+            "may_respond": self.may(request, message, Role.RESPONDER),
+            "may_approve": self.may(request, message, Role.APPROVER),
+            "has_drafting": bool(settings.OPENAI_API_KEY),
+            "post_url": f"https://x.com/i/status/{message.reply_target_id}"
+            if message.reply_target_id.isdigit()
+            else "",
+            "desk_text": request.session.pop(f"typed:{message.pk}", draft.text if draft else ""),
+        }
+
+    def _act(self, request: HttpRequest, message: Message) -> HttpResponse:
+        name = request.POST.get("act", "")
+        actions: dict[str, tuple[Role, Callable[[HttpRequest, Message], str]]] = {
+            "generate": (Role.RESPONDER, self._generate),
+            "save": (Role.RESPONDER, self._save_draft),
+            "submit": (Role.RESPONDER, self._submit),
+            "reject": (Role.RESPONDER, self._reject),
+            "send": (Role.APPROVER, self._send),
+            "send_dm": (Role.APPROVER, self._send_dm),
+            "claim": (Role.RESPONDER, self._claim),
+            "release": (Role.RESPONDER, self._release),
+            "ignore": (Role.RESPONDER, self._ignore),
+            "reopen": (Role.RESPONDER, self._reopen),
+            "undo": (Role.APPROVER, self._undo),
+        }
+        if name not in actions:
+            messages.error(request, "Nothing was done: use one of the buttons.")
+            return self._back(message)
+        role, act = actions[name]
+        if not self.may(request, message, role):
+            raise PermissionDenied(f"This needs the role “{role.value}” on the account.")
+        try:
+            done = act(request, message)
+        except REFUSALS as error:
+            messages.error(request, say(error))
+            # What was typed must survive a refusal.
+            request.session[f"typed:{message.pk}"] = request.POST.get("text", "")
+        else:
+            messages.success(request, done)
+        return self._back(message)
+
+    def _back(self, message: Message) -> HttpResponse:
+        return redirect(reverse("admin:mentions_message_change", args=[message.pk]))
+
+    def _open_draft(self, request: HttpRequest, message: Message) -> Draft | None:
+        draft_id = request.POST.get("draft")
+        if not draft_id:
+            return None
+        draft = Draft.objects.filter(pk=draft_id, message_id=message.pk).first()
+        if draft is None:
+            raise ReviewConflictError("draft_gone", "This draft is gone: look at the page again.")
+        return draft
+
+    def _version(self, request: HttpRequest) -> int | None:
+        given = request.POST.get("draft_version", "")
+        return int(given) if given.isdecimal() and len(given) < _VERSION_DIGITS else None
+
+    def _generate(self, request: HttpRequest, message: Message) -> str:
+        draft = generate_draft(
+            message,
+            custom_prompt=request.POST.get("custom_prompt", "").strip(),
+            requested_by=request.user,
+            now=timezone.now(),
+        )
+        return "A draft is ready." if draft.kind == "reply" else "The model proposes no reply."
+
+    def _save_draft(self, request: HttpRequest, message: Message) -> str:
+        draft = self._open_draft(request, message)
+        if draft is None:
+            draft = _new_draft(message, request)
+            return "The draft is saved."
+        edit_draft(
+            draft,
+            text=request.POST.get("text", ""),
+            user=request.user,
+            now=timezone.now(),
+            version=self._version(request),
+        )
+        return "The draft is saved."
+
+    def _submit(self, request: HttpRequest, message: Message) -> str:
+        draft = self._open_draft(request, message) or _new_draft(message, request)
+        text = request.POST.get("text", "").strip()
+        version = self._version(request)
+        if text != draft.text:
+            edit_draft(draft, text=text, user=request.user, now=timezone.now(), version=version)
+            version = draft.version
+        submit_draft(draft, user=request.user, now=timezone.now(), version=version)
+        return "Submitted: an approver can send it now."
+
+    def _reject(self, request: HttpRequest, message: Message) -> str:
+        draft = self._open_draft(request, message)
+        if draft is None:
+            raise ReviewConflictError("no_draft", "There is no draft to reject.")
+        reject_draft(draft, user=request.user, now=timezone.now(), version=self._version(request))
+        return "The draft is rejected."
+
+    def _send(self, request: HttpRequest, message: Message) -> str:
+        text = request.POST.get("text", "")
+        draft = self._open_draft(request, message)
+        now = timezone.now()
+        if draft is not None:
+            reply = approve_draft(
+                draft,
+                user=request.user,
+                now=now,
+                text=text,
+                version=self._version(request),
+                not_before=send_time(),
+            )
+        else:
+            reply = enqueue_reply(
+                message,
+                kind=ReplyKind.PUBLIC,
+                text=text,
+                requested_by=request.user,
+                not_before=send_time(),
+                now=now,
+            )
+        nudge_delivery(reply)
+        return f"The reply is on its way; its state is shown below.{_undo_hint(reply)}"
+
+    def _send_dm(self, request: HttpRequest, message: Message) -> str:
+        reply = enqueue_reply(
+            message,
+            kind=ReplyKind.DM,
+            text=request.POST.get("dm_text", ""),
+            requested_by=request.user,
+            not_before=send_time(),
+            now=timezone.now(),
+        )
+        nudge_delivery(reply)
+        return f"The direct message is on its way; its state is shown below.{_undo_hint(reply)}"
+
+    def _claim(self, request: HttpRequest, message: Message) -> str:
+        claim_message(message, user=request.user, now=timezone.now())
+        return "The mention is yours."
+
+    def _release(self, request: HttpRequest, message: Message) -> str:
+        release_message(message, user=request.user, now=timezone.now())
+        return "The mention is pending again."
+
+    def _ignore(self, request: HttpRequest, message: Message) -> str:
+        ignore_message(message, user=request.user, now=timezone.now())
+        return "The mention is ignored."
+
+    def _reopen(self, request: HttpRequest, message: Message) -> str:
+        reopen_message(message, user=request.user, now=timezone.now())
+        return "The mention is pending again."
+
+    def _undo(self, request: HttpRequest, message: Message) -> str:
+        given = request.POST.get("reply", "")
+        reply = Reply.objects.filter(pk=given, message_id=message.pk).first()
+        if reply is None:
+            raise ReviewConflictError("reply_gone", "This reply is gone: look at the page again.")
+        undo_reply(reply, user=request.user, now=timezone.now())
+        if reply.kind == ReplyKind.PUBLIC:
+            # What was written is wanted again, to be changed.
+            request.session[f"typed:{message.pk}"] = reply.text
+        return "Undone: it is not sent."
+
+
+def send_time() -> Any:
+    return timezone.now() + timedelta(seconds=settings.REPLY_UNDO_SECONDS)
+
+
+def _undo_hint(reply: Reply) -> str:
+    seconds = round((reply.not_before - timezone.now()).total_seconds())
+    return f" It can be undone for {seconds} s." if seconds > 0 else ""
+
+
+def _new_draft(message: Message, request: HttpRequest) -> Draft:
+    return write_draft(
+        message, text=request.POST.get("text", ""), user=request.user, now=timezone.now()
+    )
