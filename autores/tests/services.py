@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -142,9 +143,14 @@ class TestServices:
             client.flushdb()
 
     def stop(self) -> None:
-        """End every server and remove the folder; only in the process that started them."""
+        """End every server and remove the folder; only in the process that started them.
+
+        A server that is gone by itself is told of: it explains the tests that failed for it.
+        """
         if os.getpid() != self._owner:
             return
+        if ended := self._group.find_ended():
+            sys.stderr.write(f"\n{ended.describe_end()}\n")
         self._group.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -74,9 +74,7 @@ class DocumentWriter:
     def encode(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The given fields alone, by column."""
         return {
-            self._fields[name].column: value
-            if type(value) is _STORED_AS_IS.get(type(self._fields[name]))
-            else self._fields[name].get_db_prep_save(value, connection)
+            self._fields[name].column: _adapt(self._fields[name], value)
             for name, value in values.items()
         }
 
@@ -119,6 +117,16 @@ def digest_document(
     except (CipherError, TypeError):
         # Encrypted with a key that is gone: certainly not what an import would write now.
         return None
+
+
+def _adapt(field: models.Field, value: Any) -> Any:
+    """What Django's field stores for ``value``."""
+    kind = type(field)
+    if type(value) is _STORED_AS_IS.get(kind):
+        return value
+    if kind is models.DateTimeField and type(value) is datetime and value.tzinfo is UTC:
+        return value.replace(tzinfo=None)
+    return field.get_db_prep_save(value, connection)
 
 
 def _columns_of(model: type[models.Model]) -> dict[str, str]:

@@ -15,6 +15,16 @@ _TOGETHER = 500
 # Accounts in the same state are told of together.
 _ALIKE = 3
 _SENTENCES = 20
+_TOLD = (
+    "twitter_id",
+    "twitter_username",
+    "access_token",
+    "refresh_token",
+    "token_expires_at",
+    "status",
+    "scopes",
+    "fenced_since",
+)
 _STATES = ("lost", "unreadable", "expires_in_window", "survives")
 
 
@@ -91,7 +101,8 @@ def _read_accounts() -> Iterator[TwitterAccount]:
     """All of them by key; ``iterator()`` would hold 16 MiB of documents at a time, unpacked."""
     last = ""
     while True:
-        accounts = list(TwitterAccount.objects.filter(pk__gt=last).order_by("pk")[:_TOGETHER])
+        following = TwitterAccount.objects.filter(pk__gt=last).only(*_TOLD).order_by("pk")
+        accounts = list(following[:_TOGETHER])
         yield from accounts
         if len(accounts) < _TOGETHER:
             return

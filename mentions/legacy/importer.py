@@ -241,6 +241,9 @@ class Importer:
 
     def _choose_account(self, source: Source, report: ImportReport) -> None:
         """Settle whose the messages are before anything is written."""
+        if self._options.is_unattributed and self._options.account is None:
+            report.attribution = "no account (--unattributed): only superusers see them"
+            return
         accounts = [(show_key(key), show_key(x_id)) for key, x_id in source.read_accounts()]
         self._x_id_of = dict(accounts)
         chosen = self._options.account
@@ -255,9 +258,6 @@ class Importer:
             return
         if chosen is not None:
             self._account_id = self._find_account(chosen, accounts)
-        elif self._options.is_unattributed:
-            report.attribution = "no account (--unattributed): only superusers see them"
-            return
         elif len(accounts) == 1:
             self._account_id = accounts[0][0]
         elif source.count_rows(MESSAGES):
