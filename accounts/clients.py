@@ -14,12 +14,13 @@ from accounts.models import AccountStatus, AppPause, TwitterAccount
 from accounts.pauses import PROBE_SECONDS, end_probe, take_probe
 from accounts.tokens import ACCESS_REJECTED, access_token_for, require_reconnect
 from accounts.wire import oauth_client
+from autores.mongo.instances import find_instance
 from autores.x.client import XClient
 from autores.x.errors import KnownLimitError, UnauthorizedError, XError
 from autores.x.transport import Observe
 from autores.x.types import Call
 
-__all__ = ["XClient", "call_x", "check_callable", "oauth_client", "x_client"]
+__all__ = ["XClient", "call_x", "oauth_client", "x_client"]
 
 T = TypeVar("T")
 # What X refuses of the token endpoint names no endpoint: without a token no call can be made.
@@ -38,10 +39,11 @@ def call_x(
     (all of them CallRefusedError), and XError for what X did; health is recorded by then.
     """
     moment = now or timezone.now()
-    probe = check_callable(account, now=moment, may_probe=True)
+    stored = _check_account(account)
+    probe = _check_pause(now=moment)
     has_succeeded = False
     try:
-        result = _call(account, call, now=moment)
+        result = _call(account, call, stored=stored, now=moment)
         has_succeeded = True
     finally:
         if probe is not None:
@@ -49,12 +51,14 @@ def call_x(
     return result
 
 
-def _call(account: TwitterAccount, call: Callable[[XClient], T], *, now: datetime) -> T:
+def _call(
+    account: TwitterAccount, call: Callable[[XClient], T], *, stored: TwitterAccount, now: datetime
+) -> T:
     closed = account.list_closed(now=now)
     if TOKEN_ENDPOINT in closed:
         raise _blocked(account, opens_at=closed[TOKEN_ENDPOINT], now=now)
     try:
-        token = access_token_for(account, now=now)
+        token = access_token_for(account, stored=stored, now=now)
         try:
             result = call(_client_for(account, token, closed=closed))
         except UnauthorizedError:
@@ -79,15 +83,12 @@ def _call(account: TwitterAccount, call: Callable[[XClient], T], *, now: datetim
     return result
 
 
-def check_callable(
-    account: TwitterAccount, *, now: datetime, may_probe: bool = False
-) -> AppPause | None:
-    """Raise AppPausedError or AccountBlockedError if X may not be called for the account now.
+def _check_pause(*, now: datetime) -> AppPause | None:
+    """Raise AppPausedError while all calls are paused.
 
-    With ``may_probe`` the call may be the one that tries whether X takes calls again: the pause
-    is returned then, and must be given to ``accounts.pauses.end_probe``.
+    A pause is returned when this call is the one that tries whether X takes calls again: it must
+    be given to ``accounts.pauses.end_probe``.
     """
-    _check_account(account)
     pause = AppPause.standing()
     if pause is None:
         return None
@@ -97,7 +98,7 @@ def check_callable(
             retryable=pause.until is not None,
             retry_after=None if pause.until is None else (pause.until - now).total_seconds(),
         )
-    if not pause.is_probed or not may_probe:
+    if not pause.is_probed:
         return None
     if not take_probe(pause, now=now):
         raise AppPausedError(
@@ -108,8 +109,14 @@ def check_callable(
     return pause
 
 
-def _check_account(account: TwitterAccount) -> None:
-    stored = TwitterAccount.objects.get(pk=account.pk)
+def _check_account(account: TwitterAccount) -> TwitterAccount:
+    """The account as it is stored; its status and health are written into ``account``.
+
+    Raises AccountBlockedError if X may not be called for it now.
+    """
+    stored = find_instance(TwitterAccount, {"_id": account.pk})
+    if stored is None:
+        raise TwitterAccount.DoesNotExist(f"Account {account.pk} is gone.")
     for name in (
         *("status", "status_reason", "last_error_code"),
         *("blocked_until", "closed_endpoints"),
@@ -119,6 +126,7 @@ def _check_account(account: TwitterAccount) -> None:
         raise AccountBlockedError(
             f"{stored} is paused{_because(stored.status_reason)} Resume it to go on."
         )
+    return stored
 
 
 def _client_for(account: TwitterAccount, token: str, *, closed: Collection[str]) -> XClient:

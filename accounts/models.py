@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from autores.choices import TextChoices
 from autores.mongo.indexes import TTLIndex, UniqueIndex
+from autores.mongo.instances import find_instance
 
 OAUTH_STATE_SECONDS = 600
 
@@ -302,8 +303,7 @@ class AppPause(models.Model):
     @classmethod
     def standing(cls) -> "AppPause | None":
         """The pause, in force or waiting to be probed, or None."""
-        pause: AppPause | None = cls.objects.filter(pk=cls.KEY).first()
-        return pause
+        return find_instance(cls, {"_id": cls.KEY})
 
     @classmethod
     def current(cls, *, now: datetime | None = None) -> "AppPause | None":

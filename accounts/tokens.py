@@ -73,11 +73,13 @@ def access_token_for(
     must_refresh: bool = False,
     rejected_token: str | None = None,
     ahead: timedelta = REFRESH_AHEAD,
+    stored: TwitterAccount | None = None,
 ) -> str:
     """A plain access token that X should accept, refreshed when it expires within ``ahead``.
 
     must_refresh    the token that ``account`` holds is not good enough: any newer one is
     rejected_token  the same, for this very token, which X refused
+    stored          the account as the caller read it a moment ago
 
     ``account`` gets the stored token, expiry, scopes and status written into it.
     Raises TokenUnavailableError (ReconnectNeededError, RefreshBusyError, RefreshFencedError,
@@ -87,7 +89,7 @@ def access_token_for(
     try:
         if must_refresh and rejected_token is None:
             request.rejected = _decrypt(account.access_token)
-        token = request.find_token()
+        token = request.find_token(stored)
         return token if token is not None else _refresh(request)
     except TokenUnreadableError as error:
         _mark_unreadable(request.row, error, now=request.now)
@@ -205,9 +207,12 @@ class _Request:
         self.ahead = ahead
         self.row = account
 
-    def find_token(self) -> str | None:
-        """Read the stored pair; its access token if that will do, None if it must be refreshed."""
-        self.row = row = TwitterAccount.objects.get(pk=self.account.pk)
+    def find_token(self, stored: TwitterAccount | None = None) -> str | None:
+        """Read the stored pair; its access token if that will do, None if it must be refreshed.
+
+        ``stored`` was read just now. A refresh reads again, under the lease.
+        """
+        self.row = row = stored or TwitterAccount.objects.get(pk=self.account.pk)
         for name in ("access_token", "refresh_token", "token_expires_at", "scopes", "status"):
             setattr(self.account, name, getattr(row, name))
         if row.status == AccountStatus.TOKEN_EXPIRED:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from accounts.errors import AccountError
 from accounts.models import AppPause, TwitterAccount
 from autores.mongo.errors import TransactionConflictError
+from autores.mongo.instances import find_instance
 from autores.x.errors import CreditsDepletedError, UsageCapError, XError
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest import poll, sweep
@@ -114,7 +115,7 @@ def _read_account(
     *,
     on_error: Callable[[XError | AccountError], None] = lambda error: None,
 ) -> None:
-    account = TwitterAccount.objects.filter(pk=account_id).first()
+    account = find_instance(TwitterAccount, {"_id": account_id})
     if account is None:
         return
     try:

@@ -6,11 +6,13 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F
 
 from autores.llm.errors import LlmError
+from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
 from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
@@ -28,10 +30,14 @@ def find_wanted(
     *, now: datetime, among: Sequence[str] | None = None, limit: int = 100
 ) -> list[str]:
     """Ids of mentions whose draft is due, or whose claim ran out with the worker that had it."""
-    due = Message.objects.filter(draft_state__in=["wanted", "drafting"], draft_not_before__lte=now)
+    due: dict[str, Any] = {
+        "draft_state": {"$in": ["wanted", "drafting"]},
+        "draft_not_before": {"$lte": now},
+    }
     if among is not None:
-        due = due.filter(pk__in=among)
-    return list(due.values_list("pk", flat=True)[:limit])
+        due["_id"] = {"$in": list(among)}
+    found = find_page(Message, filter=due, projection={"_id": 1}, limit=limit)
+    return [row["_id"] for row in found]
 
 
 def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:

@@ -1,12 +1,14 @@
 """What X did not show: kept as ranges of ids, and closed by the search."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
 from accounts.models import TwitterAccount
+from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
 from autores.x.ids import created_at_of, first_post_id_at
 from mentions.ingest.fetch import search_mentions
@@ -16,6 +18,7 @@ from mentions.models import Cursor, FoundBy, Gap, GapState, Message, gap_key
 
 logger = logging.getLogger(__name__)
 
+_MOST_GAPS = 100_000
 # X's recent search reaches seven days back; asked for more, it refuses.
 SEARCH_REACH = timedelta(days=7) - timedelta(minutes=10)
 
@@ -66,9 +69,27 @@ def record_gap(account: TwitterAccount, *, after: int, before: int, now: datetim
     )
 
 
-def list_gaps(account_id: str) -> list[Gap]:
+@dataclass(frozen=True, slots=True)
+class GapRange:
+    """Ids, both exclusive, between which X did not show an account's mentions."""
+
+    low: int
+    high: int
+    is_open: bool
+
+
+def read_gaps(account_id: str) -> list[GapRange]:
     """All of the account, whatever their state."""
-    return list(Gap.objects.filter(account_id=account_id))
+    found = find_page(
+        Gap,
+        filter={"account_id": account_id},
+        projection={"_id": 0, "from_post_id": 1, "to_post_id": 1, "state": 1},
+        limit=_MOST_GAPS,
+    )
+    return [
+        GapRange(int(gap["from_post_id"]), int(gap["to_post_id"]), gap["state"] == GapState.OPEN)
+        for gap in found
+    ]
 
 
 def list_open_gaps(account_id: str) -> list[Gap]:
@@ -142,3 +163,24 @@ def publish_completeness(account_id: str, **columns: Any) -> datetime | None:
         return moment
 
     return run_in_transaction(write)
+
+
+def publish_poll(
+    account: TwitterAccount, cursor: Cursor, *, now: datetime, has_open_gap: bool
+) -> None:
+    """Publish what a poll came to, as ``publish_completeness`` does.
+
+    A poll reads the account first, then its gaps. When it met none that is open, and nobody has
+    published anything since it read the account, the cursor says it all, in one command. Who
+    records a gap publishes after that, and so has the last word over a poll that missed it.
+    """
+    published = {"complete_until": cursor.complete_until, "last_polled_at": now}
+    if not has_open_gap:
+        read = {name: getattr(account, name) for name in published}
+        changed = connection.get_collection(TwitterAccount._meta.db_table).update_one(
+            {"_id": account.pk, **read}, {"$set": published}
+        )
+        if changed.matched_count:
+            account.complete_until, account.last_polled_at = cursor.complete_until, now
+            return
+    publish_completeness(account.pk, last_polled_at=now)

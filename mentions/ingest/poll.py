@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.ids import first_post_id_at
 from mentions.ingest.fetch import REACHABLE_MENTIONS, Pages, fetch_mentions
-from mentions.ingest.gaps import list_gaps, publish_completeness, record_gap
+from mentions.ingest.gaps import GapRange, publish_poll, read_gaps, record_gap
 from mentions.ingest.pages import store_page
 from mentions.ingest.position import (
     Span,
@@ -63,7 +63,7 @@ def poll_account(account: TwitterAccount, *, now: datetime) -> PollResult:
     reading.read_span(cursor, Span(begun_at=now), is_resumed=False)
     if reading.late:
         count_late(account, reading.late, now=now)
-    publish_completeness(account.pk, last_polled_at=now)
+    publish_poll(account, cursor, now=now, has_open_gap=reading.has_open_gap)
     new_ids = reading.new_ids
     logger.info("polled %s: %d seen, %d new", account.twitter_id, reading.seen, len(new_ids))
     return PollResult(
@@ -71,14 +71,13 @@ def poll_account(account: TwitterAccount, *, now: datetime) -> PollResult:
     )
 
 
-def late_judge(account_id: str, *, passed: int) -> Callable[[int], bool]:
+def late_judge(gaps: Sequence[GapRange], *, passed: int) -> Callable[[int], bool]:
     """Tells of an id whether the polls had passed it. What lies in a gap is not late: X had
     stopped to show it.
     """
-    gaps = [(int(gap.from_post_id), int(gap.to_post_id)) for gap in list_gaps(account_id)]
 
     def is_late(post_id: int) -> bool:
-        return post_id <= passed and not any(low < post_id < high for low, high in gaps)
+        return post_id <= passed and not any(gap.low < post_id < gap.high for gap in gaps)
 
     return is_late
 
@@ -101,12 +100,16 @@ class _Reading:
         self.new_ids: list[str] = []
         self.late = 0
         self.has_gap = False
+        # Whether any is known, of this poll or an earlier one, that the search has not read yet.
+        self.has_open_gap = False
 
     def read_span(self, cursor: Cursor, span: Span, *, is_resumed: bool) -> None:
         """Read on below ``span`` down to the cursor and its overlap; then move the cursor."""
         passed, since, seen_before = int(cursor.newest_post_id), overlap_start(cursor), self.seen
         floor, new_before = floor_of(cursor), len(self.new_ids)
-        is_late = late_judge(self.account.pk, passed=passed)
+        gaps = read_gaps(self.account.pk)
+        self.has_open_gap = self.has_open_gap or any(gap.is_open for gap in gaps)
+        is_late = late_judge(gaps, passed=passed)
         pages: Pages | None = None
         if not span.lowest or span.lowest - 1 > since:
             pages = fetch_mentions(
@@ -136,7 +139,7 @@ class _Reading:
             # More may have come since the poll began, and have brought the gap about.
             noticed_at = self.now + timedelta(seconds=time.monotonic() - self._begun)
             record_gap(self.account, after=passed, before=span.lowest, now=noticed_at)
-            self.has_gap = True
+            self.has_gap = self.has_open_gap = True
         finish_span(
             cursor,
             span,
@@ -184,6 +187,6 @@ def _take_baseline(account: TwitterAccount, cursor: Cursor, *, now: datetime) ->
         search_due_at=now + timedelta(hours=hours) if hours else None,
     )
     finish_span(cursor, span, now=now, last_poll_seen=span.seen, last_poll_new=len(new_ids))
-    publish_completeness(account.pk, last_polled_at=now)
+    publish_poll(account, cursor, now=now, has_open_gap=False)
     logger.info("baseline of %s: %d taken over", account.twitter_id, len(new_ids))
     return PollResult(account.pk, span.seen, len(new_ids), tuple(new_ids), True, False)

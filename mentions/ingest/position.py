@@ -14,6 +14,7 @@ from django.db import IntegrityError, connection
 from pymongo import ReturnDocument
 
 from accounts.models import TwitterAccount
+from autores.mongo.instances import find_instance
 from autores.mongo.reads import AWARE_UTC
 from autores.x.ids import first_post_id_at
 from autores.x.types import PostPage
@@ -44,7 +45,7 @@ class Span:
 
 
 def load_cursor(account: TwitterAccount) -> Cursor:
-    cursor = Cursor.objects.filter(pk=account.pk).first()
+    cursor = find_instance(Cursor, {"_id": account.pk})
     if cursor is not None:
         return cursor
     try:

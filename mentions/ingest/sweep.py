@@ -18,6 +18,7 @@ from mentions.ingest.gaps import (
     SEARCH_REACH,
     list_open_gaps,
     publish_completeness,
+    read_gaps,
     recount_gaps,
     search_gap,
 )
@@ -133,7 +134,7 @@ def _store_all(
     account: TwitterAccount, cursor: Cursor, pages: Pages, *, found_by: FoundBy, now: datetime
 ) -> PollResult:
     floor = floor_of(cursor)
-    is_late = late_judge(account.pk, passed=int(cursor.newest_post_id))
+    is_late = late_judge(read_gaps(account.pk), passed=int(cursor.newest_post_id))
     seen, late, lowest = 0, 0, 0
     new_ids: list[str] = []
     try:

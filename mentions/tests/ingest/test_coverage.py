@@ -414,3 +414,21 @@ def test_an_older_poll_moves_nothing_back_when_it_ends_after_a_newer_one(
         cursor.complete_until,
     )
     assert gaps.publish_completeness(baselined.pk) == cursor.complete_until
+
+
+def test_a_poll_that_missed_a_gap_does_not_hide_it_when_another_published_it_meanwhile(
+    baselined: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    """Two polls at once: one has read that there is no gap; the other finds one and ends first."""
+    slow = TwitterAccount.objects.get()
+    cursor = position.load_cursor(slow)
+    assert gaps.read_gaps(slow.pk) == []
+    newest = int(cursor.newest_post_id)
+    gaps.record_gap(baselined, after=newest, before=newest + (1 << 40), now=timezone.now())
+    begins = gaps.publish_completeness(baselined.pk, last_polled_at=timezone.now())
+
+    cursor.complete_until = timezone.now()
+    gaps.publish_poll(slow, cursor, now=timezone.now(), has_open_gap=False)
+
+    assert begins is not None
+    assert TwitterAccount.objects.get().complete_until == begins == Gap.objects.get().from_at
