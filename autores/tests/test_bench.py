@@ -1,6 +1,7 @@
 """What the benchmarks stand on: that they compare like with like. A run takes minutes."""
 
 import copy
+import random
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 
 from autores.x.parse import parse_post_page
 from autores.x.types import RateLimits
-from bench import api, ingest, polling
+from bench import api, ingest, polling, simulation
 from bench.cases import Case, list_cases
 from bench.equality import UnequalError, compare_answers
 from bench.legacy_data import make_messages
@@ -139,3 +140,19 @@ def test_commands_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None
                 command.main()
         assert ended.value.code == 0
         assert "--json" in capsys.readouterr().out
+
+
+def test_simulated_mentions_come_as_often_as_asked_and_within_the_round() -> None:
+    chance = random.Random(1)
+    rates = simulation._draw_rates(500, 2.0, chance)
+    assert sum(rates) / len(rates) == pytest.approx(2.0)
+    assert max(rates) > 10 * min(rates), "some accounts are mentioned more than others"
+    begin, hour = datetime(2026, 1, 1, tzinfo=UTC), timedelta(hours=1)
+    arrivals = list(simulation._list_arrivals(rates, begin, hour, chance))
+    # A thousand are expected; five times the deviation of a Poisson process.
+    assert len(arrivals) == pytest.approx(1000, abs=160)
+    assert all(begin <= moment < begin + hour for _, moment in arrivals)
+    busiest = rates.index(max(rates))
+    assert sum(account == busiest for account, _ in arrivals) == pytest.approx(
+        rates[busiest], abs=5 * rates[busiest] ** 0.5
+    )

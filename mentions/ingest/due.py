@@ -6,7 +6,7 @@ import, a long outage) are spread over the interval instead of meeting X, and th
 """
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +15,9 @@ from django.db import connection
 from accounts.models import AccountStatus, TwitterAccount
 
 ROUND = timedelta(seconds=5)
-# A round may take this much more than its share: what fell behind catches up, without a herd.
+# A round may take so much more than its share: a little, so that many that fall due at once fill
+# the interval evenly; and more where the longest due has missed a whole interval.
+_EVEN = 1.1
 _CATCH_UP = 1.5
 _SMALLEST_ROUND = 20
 # An account in error is tried again: most errors pass. Those are for a person to end.
@@ -31,21 +33,30 @@ def claim_due_accounts(*, now: datetime) -> list[str]:
     accounts = connection.get_collection(TwitterAccount._meta.db_table)
     # Also those without a time: documents that were written before there was one.
     due: dict[str, Any] = {"poll_due_at": {"$not": {"$gt": now}}}
+    count = accounts.estimated_document_count()
     rows = accounts.find(
         {**due, "status": {"$nin": [status.value for status in NOT_POLLED]}},
-        {"_id": 1},
+        {"poll_due_at": 1},
         sort=[("poll_due_at", 1)],
-        limit=_share_of(accounts.estimated_document_count()),
-    )
+        limit=_share_of(count, _CATCH_UP),
+    ).to_list()
+    if not _has_missed_one(rows, now=now):
+        rows = rows[: _share_of(count, _EVEN)]
     ids = [row["_id"] for row in rows]
     if ids:
         accounts.update_many({"_id": {"$in": ids}, **due}, [{"$set": {"poll_due_at": _next(now)}}])
     return ids
 
 
-def _share_of(accounts: int) -> int:
+def _share_of(accounts: int, factor: float) -> int:
     rounds = max(1.0, _interval() / ROUND)
-    return max(_SMALLEST_ROUND, math.ceil(accounts / rounds * _CATCH_UP))
+    return max(_SMALLEST_ROUND, math.ceil(accounts / rounds * factor))
+
+
+def _has_missed_one(rows: list[dict[str, Any]], *, now: datetime) -> bool:
+    """Whether the longest due of the rows should have been polled twice by now."""
+    due_at = next((row["poll_due_at"] for row in rows if row.get("poll_due_at")), None)
+    return due_at is not None and due_at.replace(tzinfo=UTC) <= now - _interval()
 
 
 def _next(now: datetime) -> dict[str, Any]:
