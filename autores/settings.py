@@ -65,7 +65,7 @@ MIDDLEWARE = [
     "autores.observability.requests.RequestIdMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "autores.compression.GZipJSONMiddleware",
+    "autores.compression.CompressJSONMiddleware",
     "autores.csp.ContentSecurityPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Behind what shapes an answer, in front of what it spares the hot reads.
