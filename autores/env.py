@@ -654,7 +654,8 @@ def _read_dotenv(path: Path, *, is_required: bool, loaded: Environment) -> dict[
     else:
         if path.is_file() or not is_required:
             return {name: value for name, value in values.items() if value}
-        reason, hint = "there is no such file", "AUTORES_DOTENV names it: correct or unset that."
+        reason = "it is no file" if path.exists() else "there is no such file"
+        hint = "AUTORES_DOTENV names it: correct or unset that."
     loaded.problems.append(
         Problem("AUTORES_DOTENV", f"The settings in {path} cannot be read: {reason}.", hint)
     )

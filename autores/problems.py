@@ -6,6 +6,7 @@ changes; ``detail`` is a sentence for a person and says what to do. A refused fi
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -141,8 +142,12 @@ def _describe(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | 
         members = {"errors": errors}
     else:
         code, detail = error.default_code, str(error.detail)
-    if isinstance(error, exceptions.Throttled) and error.wait is not None:
-        headers["Retry-After"] = str(max(1, round(error.wait)))
+    if isinstance(error, exceptions.Throttled):
+        seconds = max(1, math.ceil(error.wait or 1))
+        headers["Retry-After"] = str(seconds)
+        again = "in a second" if seconds == 1 else f"in {seconds} seconds"
+        detail = f"These are more requests than are taken at a time: try again {again}."
+        return error.status_code, {"code": code, "detail": detail}, headers
     if header := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = header
     return error.status_code, {"code": code, "detail": detail, **members}, headers

@@ -23,10 +23,9 @@ def main() -> int:
 
 
 def _port(value: str) -> int:
-    number = int(value)
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return number
+    if not value.isdecimal() or int(value) > 65535:
+        raise argparse.ArgumentTypeError(f"{value!r} is no port: a number from 0 to 65535")
+    return int(value)
 
 
 if __name__ == "__main__":

@@ -276,6 +276,9 @@ def test_problem_is_told_when_the_named_file_cannot_be_read(tmp_path: Path) -> N
         "there is no such file"
         in messages(env.load({}, dotenv_path=absent, is_dotenv_required=True))[0]
     )
+    assert (
+        "it is no file" in messages(env.load({}, dotenv_path=tmp_path, is_dotenv_required=True))[0]
+    )
     assert "not UTF-8" in messages(env.load({}, dotenv_path=binary))[0]
 
 

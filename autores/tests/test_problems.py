@@ -62,7 +62,10 @@ def test_refusal_is_a_problem_document_when_anything_refuses(
 
 
 def test_caller_is_told_when_to_come_back_when_throttled() -> None:
-    assert int(answer(exceptions.Throttled(wait=3.2))["Retry-After"]) in (3, 4)
+    response = answer(exceptions.Throttled(wait=3.2))
+    assert response["Retry-After"] == "4"
+    assert response.data["detail"].endswith("try again in 4 seconds.")
+    assert answer(exceptions.Throttled())["Retry-After"] == "1"
 
 
 @pytest.mark.parametrize("error", [AutoReconnect("x"), RedisConnectionError("x")])

@@ -50,7 +50,7 @@ def role_too_low(role: Role, *, where: str = "on this account") -> ApiProblem:
     return ApiProblem(
         "role_too_low",
         f"Only one with the role {role.value} (or above) {where} {_PURPOSES[role]}: "
-        "ask one of its managers.",
+        "ask a manager of the account.",
         status_code=403,
         required_role=role.value,
     )
