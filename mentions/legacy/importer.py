@@ -293,7 +293,7 @@ class Importer:
         table = target.table
         self._progress.begin(table.name, counts.in_mysql)
         self._pool.begin(plan)
-        seen = DistinctAccounts() if table is USERS else None
+        seen = DistinctAccounts(source.read_repeated_x_ids()) if table is USERS else None
         chunks = source.read_chunks(table, size=self._options.chunk_size)
         for number, chunk in enumerate(chunks):
             if self._lease is not None:
@@ -339,7 +339,7 @@ class Importer:
         counts.in_mysql = len(known)
         self._progress.begin(table.name, len(keys))
         found_keys: set[str] = set()
-        seen = DistinctAccounts() if table is USERS else None
+        seen = DistinctAccounts(source.read_repeated_x_ids()) if table is USERS else None
         if seen:
             for chunk in source.read_chunks(table, size=self._options.chunk_size):
                 seen.find_repeated(chunk.rows)

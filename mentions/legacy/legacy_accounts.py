@@ -1,6 +1,6 @@
 """The accounts of the former system: which are one, and how they are called."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from accounts.models import TwitterAccount
 from mentions.legacy.contract import USERS
@@ -13,10 +13,12 @@ _LISTED_ACCOUNTS = 10
 class DistinctAccounts:
     """Finds X user ids that an earlier row of ``users`` has, as MySQL's collation compares blanks.
 
-    Two rows with one X account would refresh each other's single-use tokens away.
+    Two rows with one X account would refresh each other's single-use tokens away. ``repeated``
+    are the ids, less blanks at their end, to look for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, repeated: Collection[bytes]) -> None:
+        self._repeated = frozenset(repeated)
         self._holders: dict[bytes, bytes] = {}
         names = [column.name for column in USERS.columns]
         self._id_at = names.index(USERS.key)
@@ -27,9 +29,9 @@ class DistinctAccounts:
         refusals = {}
         for index, row in enumerate(rows):
             key, x_id = row[self._id_at], row[self._x_id_at]
-            if key is None or not x_id:
+            if key is None or not x_id or (same := x_id.rstrip(b" ")) not in self._repeated:
                 continue
-            holder = self._holders.setdefault(x_id.rstrip(b" "), key)
+            holder = self._holders.setdefault(same, key)
             if holder != key:
                 refusals[index] = (
                     f"twitter_id {show_key(x_id)!r} already belongs to {show_key(holder)!r}"

@@ -250,6 +250,15 @@ class Source:
             for key, x_id in self._fetch("SELECT `id`, `twitter_id` FROM `users` ORDER BY `id`")
         ]
 
+    def read_repeated_x_ids(self) -> set[bytes]:
+        """X user ids that more than one row of ``users`` has, less blanks at their end."""
+        # Only a table without the contract's unique key has any.
+        rows = self._fetch(
+            "SELECT MIN(`twitter_id`) FROM `users` "
+            "GROUP BY CAST(TRIM(TRAILING ' ' FROM `twitter_id`) AS BINARY) HAVING COUNT(*) > 1"
+        )
+        return {(x_id or b"").rstrip(b" ") for (x_id,) in rows}
+
     def _read_keyset(
         self, table: Table, *, listed: str, position: int, size: int
     ) -> Iterator["Chunk"]:
