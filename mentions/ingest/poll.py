@@ -12,7 +12,13 @@ from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.ids import first_post_id_at
 from mentions.ingest.fetch import REACHABLE_MENTIONS, Pages, fetch_mentions
-from mentions.ingest.gaps import GapRange, publish_poll, read_gaps, record_gap
+from mentions.ingest.gaps import (
+    GapRange,
+    publish_completeness,
+    publish_poll,
+    read_gaps,
+    record_gap,
+)
 from mentions.ingest.pages import store_page
 from mentions.ingest.position import (
     Span,
@@ -187,6 +193,6 @@ def _take_baseline(account: TwitterAccount, cursor: Cursor, *, now: datetime) ->
         search_due_at=now + timedelta(hours=hours) if hours else None,
     )
     finish_span(cursor, span, now=now, last_poll_seen=span.seen, last_poll_new=len(new_ids))
-    publish_poll(account, cursor, now=now, has_open_gap=False)
+    publish_completeness(account.pk, last_polled_at=now)
     logger.info("baseline of %s: %d taken over", account.twitter_id, len(new_ids))
     return PollResult(account.pk, span.seen, len(new_ids), tuple(new_ids), True, False)
