@@ -160,6 +160,7 @@ def test_image_starts_without_test_and_demo_packages_when_built(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (context / "static" / "staticfiles.json").is_file()
+    assert {path.suffix for path in (context / "static").rglob("base.*.css*")} >= {".gz", ".br"}
 
     program = (
         "import sys\n"
