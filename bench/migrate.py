@@ -105,8 +105,9 @@ def _read_share(pid: int, used: float) -> float:
 
 def read_alone(url: str) -> None:
     """All three tables through the import's own reader, nothing else."""
+    from mentions.legacy.address import parse_source_url
     from mentions.legacy.contract import TABLES
-    from mentions.legacy.source import Source, parse_source_url
+    from mentions.legacy.source import Source
 
     with Source(parse_source_url(url)) as source:
         source.check_schema()

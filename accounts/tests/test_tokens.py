@@ -1,17 +1,9 @@
-"""Refreshing single-use tokens: one at a time, stored before use, never lost to a race.
+"""Refreshing single-use tokens: one at a time, and stored before use."""
 
-AUTORES_RACES says how often two workers race in each of the tests that do.
-"""
-
-import os
-import subprocess
-import sys
-import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.utils import timezone
 
 from accounts import tokens
@@ -27,32 +19,9 @@ from autores.x.errors import ConnectError, NoAnswerError, ServerError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = int(os.environ.get("AUTORES_RACES", "25"))
-
 
 def stored_refresh_token(account: TwitterAccount) -> str:
     return token_cipher().decrypt(TwitterAccount.objects.get(pk=account.pk).refresh_token)
-
-
-def run_together(*functions: Any) -> None:
-    """Run in threads of their own; the first failure is raised here."""
-    failures: list[BaseException] = []
-
-    def run(function: Any) -> None:
-        try:
-            function()
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def test_stored_token_is_given_when_it_lives_long_enough(
@@ -80,85 +49,6 @@ def test_new_pair_is_stored_when_the_token_is_about_to_expire(
     assert row.token_expires_at > timezone.now() + timedelta(minutes=100)
     assert row.refresh_lease == ""
     assert acme.access_token == row.access_token
-
-
-def test_account_is_never_lost_when_threads_race_for_a_refresh(
-    sandbox: Any, acme: TwitterAccount
-) -> None:
-    start, end = threading.Barrier(3, timeout=30), threading.Barrier(3, timeout=30)
-    found: list[str] = []
-
-    def work() -> None:
-        for _ in range(ROUNDS):
-            copy = TwitterAccount.objects.get(pk=acme.pk)
-            start.wait()
-            found.append(access_token_for(copy))
-            end.wait()
-
-    def direct() -> None:
-        for round_number in range(ROUNDS):
-            expire_access(acme, sandbox)
-            start.wait()
-            end.wait()
-            assert len(set(found)) == 1, f"round {round_number}"
-            found.clear()
-
-    sandbox.control.clear_calls()
-    run_together(work, work, direct)
-
-    assert count_calls(sandbox, "token") == ROUNDS
-    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
-    assert call_x(acme, lambda x: x.get_me()).username == "acme"
-
-
-def test_account_is_never_lost_when_processes_race_for_a_refresh(
-    sandbox: Any, acme: TwitterAccount, child_environ: dict[str, str]
-) -> None:
-    command = [sys.executable, "-m", "accounts.tests.refresh_worker", acme.pk]
-    environ = {**child_environ, "DJANGO_SETTINGS_MODULE": "autores.settings", "LOG_LEVEL": "ERROR"}
-    workers = [
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
-        )
-        for _ in range(2)
-    ]
-    try:
-        assert [worker.stdout.readline().strip() for worker in workers] == ["ready"] * 2
-        sandbox.control.set_limits(preset="unlimited")
-        sandbox.control.clear_calls()
-        for round_number in range(ROUNDS):
-            expire_access(acme, sandbox)
-            for worker in workers:
-                worker.stdin.write("call\n" if round_number % 10 == 9 else "token\n")
-                worker.stdin.flush()
-            answers = {worker.stdout.readline().strip() for worker in workers}
-            assert len(answers) == 1, f"round {round_number}: {answers}"
-            assert answers.pop().endswith(" acme" if round_number % 10 == 9 else " -")
-    finally:
-        for worker in workers:
-            worker.stdin.close()
-            worker.wait(timeout=20)
-            worker.stdout.close()
-
-    assert count_calls(sandbox, "token") == ROUNDS
-    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
-
-
-def test_account_is_never_lost_when_threads_race_after_a_refused_call(
-    sandbox: Any, acme: TwitterAccount
-) -> None:
-    for _ in range(20):
-        sandbox.control.expire_tokens(acme.twitter_id)
-        copies = [TwitterAccount.objects.get(pk=acme.pk) for _ in range(3)]
-        names: list[str] = []
-
-        def call(copy: TwitterAccount, names: list[str] = names) -> None:
-            names.append(call_x(copy, lambda x: x.get_me()).username)
-
-        run_together(*(lambda copy=copy: call(copy) for copy in copies))
-
-        assert names == ["acme"] * 3
-    assert TwitterAccount.objects.get(pk=acme.pk).status == "active"
 
 
 def test_x_is_not_asked_again_when_another_finished_just_before_the_lease(

@@ -34,7 +34,7 @@ _LONGEST = frozenset(
             "test_kills.py",
             "test_follow.py",
             "test_importer.py",
-            "test_tokens.py",
+            "test_token_races.py",
             "test_outages.py",
         ),
     }

@@ -15,6 +15,7 @@ from autores.llm.errors import LlmError
 from autores.problems import ApiProblem
 from autores.renderers import ready_json
 from mentions.api import access, listing, queries, reading, refusals, schema, sending
+from mentions.api import draft_serializers as draft_shapes
 from mentions.api import serializers as shapes
 from mentions.api.changes import delete_message, update_message
 from mentions.api.etags import etag_of, require_match
@@ -230,7 +231,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
 
     @extend_schema(
         summary="List a message's drafts, newest first",
-        responses={200: shapes.DraftSerializer(many=True), **schema.problems(404)},
+        responses={200: draft_shapes.DraftSerializer(many=True), **schema.problems(404)},
         filters=False,
     )
     @action(detail=True, methods=["get"], filter_backends=())
@@ -238,7 +239,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         """Proposed replies to this message, newest first."""
         access.load_document(access.person_of(request), id)
         drafts = Draft.objects.filter(message_id=id).order_by("-created_at")[: shapes.MAX_LIMIT]
-        return Response([shapes.DraftSerializer(draft).data for draft in drafts])
+        return Response([draft_shapes.DraftSerializer(draft).data for draft in drafts])
 
     @extend_schema(
         summary="Let the model draft a reply",

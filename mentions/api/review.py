@@ -18,6 +18,7 @@ from autores.problems import ApiProblem
 from autores.x.errors import XError
 from mentions import review
 from mentions.api import access, schema, sending
+from mentions.api import draft_serializers as draft_shapes
 from mentions.api import serializers as shapes
 from mentions.api.etags import changed_meanwhile, etag_of, require_match
 from mentions.api.refusals import problem_of_refusal
@@ -40,19 +41,20 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
     lookup_value_regex = "[^/]+"
     pagination_class = None
     filter_backends = ()
-    serializer_class = shapes.DraftSerializer
+    serializer_class = draft_shapes.DraftSerializer
     _input_of: ClassVar[Mapping[str, type[serializers.Serializer[Any]]]] = {
-        "partial_update": shapes.DraftEditSerializer,
-        "approve": shapes.DraftApprovalSerializer,
-        "reject": shapes.DraftRejectionSerializer,
+        "partial_update": draft_shapes.DraftEditSerializer,
+        "approve": draft_shapes.DraftApprovalSerializer,
+        "reject": draft_shapes.DraftRejectionSerializer,
         "submit": _EmptySerializer,
     }
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
-        return self._input_of.get(self.action or "", shapes.DraftSerializer)
+        return self._input_of.get(self.action or "", draft_shapes.DraftSerializer)
 
     @extend_schema(
-        summary="Read one draft", responses={200: shapes.DraftSerializer, **schema.problems(404)}
+        summary="Read one draft",
+        responses={200: draft_shapes.DraftSerializer, **schema.problems(404)},
     )
     def retrieve(self, request: Request, id: str) -> Response:
         return _answer(access.load_draft(access.person_of(request), id))
@@ -60,9 +62,9 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
     @extend_schema(
         summary="Edit a draft",
         parameters=[schema.IF_MATCH],
-        request=shapes.DraftEditSerializer,
+        request=draft_shapes.DraftEditSerializer,
         responses={
-            200: shapes.DraftSerializer,
+            200: draft_shapes.DraftSerializer,
             **schema.problems(400, 403, 404, 409, 412, 422),
         },
     )
@@ -73,7 +75,7 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
         summary="Submit a draft for approval",
         parameters=[schema.IF_MATCH],
         request=None,
-        responses={200: shapes.DraftSerializer, **schema.problems(403, 404, 409, 412)},
+        responses={200: draft_shapes.DraftSerializer, **schema.problems(403, 404, 409, 412)},
     )
     @action(detail=True, methods=["post"])
     def submit(self, request: Request, id: str) -> Response:
@@ -82,7 +84,7 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
     @extend_schema(
         summary="Reject a draft",
         parameters=[schema.IF_MATCH],
-        responses={200: shapes.DraftSerializer, **schema.problems(400, 403, 404, 409, 412)},
+        responses={200: draft_shapes.DraftSerializer, **schema.problems(400, 403, 404, 409, 412)},
     )
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, id: str) -> Response:
@@ -92,9 +94,10 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
         summary="Approve a draft and send it",
         parameters=[schema.IF_MATCH],
         responses={
-            200: OpenApiResponse(shapes.ApprovedSerializer, description="X has it."),
+            200: OpenApiResponse(draft_shapes.ApprovedSerializer, description="X has it."),
             202: OpenApiResponse(
-                shapes.ApprovedSerializer, description="Under way: see Location and Retry-After."
+                draft_shapes.ApprovedSerializer,
+                description="Under way: see Location and Retry-After.",
             ),
             **schema.problems(400, 403, 404, 409, 412, 422, 502, 503),
         },
@@ -109,7 +112,7 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
         else:
             reply = sending.deliver_and_wait(reply)
         body = {
-            "draft": shapes.DraftSerializer(draft).data,
+            "draft": draft_shapes.DraftSerializer(draft).data,
             "reply": shapes.ReplySerializer(reply).data,
         }
         if reply.state == ReplyState.SENT:
@@ -145,7 +148,9 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
 
 
 def _answer(draft: Draft) -> Response:
-    return Response(shapes.DraftSerializer(draft).data, headers={"ETag": etag_of(draft.version)})
+    return Response(
+        draft_shapes.DraftSerializer(draft).data, headers={"ETag": etag_of(draft.version)}
+    )
 
 
 @extend_schema(tags=["Replies"])

@@ -31,9 +31,8 @@ from pymysqlreplication.row_event import (
 from mentions.legacy.contract import TABLES
 from mentions.legacy.current import CurrentSource, connection_settings, explain_error
 from mentions.legacy.driver import Connection
-from mentions.legacy.errors import LegacyImportError
+from mentions.legacy.errors import LegacyImportError, SourceError
 from mentions.legacy.rowimages import list_keys
-from mentions.legacy.source import SourceError
 
 _ROWS_EVENTS = (WriteRowsEvent, UpdateRowsEvent, DeleteRowsEvent, PartialUpdateRowsEvent)
 # Events that carry rows in a form the reader cannot open: MySQL's compressed transactions, and

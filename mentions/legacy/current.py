@@ -12,10 +12,12 @@ from typing import Any
 import pymysql
 from pymysql import converters
 
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.contract import TABLES, Table
 from mentions.legacy.driver import Connection
+from mentions.legacy.errors import SourceError
 from mentions.legacy.mapping import RawRow
-from mentions.legacy.source import Source, SourceError, SourceUrl
+from mentions.legacy.source import Source
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 300

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autores.crypto import TokenCipher
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.apply import RowApplier, count_open, list_conflicts, render_conflicts
 from mentions.legacy.current import CurrentSource
 from mentions.legacy.documents import TARGETS
 from mentions.legacy.proof.runs import seal_into_run
 from mentions.legacy.report import ImportReport
-from mentions.legacy.source import SourceUrl
 from mentions.models import ImportRun
 
 

@@ -6,3 +6,15 @@ class LegacyImportError(Exception):
 
     retryable = False
     retry_after: float | None = None
+
+
+class SourceError(LegacyImportError):
+    """The legacy database cannot be read."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class SchemaError(SourceError):
+    """The legacy tables lack what the import needs."""

@@ -18,12 +18,12 @@ from pymysql.constants import ER
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import token_cipher
 from autores.crypto import CipherError
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.contract import MESSAGES, USERS, Table
 from mentions.legacy.documents import TARGETS, Target, digest_document
 from mentions.legacy.legacy_writer import LegacyWriter
 from mentions.legacy.mapping import MappedRow, map_message, map_user
 from mentions.legacy.proof.fields import rule_of, show_key
-from mentions.legacy.source import SourceUrl
 from mentions.legacy.state import RowState, read_state
 from mentions.models import Tombstone
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 from pymongo.errors import ConnectionFailure
 
 from autores.crypto import TokenCipher
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.apply import RowApplier, count_open, list_conflicts, render_conflicts
 from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
 from mentions.legacy.binlog import (
@@ -29,14 +30,14 @@ from mentions.legacy.binlog import (
 )
 from mentions.legacy.current import CurrentSource
 from mentions.legacy.documents import TARGETS
-from mentions.legacy.errors import LegacyImportError
+from mentions.legacy.errors import LegacyImportError, SourceError
 from mentions.legacy.lease import ImportLease
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.position import FOLLOWING, LOADING, FollowState, forget_state, load_state
 from mentions.legacy.proof.runs import seal_into_run
 from mentions.legacy.report import ImportReport
 from mentions.legacy.runs import RUN_DONE, RUN_INCOMPLETE, RUN_RUNNING
-from mentions.legacy.source import Source, SourceError, SourceUrl
+from mentions.legacy.source import Source
 from mentions.models import ImportRun
 
 _BATCH_KEYS = 1000

@@ -13,6 +13,7 @@ from accounts.models import TwitterAccount
 from autores.crypto import TokenCipher
 from autores.mongo.errors import DuplicateDocumentsError
 from autores.mongo.restore import restore_indexes
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
@@ -39,7 +40,7 @@ from mentions.legacy.runs import (
     describe_end,
     find_unfinished_runs,
 )
-from mentions.legacy.source import Source, SourceUrl
+from mentions.legacy.source import Source
 from mentions.legacy.workers import Inline, Workers, choose_worker_count
 from mentions.models import ImportReject, ImportRun
 

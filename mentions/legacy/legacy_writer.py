@@ -6,9 +6,10 @@ from typing import Any
 import pymysql
 from pymysql.constants import ER
 
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.driver import Connection
+from mentions.legacy.errors import SourceError
 from mentions.legacy.proof.fields import TableRule
-from mentions.legacy.source import SourceError, SourceUrl
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 300

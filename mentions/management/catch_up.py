@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from django.core.management.base import CommandError, CommandParser
 
 from autores.crypto import TokenCipher
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.attribution import Ambiguous, AttributionRules
 from mentions.legacy.delta import delete_missing_rows
 from mentions.legacy.follow import Follower, FollowOptions
@@ -16,7 +17,6 @@ from mentions.legacy.lease import ImportLease
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.progress import ProgressView
 from mentions.legacy.report import ImportReport
-from mentions.legacy.source import SourceUrl
 from mentions.management.numbers import whole_number
 
 

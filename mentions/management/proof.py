@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import lift_fences
+from mentions.legacy.address import SourceUrl, parse_source_url
 from mentions.legacy.export import export_to_mysql
 from mentions.legacy.handover import DEFAULT_WINDOW, render_handover, report_handover
 from mentions.legacy.lease import ImportLease
@@ -24,7 +25,6 @@ from mentions.legacy.proof.runs import add_to_run, check_seal, keep_report
 from mentions.legacy.proof.seal import SealError, seal_report
 from mentions.legacy.proof.verify import MAX_SAMPLE, Verification, Verifier, VerifyOptions
 from mentions.legacy.rollback import roll_back
-from mentions.legacy.source import SourceUrl, parse_source_url
 from mentions.management.numbers import whole_number
 from mentions.models import ImportRun
 

@@ -13,12 +13,12 @@ from django.db import connection
 
 from accounts.models import TwitterAccount
 from autores.crypto import CipherError, TokenCipher
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.documents import TARGETS, digest_document
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
 from mentions.legacy.proof.streams import MySqlReader, write_lookup
-from mentions.legacy.source import SourceUrl
 from mentions.legacy.state import is_worked_on, read_state
 from mentions.models import AuditEntry, ImportReject, ImportRun, Message, Tombstone, tombstone_key
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.proof.clock import ClockAudit
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_value
 from mentions.legacy.proof.streams import (
@@ -19,7 +20,6 @@ from mentions.legacy.proof.streams import (
     read_documents,
     read_sorted_rows,
 )
-from mentions.legacy.source import SourceUrl
 
 MISSING, EXTRA, DIFFERS = "missing", "extra", "differs"
 _FINDINGS_BATCH = 200

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autores.crypto import CipherError, TokenCipher
+from mentions.legacy.address import SourceUrl
+from mentions.legacy.errors import SourceError
 from mentions.legacy.proof.merge import Counts, Finding, KeyOrderError, RangeComparer, RangeTask
 from mentions.legacy.proof.streams import DocumentStore, LostConnectionError
-from mentions.legacy.source import SourceError, SourceUrl
 from mentions.legacy.workers import choose_context, interrupts_held
 
 _FINDINGS, _ROWS, _DONE, _FAILED = "findings", "rows", "done", "failed"

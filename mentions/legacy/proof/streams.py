@@ -19,9 +19,10 @@ from bson import decode_all
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from mentions.legacy.address import SourceUrl
 from mentions.legacy.driver import DriverError, PymysqlSession, Session, open_session
+from mentions.legacy.errors import SourceError
 from mentions.legacy.proof.fields import RawRow, TableRule
-from mentions.legacy.source import SourceError, SourceUrl
 
 _BATCH_ROWS = 500
 _FIRST_PAGE_ROWS = 200

@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import token_cipher
+from mentions.legacy.address import SourceUrl
+from mentions.legacy.errors import SourceError
 from mentions.legacy.proof.fields import MESSAGES, OAUTH_STATES, USERS, TableRule
 from mentions.legacy.proof.findings import EXPLAINED, FAULTS, FindingJudge, TableFindings
 from mentions.legacy.proof.merge import Counts, Finding, KeyOrderError, RangeTask
@@ -24,7 +26,6 @@ from mentions.legacy.proof.streams import (
     can_follow_index,
     write_key,
 )
-from mentions.legacy.source import SourceError, SourceUrl
 
 RULES = (USERS, MESSAGES, OAUTH_STATES)
 # Starting a process costs as much as comparing this many rows.

@@ -14,12 +14,12 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from autores.checks import TAG as SETTINGS_TAG
 from autores.crypto import CipherError, cipher_for
+from mentions.legacy.address import parse_source_url
 from mentions.legacy.attribution import Ambiguous, read_rules
 from mentions.legacy.errors import LegacyImportError
 from mentions.legacy.importer import Importer, ImportOptions
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.progress import choose_progress
-from mentions.legacy.source import parse_source_url
 from mentions.management import catch_up, proof
 from mentions.management.combinations import check_combination, check_files
 from mentions.management.numbers import whole_number

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from mentions.legacy import binlog
+from mentions.legacy.address import parse_source_url
 from mentions.legacy.binlog import (
     BinlogError,
     ChangeLog,
@@ -16,7 +17,6 @@ from mentions.legacy.binlog import (
 )
 from mentions.legacy.current import CurrentSource
 from mentions.legacy.rowimages import list_keys
-from mentions.legacy.source import parse_source_url
 
 SERVER_ID = 4_000_000_001
 

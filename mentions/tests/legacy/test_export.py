@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import token_cipher
+from mentions.legacy.address import parse_source_url
+from mentions.legacy.errors import SourceError
 from mentions.legacy.export import export_to_mysql
-from mentions.legacy.source import SourceError, parse_source_url
 from mentions.models import Message, Tombstone
 from mentions.models.tombstone import tombstone_key
 

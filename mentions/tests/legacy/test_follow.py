@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,7 +12,6 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import OAuthState, TwitterAccount
-from mentions.legacy import follow as following
 from mentions.legacy.position import POSITIONS
 from mentions.models import ImportReject, ImportRun, Message
 from mentions.tests.legacy.comparison import compare
@@ -27,10 +26,8 @@ def frozen(legacy):
 
 
 @pytest.fixture
-def follow(legacy, frozen, transactional_db, monkeypatch):
+def follow(legacy, frozen, transactional_db):
     """Runs the command until what is in the log is here; gives its report and exit code."""
-    # A server that is gone for good ends a test, not an hour.
-    monkeypatch.setattr(following, "_GIVE_UP_AFTER", timedelta(minutes=1))
 
     def run(*arguments):
         out = io.StringIO()

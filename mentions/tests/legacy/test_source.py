@@ -7,8 +7,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from mentions.legacy.address import parse_source_url
 from mentions.legacy.contract import MESSAGES, Column, Table, compare_columns
-from mentions.legacy.source import Source, SourceError, parse_source_url
+from mentions.legacy.errors import SourceError
+from mentions.legacy.source import Source
 
 
 def run_command(url, *arguments):

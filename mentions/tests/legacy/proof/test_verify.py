@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.x.ids import created_at_of
+from mentions.legacy.address import parse_source_url
 from mentions.legacy.proof.runs import add_to_run, check_run
 from mentions.legacy.proof.verify import Verifier, VerifyOptions
-from mentions.legacy.source import parse_source_url
 from mentions.models import ImportRun, Message, Tombstone
 from mentions.models.tombstone import tombstone_key
 from mentions.tests.legacy.database import ACCESS_TOKEN
