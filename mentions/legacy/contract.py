@@ -89,7 +89,7 @@ OAUTH_STATES = Table(
 _CHARSET = "utf8mb4"
 _TEXT_TYPES = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 _BYTE_TYPES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
-_WHOLE_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
+WHOLE_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 # Accounts first: messages refer to them.
 TABLES = (USERS, MESSAGES, OAUTH_STATES)
 
@@ -138,7 +138,7 @@ def _judge_type(wanted: Column, column: Column) -> str:
         if kind == "date":
             return "taken over as midnight UTC"
         return "a row whose value is no date and time is refused"
-    if kind in _WHOLE_TYPES:
+    if kind in WHOLE_TYPES:
         return "a row whose number needs more than 32 bits is refused"
     return "a row whose value is no whole number is refused"
 

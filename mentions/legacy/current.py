@@ -10,25 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pymysql
-from pymysql import converters
 
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.contract import TABLES, Table
-from mentions.legacy.driver import Connection
+from mentions.legacy.contract import TABLES, WHOLE_TYPES, Table
+from mentions.legacy.driver import CONNECT_SECONDS, ENCODERS_ONLY, READ_SECONDS, Connection
 from mentions.legacy.errors import SourceError
 from mentions.legacy.mapping import RawRow
 from mentions.legacy.source import Source
 
-_CONNECT_SECONDS = 10
-_READ_SECONDS = 300
 _KEYS_A_QUERY = 1000
-_INTEGER_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 # Their bytes are UTF-8 as they are.
 _PLAIN_CHARSETS = {"utf8", "utf8mb3", "utf8mb4", "ascii", "binary", ""}
 _WIDE_CHARSETS = {"ucs2", "utf16", "utf16le", "utf32"}
-_ENCODERS_ONLY: dict[Any, Any] = {
-    key: value for key, value in converters.conversions.items() if type(key) is type
-}
 
 
 @dataclass(frozen=True)
@@ -60,8 +53,8 @@ class CurrentSource:
                 **connection_settings(url),
                 database=url.database,
                 use_unicode=False,
-                conv=_ENCODERS_ONLY,
-                read_timeout=_READ_SECONDS,
+                conv=ENCODERS_ONLY,
+                read_timeout=READ_SECONDS,
                 autocommit=True,
                 sql_mode="",
             )
@@ -176,7 +169,7 @@ class CurrentSource:
 
     def _write_keys(self, table: Table, keys: Sequence[bytes]) -> str:
         kind = self.keys[table.name].data_type
-        if kind in _INTEGER_TYPES:
+        if kind in WHOLE_TYPES:
             # Compared with a text, long integers would go through a floating-point number.
             return ", ".join(str(int(key)) for key in keys)
         if kind in {"binary", "varbinary"}:
@@ -193,7 +186,7 @@ def connection_settings(url: SourceUrl) -> dict[str, Any]:
         # The driver would encode a text as Latin-1.
         "password": url.password.encode(),
         "charset": "utf8mb4",
-        "connect_timeout": _CONNECT_SECONDS,
+        "connect_timeout": CONNECT_SECONDS,
     }
     if url.unix_socket:
         settings["unix_socket"] = url.unix_socket

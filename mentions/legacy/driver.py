@@ -22,11 +22,14 @@ try:
 except ImportError:  # pragma: no cover - only on platforms without a wheel
     asyncmy = None  # type: ignore[assignment]
 
+# A page may take its time; a server that is gone is known sooner.
+CONNECT_SECONDS = 10
+READ_SECONDS = 300
 Row = tuple[bytes | None, ...]
 _T = TypeVar("_T")
 _FETCHED_ROWS = 200
 # Python types are still written as SQL; what comes back stays bytes.
-_ENCODERS_ONLY: dict[Any, Any] = {
+ENCODERS_ONLY: dict[Any, Any] = {
     key: value for key, value in converters.conversions.items() if type(key) is type
 }
 
@@ -153,7 +156,7 @@ class PymysqlSession:
         with _translated():
             self._connection: Any = Connection(
                 **parameters,
-                conv=_ENCODERS_ONLY,
+                conv=ENCODERS_ONLY,
                 cursorclass=SSCursor,
                 ssl_ca=ssl_ca,
                 ssl_verify_cert=True if ssl_ca else None,

@@ -7,12 +7,9 @@ import pymysql
 from pymysql.constants import ER
 
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.driver import Connection
+from mentions.legacy.driver import CONNECT_SECONDS, READ_SECONDS, Connection
 from mentions.legacy.errors import SourceError
 from mentions.legacy.proof.fields import TableRule
-
-_CONNECT_SECONDS = 10
-_READ_SECONDS = 300
 
 
 class LegacyWriter:
@@ -39,8 +36,8 @@ class LegacyWriter:
                 ssl_ca=target.ssl_ca,
                 ssl_verify_cert=True if target.ssl_ca else None,
                 charset="utf8mb4",
-                connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS,
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=READ_SECONDS,
                 autocommit=False,
                 sql_mode="STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
                 init_command="SET SESSION time_zone = '+00:00'",

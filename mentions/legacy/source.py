@@ -11,12 +11,17 @@ from typing import Any
 from pymysql.constants import CR, ER
 
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.contract import TABLES, Column, Difference, Table, compare_columns
-from mentions.legacy.driver import DriverError, Row, Session, open_session
+from mentions.legacy.contract import TABLES, WHOLE_TYPES, Column, Difference, Table, compare_columns
+from mentions.legacy.driver import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    DriverError,
+    Row,
+    Session,
+    open_session,
+)
 from mentions.legacy.errors import SchemaError, SourceError
 
-_CONNECT_SECONDS = 10
-_READ_SECONDS = 300
 # A page holds about so much: asyncmy reads a result as fast as it comes, wanted or not, so only
 # its end bounds what is held while MongoDB is slow.
 _PAGE_BYTES = 2 * 1024 * 1024
@@ -33,7 +38,6 @@ _SESSION = (
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
 _LOOKED_UP = 500
-_INTEGER_TYPES = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 # MariaDB's "Connection was killed", which PyMySQL does not name.
 _CONNECTION_KILLED = 1927
 # 0 stands for an end in the middle of an answer.
@@ -78,8 +82,8 @@ class Source:
                 database=url.database,
                 unix_socket=url.unix_socket,
                 ssl_ca=url.ssl_ca,
-                connect_seconds=_CONNECT_SECONDS,
-                read_seconds=_READ_SECONDS,
+                connect_seconds=CONNECT_SECONDS,
+                read_seconds=READ_SECONDS,
             )
             for statement in _SESSION:
                 self._fetch(statement)
@@ -155,7 +159,7 @@ class Source:
         position = names.index(table.key)
         for start in range(0, len(keys), _LOOKED_UP):
             wanted = {key.encode() for key in keys[start : start + _LOOKED_UP]}
-            if self._key_types.get(table.name) in _INTEGER_TYPES:
+            if self._key_types.get(table.name) in WHOLE_TYPES:
                 wanted = {key for key in wanted if key.lstrip(b"-").isdigit()}
             if not wanted:
                 continue
@@ -249,7 +253,7 @@ class Source:
 
     def _write_key(self, table: Table, key: bytes) -> str:
         kind = self._key_types.get(table.name, "")
-        if kind in _INTEGER_TYPES:
+        if kind in WHOLE_TYPES:
             # Compared with a text, long integers would go through a floating-point number.
             return str(int(key))
         if kind in {"binary", "varbinary"}:
