@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -17,14 +16,15 @@ if TYPE_CHECKING:
 
 
 requests_per_minute = SharedLimit("rate", seconds=MINUTE)
-_COUNTED = "is_counted_by_autores"
+# In the WSGI environment, where no header of a caller can have such a name.
+_COUNTED = "autores.is_counted"
 
 
 class PerMinuteThrottle(BaseThrottle):
     """RATE_LIMIT_PER_MINUTE for each personal token, person or, not signed in, address."""
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        if getattr(request._request, _COUNTED, False):
+        if request.META.get(_COUNTED):
             return True
         caller = caller_of(request.user, request.auth) or f"address:{address_of(request)}"
         taken = requests_per_minute.take(caller, limit=settings.RATE_LIMIT_PER_MINUTE)
@@ -44,11 +44,14 @@ def caller_of(user: Any, auth: Any) -> str | None:
     return None
 
 
-def count_once(request: HttpRequest, *, user: Any, auth: Any) -> bool:
-    """Whether one more is let through. What was let through is not counted again by a view."""
+def count_once(environ: dict[str, Any], *, user: Any, auth: Any) -> bool:
+    """Whether one more is let through. What was let through is not counted again by a view.
+
+    ``environ`` is WSGI's.
+    """
     caller = caller_of(user, auth)
     assert caller is not None
     is_allowed = requests_per_minute.take(caller, limit=settings.RATE_LIMIT_PER_MINUTE).is_allowed
     if is_allowed:
-        setattr(request, _COUNTED, True)
+        environ[_COUNTED] = True
     return is_allowed

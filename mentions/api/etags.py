@@ -1,5 +1,6 @@
 """ETag, If-None-Match and If-Match, made of a row's version."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from autores.problems import ApiProblem
@@ -14,9 +15,9 @@ def _list_tags(header: str) -> list[str]:
     return [tag.strip().removeprefix("W/") for tag in header.split(",")]
 
 
-def is_unchanged(request: Any, etag: str) -> bool:
+def is_unchanged(meta: Mapping[str, Any], etag: str) -> bool:
     """Whether If-None-Match says that the caller has what this (strong) tag stands for."""
-    header = request.META.get("HTTP_IF_NONE_MATCH", "")
+    header = meta.get("HTTP_IF_NONE_MATCH", "")
     return bool(header) and (header.strip() == "*" or etag in _list_tags(header))
 
 

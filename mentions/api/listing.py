@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote
 
-from django.http import HttpRequest, QueryDict
+from django.http import QueryDict
 
 from mentions.api.cursors import Cursor, cursor_after, cursor_before, read_cursor
 from mentions.api.encoding import EncodedMessage
@@ -62,7 +62,9 @@ def _read(query_string: str) -> ListRequest:
 _read_kept = lru_cache(512)(_read)
 
 
-def link_pages(request: HttpRequest, asked: ListRequest, page: Sequence[EncodedMessage]) -> str:
+def link_pages(
+    asked: ListRequest, page: Sequence[EncodedMessage], *, address: str, query_string: str
+) -> str:
     """The Link header (RFC 8288) of a page: ``next`` is older, ``prev`` newer; "" without either.
 
     Both go on from the page's ends, whatever is written meanwhile.
@@ -70,17 +72,13 @@ def link_pages(request: HttpRequest, asked: ListRequest, page: Sequence[EncodedM
     if not page:
         return ""
     is_full, is_backward = len(page) == asked.limit, bool(asked.cursor and asked.cursor.is_backward)
+    start = f"{address}?{_without_place(query_string)}cursor="
     links = []
     if is_full or is_backward:
-        links.append(f'<{_address_with(request, cursor_after(page[-1]))}>; rel="next"')
+        links.append(f'<{start}{quote(cursor_after(page[-1]), safe="")}>; rel="next"')
     if (is_full and is_backward) or asked.skip or (asked.cursor and not is_backward):
-        links.append(f'<{_address_with(request, cursor_before(page[0]))}>; rel="prev"')
+        links.append(f'<{start}{quote(cursor_before(page[0]), safe="")}>; rel="prev"')
     return ", ".join(links)
-
-
-def _address_with(request: HttpRequest, cursor: str) -> str:
-    rest = _without_place(request.META.get("QUERY_STRING", ""))
-    return str(request.build_absolute_uri(f"{request.path}?{rest}cursor={quote(cursor, safe='')}"))
 
 
 @lru_cache(512)

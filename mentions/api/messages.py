@@ -81,7 +81,12 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     )
     def list(self, request: Request) -> Response:
         wanted = listing.read_query(request.META.get("QUERY_STRING", ""))
-        page = reading.read_page(request._request, access.person_of(request), wanted)
+        page = reading.read_page(
+            request.META,
+            access.person_of(request),
+            wanted,
+            address=request.build_absolute_uri(request.path),
+        )
         if request.accepted_renderer.format != "json":
             # A page for people shows more than the messages.
             page.headers.pop("ETag")
@@ -98,7 +103,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         },
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        found = reading.read_one(request._request, access.person_of(request), id)
+        found = reading.read_one(request.META, access.person_of(request), id)
         if found.is_known:
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers=found.headers)
         return Response(ready_json(request, found.content), headers=found.headers)

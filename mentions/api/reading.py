@@ -1,8 +1,8 @@
 """The hot reads, from the query to what is answered: a page of messages, and one message."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from django.http import HttpRequest
+from typing import Any
 
 from accounts.models import User
 from mentions.api import access, listing, queries
@@ -29,19 +29,24 @@ def readable_accounts(user: User, account_id: str) -> tuple[str, ...] | None:
     return (account_id,) if visible is None or account_id in visible else ()
 
 
-def read_page(request: HttpRequest, user: User, wanted: listing.ListRequest) -> Answer:
+def read_page(
+    meta: Mapping[str, Any], user: User, wanted: listing.ListRequest, *, address: str
+) -> Answer:
+    """``meta``: the request's headers and query, as WSGI names them; ``address``: without query."""
     query = wanted.build_query(account_ids=readable_accounts(user, wanted.account_id))
     found = queries.list_messages(query, skip=wanted.skip, limit=wanted.limit)
     etag = f'"{digest_messages(found)}"'
     headers = {"ETag": f"W/{etag}"}
-    if links := listing.link_pages(request, wanted, found):
+    if links := listing.link_pages(
+        wanted, found, address=address, query_string=meta.get("QUERY_STRING", "")
+    ):
         headers["Link"] = links
-    is_known = is_unchanged(request, etag)
+    is_known = is_unchanged(meta, etag)
     return Answer(b"" if is_known else join_messages(found), headers, is_known)
 
 
-def read_one(request: HttpRequest, user: User, message_id: str) -> Answer:
+def read_one(meta: Mapping[str, Any], user: User, message_id: str) -> Answer:
     """Raises ApiProblem (404) for what is not there, or not theirs to see."""
     message = access.load_encoded(user, message_id)
     etag = etag_of(message.version)
-    return Answer(message.content, {"ETag": etag}, is_unchanged(request, etag))
+    return Answer(message.content, {"ETag": etag}, is_unchanged(meta, etag))

@@ -1,12 +1,16 @@
 """The short way answers what the view answers, byte for byte, and takes only what it may."""
 
 import gzip
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import brotli
 import pytest
-from django.test import override_settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
 from django.urls import resolve
+from rest_framework.test import APIClient
 
 from accounts.api.throttling import requests_per_minute
 from accounts.models import Membership, TwitterAccount, User
@@ -67,7 +71,7 @@ def stored(acme: TwitterAccount) -> dict[str, str]:
 
 @dataclass
 class Ways:
-    """Two clients of bruno: one on the whole chain of middlewares, one without the short way."""
+    """Two clients of bruno, with the short way and without."""
 
     short: Any
     long: Any
@@ -80,20 +84,57 @@ class Ways:
 
 @pytest.fixture
 def ways(bruno: User, stored: dict[str, str], client_of: Client, settings: Any) -> Ways:
-    ways = Ways(short=client_of(bruno), long=client_of(bruno))
-    without = [name for name in settings.MIDDLEWARE if not name.endswith(".FastReadsMiddleware")]
-    assert len(without) == len(settings.MIDDLEWARE) - 1
-    with override_settings(MIDDLEWARE=without):
-        ways.long.handler.load_middleware()
+    ways = Ways(short=open_client(client_of, bruno), long=client_of(bruno))
+    ways.long.defaults["HTTP_HOST"] = "testserver"
     # Only a sign-in that was verified a moment ago may take the short way.
     for answer in ways.ask("messages/?limit=1"):
         assert not is_short(answer)
     return ways
 
 
+class ShortAnswer(HttpResponse):
+    """One that Django did not give."""
+
+
+def open_short_way(client: APIClient) -> APIClient:
+    """The client's requests come by the short way first, as the web server's do."""
+    django = client.handler
+
+    def ask(environ: dict[str, Any]) -> Any:
+        left: list[Any] = []
+        sent: list[Any] = []
+
+        def leave(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            left.append(django(environ))
+            return []
+
+        short_way = fastpath.ShortWay(leave)
+        short_way.__dict__.update(kept)
+        parts = short_way(environ, lambda status, headers: sent.extend([status, headers]))
+        if left:
+            return left[0]
+        status, headers = sent
+        answer = ShortAnswer(b"".join(parts), status=int(status[:3]))
+        del answer["Content-Type"]
+        for name, value in headers:
+            assert name not in answer
+            answer[name] = value
+        answer.wsgi_request = WSGIRequest(environ)
+        return answer
+
+    # Answers are dressed by those before them.
+    kept: dict[str, Any] = {"_origins": {}, "_frames": {}}
+    client.defaults["HTTP_HOST"] = "testserver"
+    client.handler = ask
+    return client
+
+
+def open_client(client_of: Client, person: User) -> APIClient:
+    return open_short_way(client_of(person))
+
+
 def is_short(answer: Any) -> bool:
-    """DRF's answers know how they were rendered; refusals never come from the short way."""
-    return answer.status_code in {200, 304, 503} and not hasattr(answer, "accepted_renderer")
+    return isinstance(answer, ShortAnswer)
 
 
 def describe(answer: Any) -> tuple[int, bytes, dict[str, str]]:
@@ -103,6 +144,8 @@ def describe(answer: Any) -> tuple[int, bytes, dict[str, str]]:
         # Its length is random on purpose.
         content = gzip.decompress(content)
         del headers["Content-Length"]
+    elif headers.get("Content-Encoding") == "br":
+        content = brotli.decompress(content)
     return answer.status_code, content, headers
 
 
@@ -118,6 +161,11 @@ def test_same_answer_is_given_when_the_short_way_is_taken(
         {"origin": "https://elsewhere.example"},
         {"origin": "http://localhost:3000"},
         {"accept-encoding": "gzip"},
+        {"accept-encoding": "gzip, deflate, br"},
+        {"accept-encoding": "identity"},
+        {"x-forwarded-proto": "https"},
+        {"x-forwarded-for": "192.0.2.7, 10.0.0.1"},
+        {},
     ):
         long, short = ways.ask(path, **headers)
         assert (is_short(long), is_short(short)) == (False, True)
@@ -147,7 +195,7 @@ def test_page_for_people_comes_from_the_view(ways: Ways) -> None:
 def test_everybody_gets_his_own_when_the_short_way_is_open(
     ana: User, bruno: User, carla: User, stored: dict[str, str], client_of: Client
 ) -> None:
-    clients = {person.username: client_of(person) for person in (bruno, carla)}
+    clients = {person.username: open_client(client_of, person) for person in (bruno, carla)}
     for _ in range(2):
         seen = {name: client.get("/api/v1/messages/").json() for name, client in clients.items()}
         assert (len(seen["bruno"]), seen["carla"]) == (8, [])
@@ -157,7 +205,7 @@ def test_everybody_gets_his_own_when_the_short_way_is_open(
 def test_role_taken_away_ends_the_short_way_at_once_in_the_process(
     bruno: User, acme: TwitterAccount, stored: dict[str, str], client_of: Client
 ) -> None:
-    client = client_of(bruno)
+    client = open_client(client_of, bruno)
     for _ in range(2):
         assert client.get(f"/api/v1/messages/{stored['one']}").status_code == 200
     Membership.objects.filter(user=bruno).delete()
@@ -172,7 +220,7 @@ def test_each_request_is_counted_once_on_either_way(
     bruno: User, stored: dict[str, str], client_of: Client, settings: Any
 ) -> None:
     settings.RATE_LIMIT_PER_MINUTE = 6
-    client = client_of(bruno)
+    client = open_client(client_of, bruno)
     paths = [f"messages/{stored['one']}", "messages/404", "messages/?limit=1"] * 2
     answers = [client.get(f"/api/v1/{path}").status_code for path in paths]
     assert answers == [200, 404, 200] * 2
@@ -186,7 +234,7 @@ def test_foreign_host_is_refused(
     bruno: User, stored: dict[str, str], client_of: Client, settings: Any
 ) -> None:
     settings.ALLOWED_HOSTS = ["testserver"]
-    client = client_of(bruno)
+    client = open_client(client_of, bruno)
     client.get("/api/v1/messages/")
     answer = client.get("/api/v1/messages/", headers={"host": "evil.example"})
     assert answer.status_code == 400
@@ -208,3 +256,60 @@ def test_only_those_ids_take_the_short_way_that_are_messages(stored: dict[str, s
     for path in ("/api/v1/messages/stats", "/api/v1/messages/1/reply", "/api/v1/messages/١"):
         assert not fastpath._PATH.fullmatch(path)
     assert Message.objects.count() == len(stored)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"HTTP_COOKIE": "sessionid=abc"},
+        {"SCRIPT_NAME": "/autores"},
+        {"HTTP_TRANSFER_ENCODING": "chunked"},
+        {"HTTP_HOST": ""},
+    ],
+)
+def test_what_depends_on_more_is_left_to_django(
+    stored: dict[str, str], ways: Ways, given: dict[str, str]
+) -> None:
+    assert is_short(ways.short.get("/api/v1/messages/"))
+    assert not is_short(ways.short.get("/api/v1/messages/", **given))
+
+
+def test_plain_http_is_redirected_by_either_way(
+    ways: Ways, stored: dict[str, str], settings: Any
+) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ways.long.handler.load_middleware()
+    for protocol, status in [("https", 200), ("http", 301), ("https", 200), ("http", 301)]:
+        long, short = ways.ask("messages/?limit=1", **{"x-forwarded-proto": protocol})
+        assert is_short(short)
+        assert short.status_code == status
+        assert describe(short) == describe(long)
+
+
+def test_request_is_named_and_logged_as_by_django(
+    ways: Ways, stored: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.clear()
+    for _ in range(2):
+        for answer in ways.ask(f"messages/{stored['one']}?a=b", **{"x-request-id": "req-1"}):
+            assert answer["X-Request-ID"] == "req-1"
+    first, *others = [line.rpartition(" bytes ")[0] for line in caplog.messages]
+    assert first.startswith(f"127.0.0.1 GET /api/v1/messages/{stored['one']} 200 ")
+    assert others == [first] * 3
+    unfit = ways.short.get("/api/v1/messages/", headers={"x-request-id": "a b"})
+    assert is_short(unfit)
+    assert unfit["X-Request-ID"] not in {"", "a b"}
+
+
+def test_django_answers_when_the_short_way_is_broken(
+    ways: Ways,
+    stored: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(fastpath, "count_once", lambda *args, **kwargs: 1 / 0)
+    answer = ways.short.get("/api/v1/messages/")
+    assert not is_short(answer)
+    assert answer.status_code == 200
+    assert "The short way is broken" in caplog.text
