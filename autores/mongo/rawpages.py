@@ -6,7 +6,7 @@ bytes before, which can never be out of date, need not decode them again.
 
 from collections.abc import Mapping, Sequence
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -26,6 +26,19 @@ _STRING, _DOCUMENT, _ARRAY = 0x02, 0x03, 0x04
 _BATCHES = (b"firstBatch", b"nextBatch")
 
 
+class RawPage(NamedTuple):
+    """What ``find`` answered: equal pages have equal documents, in the same order.
+
+    ``batches`` are arrays in BSON; a second one is rare, of a page of more than 16 MB.
+    """
+
+    batches: tuple[bytes, ...]
+
+    def split(self) -> list[bytes]:
+        """Each document as its BSON."""
+        return [document for batch in self.batches for document in _split_array(batch)]
+
+
 def find_raw_page(
     source: type[Model] | str,
     *,
@@ -37,8 +50,8 @@ def find_raw_page(
     hint: str | Mapping[str, int] | None = None,
     using: str = DEFAULT_DB_ALIAS,
     session: ClientSession | None = None,
-) -> list[bytes]:
-    """As ``autores.mongo.reads.find_page``, each document being its BSON.
+) -> RawPage:
+    """As ``autores.mongo.reads.find_page``, in BSON.
 
     Args:
         session: instead of the connection's own; one with ``snapshot=True`` reads its moment.
@@ -67,32 +80,34 @@ def aggregate_raw(
         "pipeline": list(pipeline),
         "cursor": {"batchSize": batch_size},
     }
-    return _run(command, collection=name, using=using, session=session)
+    return _run(command, collection=name, using=using, session=session).split()
 
 
 def _run(
     command: dict[str, Any], *, collection: str, using: str, session: ClientSession | None
-) -> list[bytes]:
+) -> RawPage:
     connection = connections[using]
     with described_errors(collection):
         database, session = connection.database, session or connection.session
         answer = database.command(command, session=session, codec_options=RAW)
-        documents, cursor_id = split_reply(bytes(answer["cursor"].raw))
+        batch, cursor_id = read_reply(bytes(answer["cursor"].raw))
+        batches = [batch]
         # An answer holds 16 MB at most: a page of larger documents comes in several.
         while cursor_id:
             more = {"getMore": cursor_id, "collection": collection}
             answer = database.command(more, session=session, codec_options=RAW)
-            rest, cursor_id = split_reply(bytes(answer["cursor"].raw))
-            documents += rest
-    return documents
+            batch, cursor_id = read_reply(bytes(answer["cursor"].raw))
+            batches.append(batch)
+    return RawPage(tuple(batches))
 
 
-def split_reply(cursor: bytes) -> tuple[list[bytes], int]:
-    """The documents in ``cursor``, a reply's part of that name, and the cursor's id (0: no more).
+def read_reply(cursor: bytes) -> tuple[bytes, int]:
+    """The array of documents in ``cursor``, a reply's part of that name, and the cursor's id (0:
+    no more).
 
     Raises ValueError if it is not what a ``find`` or ``getMore`` answers.
     """
-    documents: list[bytes] | None = None
+    batch: bytes | None = None
     cursor_id, at = 0, 4
     while kind := cursor[at]:
         value = cursor.index(0, at) + 1
@@ -100,7 +115,7 @@ def split_reply(cursor: bytes) -> tuple[list[bytes], int]:
         if kind in (_DOCUMENT, _ARRAY):
             size = _size_at(cursor, value)[0]
             if name in _BATCHES:
-                documents = _split_array(cursor, value, value + size - 1)
+                batch = cursor[value : value + size]
         elif kind == _STRING:
             size = 4 + _size_at(cursor, value)[0]
         elif kind in _FIXED_SIZES:
@@ -110,16 +125,16 @@ def split_reply(cursor: bytes) -> tuple[list[bytes], int]:
         else:
             raise ValueError(f"A cursor with a value of type {kind:#x} is not understood.")
         at = value + size
-    if documents is None:
+    if batch is None:
         raise ValueError("A cursor without a batch is not understood.")
-    return documents, cursor_id
+    return batch, cursor_id
 
 
-def _split_array(data: bytes, start: int, end: int) -> list[bytes]:
+def _split_array(data: bytes) -> list[bytes]:
     documents: list[bytes] = []
     # The elements' names are their positions in decimal: "0", "1" ... "10" ...
-    at, name_length, next_length = start + 4, 1, 10
-    while at < end:
+    at, name_length, next_length = 4, 1, 10
+    while at < len(data) - 1:
         if len(documents) == next_length:
             name_length, next_length = name_length + 1, next_length * 10
         value = at + name_length + 2

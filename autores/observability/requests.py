@@ -42,8 +42,7 @@ class RequestIdMiddleware:
             began = time.perf_counter()
             response = self.get_response(request)
             log_request(
-                sender=describe_sender(request.META),
-                method=request.method or "",
+                request.META,
                 path=request.path,
                 status=response.status_code,
                 size=None if response.streaming else len(response.content),
@@ -53,18 +52,21 @@ class RequestIdMiddleware:
         return response
 
 
-def describe_sender(meta: Mapping[str, Any]) -> str:
+def _describe_sender(meta: Mapping[str, Any]) -> str:
     """The caller's address, by as many X-Forwarded-For entries as TRUSTED_PROXIES says."""
     headers = {"x-forwarded-for": meta.get("HTTP_X_FORWARDED_FOR")}
     return BaseThrottle().get_ident(SimpleNamespace(META=meta, headers=headers)) or ""
 
 
 def log_request(
-    *, sender: str, method: str, path: str, status: int, size: int | None, began: float
+    meta: Mapping[str, Any], *, path: str, status: int, size: int | None, began: float
 ) -> None:
     """Without the query, which may hold a reply's text or an OAuth code.
 
-    ``size`` in bytes, None of what is streamed; ``began`` by ``time.perf_counter``.
+    Args:
+        meta: the request's headers and method, as WSGI names them.
+        size: in bytes; None of what is streamed.
+        began: by ``time.perf_counter``.
     """
     level = logging.DEBUG if path in _PROBES else logging.INFO
     if not _access.isEnabledFor(level):
@@ -72,8 +74,8 @@ def log_request(
     _access.log(
         level,
         "%s %s %s %s %s %.0f ms",
-        quote(sender, safe=":., ")[:64],
-        quote(method)[:16],
+        quote(_describe_sender(meta), safe=":., ")[:64],
+        quote(meta.get("REQUEST_METHOD", ""))[:16],
         # Redacted before it is quoted: an escape's last character would hide where a secret begins.
         quote(redact(path), safe="/[]"),
         status,

@@ -27,7 +27,7 @@ from rest_framework.exceptions import ValidationError
 from accounts.api.throttling import count_once
 from accounts.verified import sign_ins
 from autores.compression import SHORTEST, choose_coding
-from autores.observability.requests import describe_sender, log_request, naming_log_lines
+from autores.observability.requests import log_request, naming_log_lines
 from autores.problems import ApiProblem, answer_error
 from mentions.api import listing, reading
 
@@ -85,8 +85,7 @@ class ShortWay:
                     answer = None
                 if answer is not None:
                     log_request(
-                        sender=describe_sender(environ),
-                        method="GET",
+                        environ,
                         path=environ["PATH_INFO"],
                         status=int(answer.status[:3]),
                         size=len(answer.content),

@@ -87,12 +87,13 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
             wanted,
             address=request.build_absolute_uri(request.path),
         )
+        headers = dict(page.headers)
         if request.accepted_renderer.format != "json":
             # A page for people shows more than the messages.
-            page.headers.pop("ETag")
+            del headers["ETag"]
         elif page.is_known:
-            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=page.headers)
-        return Response(ready_json(request, page.content), headers=page.headers)
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(ready_json(request, page.content), headers=headers)
 
     @extend_schema(
         summary="Read one message",

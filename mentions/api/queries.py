@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from autores.mongo.rawpages import find_raw_page
+from autores.mongo.rawpages import RawPage, find_raw_page
 from autores.mongo.reads import find_page
 from mentions import tallies
 from mentions.api.cursors import Cursor
@@ -112,20 +112,17 @@ class MessageQuery:
         }
 
 
-def list_messages(query: MessageQuery, *, skip: int, limit: int) -> list[EncodedMessage]:
-    """One page, newest first."""
+def find_messages(query: MessageQuery, *, skip: int, limit: int) -> RawPage:
+    """One page as MongoDB sends it, newest first, but oldest first if the cursor is backward."""
     if limit == 0 or (query.account_ids is not None and not query.account_ids):
-        return []
+        return RawPage(())
     found = _find_deep(query, skip=skip, limit=limit) if skip >= _SHORTEST_DEEP_SKIP else None
     if found is None:
         found = find_raw_page(Message, **query.build_page(skip=skip, limit=limit))
-    page = [encode_message(stored) for stored in found]
-    if query.cursor and query.cursor.is_backward:
-        page.reverse()
-    return page
+    return found
 
 
-def _find_deep(query: MessageQuery, *, skip: int, limit: int) -> list[bytes] | None:
+def _find_deep(query: MessageQuery, *, skip: int, limit: int) -> RawPage | None:
     """The same page by the counters, past the days before it; None if they cannot tell."""
     if not query.is_counted:
         return None
@@ -141,7 +138,8 @@ def _find_deep(query: MessageQuery, *, skip: int, limit: int) -> list[bytes] | N
 
 def find_encoded(message_id: str) -> EncodedMessage | None:
     found = find_raw_page(Message, filter={"_id": message_id}, limit=1, projection=SHOWN)
-    return encode_message(found[0]) if found else None
+    stored = found.split()
+    return encode_message(stored[0]) if stored else None
 
 
 def find_message(message_id: str) -> Document | None:

@@ -4,7 +4,7 @@ import bson
 import pytest
 from django.db import DatabaseError, connection
 
-from autores.mongo.rawpages import find_raw_page, split_reply
+from autores.mongo.rawpages import find_raw_page, read_reply
 from autores.mongo.reads import find_page
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,7 +25,7 @@ def test_documents_are_those_of_find_page_when_cut_apart(limit: int) -> None:
 
     raw = find_raw_page(NAME, **query)
 
-    assert [bson.decode(document) for document in raw] == find_page(NAME, **query)
+    assert [bson.decode(document) for document in raw.split()] == find_page(NAME, **query)
 
 
 def test_page_is_whole_when_one_answer_cannot_hold_it() -> None:
@@ -33,21 +33,23 @@ def test_page_is_whole_when_one_answer_cannot_hold_it() -> None:
 
     raw = find_raw_page(NAME, sort={"_id": 1}, limit=5)
 
-    assert [bson.decode(document)["_id"] for document in raw] == [0, 1, 2, 3, 4]
+    assert [bson.decode(document)["_id"] for document in raw.split()] == [0, 1, 2, 3, 4]
 
 
 def test_nothing_comes_when_nothing_matches(db: None) -> None:
-    assert find_raw_page(NAME, filter={"_id": "none"}, limit=5) == []
+    assert find_raw_page(NAME, filter={"_id": "none"}, limit=5).split() == []
 
 
 def test_snapshot_is_read_when_asked_for() -> None:
     insert(2)
 
     with connection.database.client.start_session(snapshot=True) as session:
-        assert len(find_raw_page(NAME, limit=5, session=session)) == 2
+        assert len(find_raw_page(NAME, limit=5, session=session).split()) == 2
+        first = find_raw_page(NAME, limit=5, session=session)
         connection.get_collection(NAME).insert_one({"_id": 9})
-        assert len(find_raw_page(NAME, limit=5, session=session)) == 2
-    assert len(find_raw_page(NAME, limit=5)) == 3
+        assert find_raw_page(NAME, limit=5, session=session) == first
+        assert len(find_raw_page(NAME, limit=5, session=session).split()) == 2
+    assert len(find_raw_page(NAME, limit=5).split()) == 3
 
 
 def test_error_names_the_collection_when_the_server_refuses(db: None) -> None:
@@ -60,4 +62,4 @@ def test_error_names_the_collection_when_the_server_refuses(db: None) -> None:
 )
 def test_reply_is_refused_when_it_is_none(cursor: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not understood"):
-        split_reply(bson.encode(cursor))
+        read_reply(bson.encode(cursor))
