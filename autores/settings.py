@@ -350,6 +350,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 30},
     },
+    "file-audit-entries": {
+        "task": "mentions.file_audit_entries",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 30},
+    },
     "check-tallies": {
         "task": "mentions.check_tallies",
         "schedule": timedelta(days=1),

@@ -21,7 +21,7 @@ from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest import poll, sweep
 from mentions.ingest.due import NOT_POLLED, claim_due_accounts
 from mentions.legacy.lease import is_import_running
-from mentions.models import Reply
+from mentions.models import Reply, file_entries
 from mentions.outbox.deliver import deliver_reply as deliver
 from mentions.outbox.deliver import recover_abandoned
 from mentions.outbox.dispatch import find_due, find_unknown, has_room
@@ -229,6 +229,22 @@ def fold_tallies() -> int:
         if not count:
             break
     return folded
+
+
+@shared_task(name="mentions.file_audit_entries")
+def file_audit_entries() -> int:
+    """Move what single commands left on messages to the audit; of how many messages."""
+    filed = 0
+    for _ in range(_MOST_FOLDS):
+        try:
+            count = file_entries()
+        except TransactionConflictError:
+            # Whoever writes goes first; the next round is soon.
+            break
+        filed += count
+        if not count:
+            break
+    return filed
 
 
 @shared_task(name="mentions.check_tallies")

@@ -32,6 +32,7 @@ from mentions.models import (
     MessageStatus,
     Reply,
     ReplyKind,
+    file_before_reading,
 )
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
@@ -101,6 +102,7 @@ class MessageDesk(AccountScopedAdmin):
                 if item.pk != message.pk
             ]
             thread.sort(key=lambda item: item.timestamp)
+        file_before_reading(message_id=message.pk)
         audit = name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15])
         replies = list(Reply.objects.filter(message_id=message.pk)[:10])
         public = check_reply(message, kind=ReplyKind.PUBLIC, now=now)

@@ -1,6 +1,8 @@
 """What an operator looks up: audit, cursors, deletions."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from unfold.decorators import display
 
 from accounts.admin.names import person_name
@@ -9,7 +11,7 @@ from mentions.admin.scope import (
     AccountScopedAdmin,
     SuperuserOnlyAdmin,
 )
-from mentions.models import AuditEntry, Cursor, Gap, Tombstone
+from mentions.models import AuditEntry, Cursor, Gap, Tombstone, file_before_reading
 
 
 @admin.register(AuditEntry)
@@ -19,6 +21,10 @@ class AuditEntryAdmin(AccountScopedAdmin):
     search_fields = ("message_id__exact", "object_id__exact", "actor__exact")
     search_help_text = "A message's id, an object's id or a person's id"
     ordering = ("-at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        file_before_reading()
+        return super().get_queryset(request)
 
     @display(description="Who")
     def shown_actor(self, entry: AuditEntry) -> str:

@@ -1,13 +1,13 @@
-"""Changes that people make to a message by the API: one transaction with its audit entry."""
+"""Changes that people make to a message by the API, each with its audit entry."""
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from pymongo import ReturnDocument
 
+from autores.mongo.backend.errors import described_errors
 from autores.mongo.errors import TransactionConflictError
 from autores.mongo.rawpages import RAW
 from autores.mongo.reads import find_page
@@ -25,15 +25,17 @@ from mentions.models import (
     ReplyKind,
     ReplyState,
     Tombstone,
+    file_before_reading,
+    file_entries,
     keep_claims,
     record_audit,
     tombstone_key,
 )
+from mentions.models.audit import has_room_on_row, is_row_full, leave_on_row
 from mentions.models.tally import KeepTally
 
 _ATTEMPTS = 20
 _RESPONSE_OF = {ReplyKind.PUBLIC: "public_response", ReplyKind.DM: "dm_response"}
-_UNCLAIMED: Mapping[str, Any] = {"claimed_by": "", "claimed_at": None}
 
 
 def _load(message_id: str, expected_version: int | None) -> Message:
@@ -73,15 +75,11 @@ def update_message(
                 break
             return unchanged
         _refuse_while_sending(message_id, differing)
-        attempt = functools.partial(
-            _write_change,
-            document,
-            {name: before[name] for name in differing},
-            differing,
-            actor,
-            now,
-        )
-        written: EncodedMessage | None = run_in_transaction(attempt)
+        if is_row_full(document):
+            file_before_reading(message_id=message_id)
+        expected = {name: before[name] for name in differing}
+        expected["version"] = document.get("version")
+        written = _write_change(message_id, differing, expected=expected, actor=actor, now=now)
         if written is not None:
             return written
         latest = find_message(message_id)
@@ -95,13 +93,45 @@ def update_message(
     raise ApiProblem("message_not_found", "The message was deleted meanwhile.", status_code=404)
 
 
+def change_unseen(
+    message_id: str,
+    *,
+    changes: Mapping[str, Any],
+    account_ids: Sequence[str] | None,
+    actor: str,
+    now: datetime,
+    expected_version: int | None = None,
+) -> EncodedMessage | None:
+    """As ``update_message``, by a single command, without a look at the message before.
+
+    None, and nothing written, if that cannot be: there is no such message on ``account_ids``
+    (None: on any), nothing differs, it is at another version, or a reply may be under way that
+    will write the same. ``update_message`` can tell.
+    """
+    expected: dict[str, Any] = {
+        "$or": [{name: {"$ne": value}} for name, value in changes.items()],
+    }
+    if account_ids is not None:
+        expected["account_id"] = {"$in": list(account_ids)}
+    if expected_version is not None:
+        expected["version"] = expected_version
+    if _kinds_answered(changes):
+        expected["has_replies"] = {"$ne": True}
+    return _write_change(message_id, changes, expected=expected, actor=actor, now=now)
+
+
+def _kinds_answered(changes: Mapping[str, Any]) -> list[ReplyKind]:
+    """The replies whose outcome is told by the same fields."""
+    is_answered = changes.get("status") == MessageStatus.REPLIED
+    return [kind for kind, name in _RESPONSE_OF.items() if is_answered or name in changes]
+
+
 def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
     """What a reply under way will write is not written by hand: X's answer decides it.
 
     A reply queued after this was asked changes the message's version, and the write fails.
     """
-    is_answered = changes.get("status") == MessageStatus.REPLIED
-    kinds = [kind for kind, name in _RESPONSE_OF.items() if is_answered or name in changes]
+    kinds = _kinds_answered(changes)
     if not kinds:
         return
     standing = find_page(
@@ -122,46 +152,62 @@ def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
 
 
 def _write_change(
-    document: Document,
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
+    message_id: str,
+    changes: Mapping[str, Any],
+    *,
+    expected: Mapping[str, Any],
     actor: str,
     now: datetime,
 ) -> EncodedMessage | None:
-    """None if the message is not any more what ``document`` and ``before`` say."""
-    derived: Mapping[str, Any] = {}
-    if "status" in after:
-        is_claimed = after["status"] == MessageStatus.PROCESSING
-        derived = {"claimed_by": actor, "claimed_at": now} if is_claimed else _UNCLAIMED
-    version = document.get("version")
-    values = {**after, **derived, "version": (version or 1) + 1, "updated_at": now}
-    change: dict[str, Any] = {
-        name: {"$literal": Message._meta.get_field(name).get_db_prep_save(value, connection)}
-        for name, value in values.items()
+    """One command, which leaves the audit entry on the row; None if the row is not as expected."""
+    fields = Message._meta
+    new: dict[str, Any] = {
+        name: {"$literal": fields.get_field(name).get_db_prep_save(value, connection)}
+        for name, value in changes.items()
     }
-    if "status" in after:
-        change["tally"] = KeepTally.MQL
-    messages = connection.get_collection(Message._meta.db_table).with_options(codec_options=RAW)
-    found = messages.find_one_and_update(
-        {"_id": document["_id"], "version": version, **before},
-        [{"$set": change}],
-        projection=SHOWN,
-        return_document=ReturnDocument.AFTER,
-        session=connection.session,
-    )
-    if found is None:
-        return None
-    record_audit(
-        "message.changed",
-        actor=actor,
-        object_type="message",
-        object_id=document["_id"],
-        account_id=document.get("account_id"),
-        message_id=document["_id"],
-        before=dict(before),
-        after=dict(after),
-    )
-    return encode_message(bytes(found.raw))
+    old = {name: {"$ifNull": [f"${name}", None]} for name in changes}
+    differs = {name: {"$ne": [old[name], new[name]]} for name in changes}
+    update: dict[str, Any] = {
+        **new,
+        "version": {"$add": [{"$ifNull": ["$version", 1]}, 1]},
+        "updated_at": {"$literal": now},
+        **leave_on_row(
+            "message.changed",
+            actor=actor,
+            message_id=message_id,
+            now=now,
+            before=_build_object(old, only=differs),
+            after=_build_object(new, only=differs),
+        ),
+    }
+    if "status" in changes:
+        is_claimed = changes["status"] == MessageStatus.PROCESSING
+        derived = {
+            "claimed_by": {"$literal": actor if is_claimed else ""},
+            "claimed_at": {"$literal": now if is_claimed else None},
+            "tally": KeepTally.MQL,
+        }
+        for name, value in derived.items():
+            update[name] = {"$cond": [differs["status"], value, f"${name}"]}
+    name = fields.db_table
+    messages = connection.get_collection(name).with_options(codec_options=RAW)
+    with described_errors(name):
+        found = messages.find_one_and_update(
+            {"_id": message_id, **has_room_on_row(), **expected},
+            [{"$set": update}],
+            projection=SHOWN,
+            return_document=ReturnDocument.AFTER,
+            session=connection.session,
+        )
+    return None if found is None else encode_message(bytes(found.raw))
+
+
+def _build_object(values: Mapping[str, Any], *, only: Mapping[str, Any]) -> dict[str, Any]:
+    """An expression: the object of those of ``values`` (expressions) for which ``only`` holds."""
+    parts = [
+        {"$cond": [only[name], [{"k": name, "v": value}], []]} for name, value in values.items()
+    ]
+    return {"$arrayToObject": {"$concatArrays": parts}}
 
 
 def delete_message(
@@ -174,6 +220,7 @@ def delete_message(
     """
 
     def write() -> None:
+        file_entries(message_id=message_id)
         message = _load(message_id, expected_version)
         replies = list(Reply.objects.filter(message_id=message_id))
         for reply in replies:

@@ -214,6 +214,8 @@ def _shared_columns(account: TwitterAccount, finding: Finding, now: datetime) ->
         "created_at": now,
         "updated_at": now,
         "latest_post_id": "",
+        "has_replies": None,
+        "unfiled_at": None,
         "tally": NOT_COUNTED,
         "draft_state": "none",
         "draft_not_before": None,

@@ -21,7 +21,16 @@ from mentions.legacy.documents import TARGETS, Target, digest_document
 from mentions.legacy.errors import LegacyImportError
 from mentions.legacy.proof.fields import rule_of, show_key
 from mentions.legacy.state import STATE_FIELD, is_worked_on, read_state
-from mentions.models import AuditEntry, Cursor, Draft, ImportReject, ImportRun, Message, Reply
+from mentions.models import (
+    AuditEntry,
+    Cursor,
+    Draft,
+    ImportReject,
+    ImportRun,
+    Message,
+    Reply,
+    file_before_reading,
+)
 
 RUN_ROLLED_BACK = "rolled_back"
 _BATCH = 500
@@ -202,6 +211,7 @@ class _TableUndo:
         """What hangs on these documents, by id."""
         found: dict[str, str] = {}
         if self._target.table is MESSAGES:
+            file_before_reading()
             for model, what in (
                 (AuditEntry, "has entries in the audit"),
                 (Draft, "has drafts"),

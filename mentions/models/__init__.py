@@ -1,6 +1,6 @@
 """The rows that the stages hand to each other."""
 
-from mentions.models.audit import AuditEntry, record_audit
+from mentions.models.audit import AuditEntry, file_before_reading, file_entries, record_audit
 from mentions.models.claimedpost import ClaimedPost, is_claimed, is_left_behind, keep_claims
 from mentions.models.cursor import Cursor
 from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
@@ -51,6 +51,8 @@ __all__ = [
     "Tally",
     "Tombstone",
     "XState",
+    "file_before_reading",
+    "file_entries",
     "gap_key",
     "is_claimed",
     "is_left_behind",

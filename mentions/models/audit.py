@@ -1,5 +1,13 @@
-"""Who did what, when. Rows are only ever added."""
+"""Who did what, when. Rows are only ever added.
 
+An entry is written with the change it tells of, or not at all. Mostly in one transaction; a change
+that is a single command takes its entry along on the row it changes (``leave_on_row``), from where
+``file_entries`` moves it here, seconds later or before somebody reads.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import connection, models
@@ -7,6 +15,15 @@ from django.utils import timezone
 
 from accounts.models import StringKeyModel, new_id
 from autores.mongo.backend.errors import described_errors
+from autores.mongo.errors import TransactionConflictError
+from autores.mongo.transactions import run_in_transaction
+from mentions.models.message import EPOCH, Message
+
+# The array of entries on a message, which only the functions of this module know.
+_UNFILED = "unfiled"
+# Nobody files, or somebody writes to one message all the time: it must not grow without an end.
+MOST_UNFILED = 50
+_FILED_AT_ONCE = 200
 
 
 class AuditEntry(StringKeyModel):
@@ -77,6 +94,88 @@ def record_audit(
     name = AuditEntry._meta.db_table
     with described_errors(name):
         connection.get_collection(name).insert_one(entry, session=connection.session)
+
+
+def leave_on_row(
+    action: str,
+    *,
+    actor: str,
+    message_id: str,
+    now: datetime,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What an update of a message by a pipeline sets, so that the row has the entry of it.
+
+    ``before`` and ``after`` are expressions of the pipeline, which see the row as it was.
+    """
+    known = {
+        "_id": new_id(),
+        "at": now,
+        "actor": actor,
+        "action": action,
+        "object_type": "message",
+        "object_id": message_id,
+        "message_id": message_id,
+        "note": "",
+    }
+    entry = {
+        **{name: {"$literal": value} for name, value in known.items()},
+        "account_id": {"$ifNull": ["$account_id", ""]},
+        "before": before,
+        "after": after,
+    }
+    return {
+        _UNFILED: {"$concatArrays": [{"$ifNull": [f"${_UNFILED}", []]}, [entry]]},
+        "unfiled_at": {"$ifNull": ["$unfiled_at", {"$literal": now}]},
+    }
+
+
+def has_room_on_row() -> dict[str, Any]:
+    """The filter of messages that can take one more entry along."""
+    return {f"{_UNFILED}.{MOST_UNFILED - 1}": {"$exists": False}}
+
+
+def is_row_full(document: Mapping[str, Any]) -> bool:
+    """Whether ``file_entries`` must come first."""
+    return len(document.get(_UNFILED) or ()) >= MOST_UNFILED
+
+
+def file_entries(*, message_id: str | None = None, limit: int = _FILED_AT_ONCE) -> int:
+    """Move the entries that wait on messages (or on this one) to the audit; of how many messages.
+
+    Joins the transaction that runs. Raises TransactionConflictError where others write to the same
+    messages all the time.
+    """
+    waiting: dict[str, Any] = {"unfiled_at": {"$gt": EPOCH}}
+    if message_id is not None:
+        waiting["_id"] = message_id
+
+    def move() -> int:
+        session = connection.session
+        messages = connection.get_collection(Message._meta.db_table)
+        rows = list(messages.find(waiting, {_UNFILED: 1}, session=session).limit(limit))
+        entries = [entry for row in rows for entry in row.get(_UNFILED) or ()]
+        if entries:
+            audit = connection.get_collection(AuditEntry._meta.db_table)
+            audit.insert_many(entries, ordered=False, session=session)
+        if rows:
+            # Another's change of one of them in the meantime makes all of this start again.
+            messages.update_many(
+                {"_id": {"$in": [row["_id"] for row in rows]}},
+                {"$unset": {_UNFILED: ""}, "$set": {"unfiled_at": None}},
+                session=session,
+            )
+        return len(rows)
+
+    filed: int = run_in_transaction(move)
+    return filed
+
+
+def file_before_reading(*, message_id: str | None = None) -> None:
+    """So that a reader sees what was just done. What others write to right now comes later."""
+    with contextlib.suppress(TransactionConflictError):
+        file_entries(message_id=message_id)
 
 
 def record_account_change(

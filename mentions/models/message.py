@@ -46,6 +46,8 @@ class XState(TextChoices):
     REDACTED = "redacted", "Deleted on X; only ids and times are left"
 
 
+_NEVER_SAVED = frozenset({"tally", "has_replies", "unfiled_at"})
+
 GONE_STATES = (XState.DELETED, XState.REDACTED)
 
 
@@ -131,6 +133,10 @@ class Message(models.Model):
     recheck_at = models.DateTimeField(null=True, blank=True, editable=False)
     deleted_found_at = models.DateTimeField(null=True, blank=True, editable=False)
     redacted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # A reply was queued once: who changes the message by hand looks whether one is under way.
+    has_replies = models.BooleanField(null=True, editable=False)
+    # Since when audit entries wait on the row; see mentions.models.audit.
+    unfiled_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Where the counters have the row; see mentions.models.tally.
     tally = models.CharField(max_length=160, blank=True, default=NOT_COUNTED, editable=False)
 
@@ -174,6 +180,11 @@ class Message(models.Model):
                 condition=models.Q(tally__gt=""),
                 name="message_tally_idx",
             ),
+            models.Index(
+                fields=["unfiled_at"],
+                condition=models.Q(unfiled_at__gt=EPOCH),
+                name="message_unfiled_idx",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -182,11 +193,11 @@ class Message(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding and not kwargs.get("force_insert"):
-            # What was loaded may be out of date: the mark is the update's, never this object's.
+            # What was loaded may be out of date: these are the updates', never this object's.
             names = kwargs.get("update_fields") or [
                 field.name for field in self._meta.concrete_fields if not field.primary_key
             ]
-            kwargs["update_fields"] = [name for name in names if name != "tally"]
+            kwargs["update_fields"] = [name for name in names if name not in _NEVER_SAVED]
             run_in_transaction(lambda: self._save_marked(*args, **kwargs))
             return
         super().save(*args, **kwargs)

@@ -117,7 +117,9 @@ def _insert(
         updated_at=now,
     )
     # Written whatever its status: that is what makes a deletion at the same moment a conflict.
-    if not Message.objects.filter(pk=message.pk).update(updated_at=now, version=F("version") + 1):
+    if not Message.objects.filter(pk=message.pk).update(
+        updated_at=now, version=F("version") + 1, has_replies=True
+    ):
         raise OutboxRefusedError("message_deleted", "This mention was deleted meanwhile.")
     Message.objects.filter(
         pk=message.pk,

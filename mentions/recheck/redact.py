@@ -32,6 +32,7 @@ from mentions.models import (
     Reply,
     ReplyState,
     XState,
+    file_entries,
     record_audit,
 )
 from mentions.outbox.settle import mark_failed
@@ -184,6 +185,7 @@ def _redact_reply(reply: Reply, cutter: QuoteCutter, *, now: datetime) -> None:
 
 
 def _redact_audit(message_id: str, keys: list[str], cutter: QuoteCutter) -> None:
+    file_entries(message_id=message_id)
     entries = {entry.pk: entry for entry in AuditEntry.objects.filter(message_id=message_id)}
     for kind in ("message", "draft", "reply"):
         found = AuditEntry.objects.filter(object_type=kind, object_id__in=keys)

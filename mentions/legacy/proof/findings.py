@@ -20,7 +20,15 @@ from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, Tab
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
 from mentions.legacy.proof.streams import MySqlReader, write_lookup
 from mentions.legacy.state import is_worked_on, read_state
-from mentions.models import AuditEntry, ImportReject, ImportRun, Message, Tombstone, tombstone_key
+from mentions.models import (
+    AuditEntry,
+    ImportReject,
+    ImportRun,
+    Message,
+    Tombstone,
+    file_before_reading,
+    tombstone_key,
+)
 
 # What may become of a row that is not the same on both sides. The first four need a person.
 FAULTS = ("missing", "extra", "differing", "conflicts")
@@ -219,6 +227,7 @@ class FindingJudge:
         """What the application recorded of a change; the digest alone proves nothing."""
         key = document["_id"]
         if self._rule.table == "messages":
+            file_before_reading(message_id=key)
             entry = AuditEntry.objects.filter(message_id=key).order_by("-at").first()
             if entry is not None:
                 return f"{entry.action} by {entry.actor}, {entry.at:%Y-%m-%d %H:%M} UTC"

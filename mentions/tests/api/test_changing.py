@@ -14,7 +14,7 @@ from mentions.api.changes import update_message
 from mentions.api.queries import find_message
 from mentions.ingest.poll import poll_account
 from mentions.ingest.sweep import sweep_account
-from mentions.models import AuditEntry, Cursor, Draft, Message, Reply, Tombstone
+from mentions.models import AuditEntry, Cursor, Draft, Message, Reply, Tombstone, file_entries
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.tests.api.conftest import Client, store_message
@@ -62,6 +62,7 @@ def test_fields_change_and_are_audited_when_patched(
     body = answer.json()
     assert {name: body[name] for name in changes} == changes
     assert (body["version"], answer["ETag"]) == (2, '"2"')
+    file_entries()
     entry = AuditEntry.objects.get(object_id=message.pk)
     assert (entry.actor, entry.action) == (bruno.pk, "message.changed")
     assert entry.before == {
@@ -78,6 +79,7 @@ def test_nothing_is_written_when_a_patch_changes_nothing(
 ) -> None:
     answer = client_of(bruno).patch(path_of(message), {"status": "pending"})
     assert answer.json()["version"] == 1
+    assert file_entries() == 0
     assert not AuditEntry.objects.filter(object_id=message.pk).exists()
 
 
@@ -157,6 +159,7 @@ def test_every_change_is_kept_when_many_write_at_once(
         thread.join()
     assert statuses == [200] * 6
     assert Message.objects.get(pk=message.pk).version == 7
+    file_entries()
     assert AuditEntry.objects.filter(object_id=message.pk).count() == 6
 
 
@@ -277,6 +280,7 @@ def test_change_is_made_to_what_another_left_when_he_was_first(
     # Without a new version, as no stage writes: what the audit entry says must be so all the same.
     Message.objects.filter(pk=message.pk).update(credits_used=4)
     update_message(read, changes=changes, actor=bruno.pk, now=timezone.now())
+    file_entries()
     entries = AuditEntry.objects.filter(action="message.changed")
     assert [entry.before for entry in entries] == [{"credits_used": 4}]
     read = find_message(message.pk)
