@@ -1,21 +1,19 @@
 """Changes that people make to a message by the API, each with its audit entry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from pymongo import ReturnDocument
 
 from autores.mongo.backend.errors import described_errors
 from autores.mongo.errors import TransactionConflictError
-from autores.mongo.rawpages import RAW
 from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
 from autores.problems import ApiProblem
-from mentions.api.encoding import EncodedMessage, encode_message
+from mentions.api.encoding import EncodedMessage, encode_document
 from mentions.api.etags import changed_meanwhile
-from mentions.api.queries import SHOWN, Document, find_encoded, find_message
+from mentions.api.queries import Document, find_encoded, find_message
 from mentions.models import (
     UNSETTLED_STATES,
     Draft,
@@ -31,8 +29,8 @@ from mentions.models import (
     record_audit,
     tombstone_key,
 )
-from mentions.models.audit import has_room_on_row, is_row_full, leave_on_row
-from mentions.models.tally import KeepTally
+from mentions.models.audit import build_entry, has_room_on_row, is_row_full, leave_on_row
+from mentions.models.tally import keep_tally
 
 _ATTEMPTS = 20
 _RESPONSE_OF = {ReplyKind.PUBLIC: "public_response", ReplyKind.DM: "dm_response"}
@@ -58,10 +56,12 @@ def update_message(
     """Write ``changes`` (fields to values) and the audit entry; nothing if nothing differs.
 
     ``document`` is the message as it was read: the change is one command that matches only if it
-    still is like that, and gives the message as it is then. Another's change in between makes it
-    start again with what the other left. Raises ApiProblem: 404 gone, 412 not at
-    ``expected_version``. Raises TransactionConflictError when that happens all the time.
+    still is like that. Another's change in between makes it start again with what the other left.
+    Gives the message as it is then. Raises ApiProblem: 404 gone, 409 ``reply_unsettled``, 412 not
+    at ``expected_version``. Raises TransactionConflictError when others are faster all the time.
     """
+    # As precise as it is stored.
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     message_id = document["_id"]
     for _ in range(_ATTEMPTS):
         version = document.get("version") or 1
@@ -74,12 +74,11 @@ def update_message(
             if unchanged is None:
                 break
             return unchanged
-        _refuse_while_sending(message_id, differing)
+        if document.get("has_replies"):
+            _refuse_while_sending(message_id, differing)
         if is_row_full(document):
             file_before_reading(message_id=message_id)
-        expected = {name: before[name] for name in differing}
-        expected["version"] = document.get("version")
-        written = _write_change(message_id, differing, expected=expected, actor=actor, now=now)
+        written = _write_change(document, differing, actor=actor, now=now)
         if written is not None:
             return written
         latest = find_message(message_id)
@@ -93,45 +92,13 @@ def update_message(
     raise ApiProblem("message_not_found", "The message was deleted meanwhile.", status_code=404)
 
 
-def change_unseen(
-    message_id: str,
-    *,
-    changes: Mapping[str, Any],
-    account_ids: Sequence[str] | None,
-    actor: str,
-    now: datetime,
-    expected_version: int | None = None,
-) -> EncodedMessage | None:
-    """As ``update_message``, by a single command, without a look at the message before.
-
-    None, and nothing written, if that cannot be: there is no such message on ``account_ids``
-    (None: on any), nothing differs, it is at another version, or a reply may be under way that
-    will write the same. ``update_message`` can tell.
-    """
-    expected: dict[str, Any] = {
-        "$or": [{name: {"$ne": value}} for name, value in changes.items()],
-    }
-    if account_ids is not None:
-        expected["account_id"] = {"$in": list(account_ids)}
-    if expected_version is not None:
-        expected["version"] = expected_version
-    if _kinds_answered(changes):
-        expected["has_replies"] = {"$ne": True}
-    return _write_change(message_id, changes, expected=expected, actor=actor, now=now)
-
-
-def _kinds_answered(changes: Mapping[str, Any]) -> list[ReplyKind]:
-    """The replies whose outcome is told by the same fields."""
-    is_answered = changes.get("status") == MessageStatus.REPLIED
-    return [kind for kind, name in _RESPONSE_OF.items() if is_answered or name in changes]
-
-
 def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
     """What a reply under way will write is not written by hand: X's answer decides it.
 
     A reply queued after this was asked changes the message's version, and the write fails.
     """
-    kinds = _kinds_answered(changes)
+    is_answered = changes.get("status") == MessageStatus.REPLIED
+    kinds = [kind for kind, name in _RESPONSE_OF.items() if is_answered or name in changes]
     if not kinds:
         return
     standing = find_page(
@@ -152,62 +119,42 @@ def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
 
 
 def _write_change(
-    message_id: str,
-    changes: Mapping[str, Any],
-    *,
-    expected: Mapping[str, Any],
-    actor: str,
-    now: datetime,
+    document: Document, changes: Mapping[str, Any], *, actor: str, now: datetime
 ) -> EncodedMessage | None:
-    """One command, which leaves the audit entry on the row; None if the row is not as expected."""
-    fields = Message._meta
-    new: dict[str, Any] = {
-        name: {"$literal": fields.get_field(name).get_db_prep_save(value, connection)}
-        for name, value in changes.items()
-    }
-    old = {name: {"$ifNull": [f"${name}", None]} for name in changes}
-    differs = {name: {"$ne": [old[name], new[name]]} for name in changes}
-    update: dict[str, Any] = {
-        **new,
-        "version": {"$add": [{"$ifNull": ["$version", 1]}, 1]},
-        "updated_at": {"$literal": now},
-        **leave_on_row(
-            "message.changed",
-            actor=actor,
-            message_id=message_id,
-            now=now,
-            before=_build_object(old, only=differs),
-            after=_build_object(new, only=differs),
-        ),
-    }
+    """One command, which leaves the audit entry on the row; None if the row is another by now."""
+    message_id, version = document["_id"], document.get("version")
+    before = {name: document.get(name) for name in changes}
+    expected = {"_id": message_id, "version": version, **before, **has_room_on_row()}
+    values = {**changes, "version": (version or 1) + 1, "updated_at": now}
+    marks: dict[str, Any] = {}
     if "status" in changes:
         is_claimed = changes["status"] == MessageStatus.PROCESSING
-        derived = {
-            "claimed_by": {"$literal": actor if is_claimed else ""},
-            "claimed_at": {"$literal": now if is_claimed else None},
-            "tally": KeepTally.MQL,
-        }
-        for name, value in derived.items():
-            update[name] = {"$cond": [differs["status"], value, f"${name}"]}
-    name = fields.db_table
-    messages = connection.get_collection(name).with_options(codec_options=RAW)
+        values["claimed_by"] = actor if is_claimed else ""
+        values["claimed_at"] = now if is_claimed else None
+        expected["tally"] = document.get("tally")
+        marks["tally"] = keep_tally(document)
+    entry = leave_on_row(
+        build_entry(
+            "message.changed",
+            actor=actor,
+            object_type="message",
+            object_id=message_id,
+            account_id=document.get("account_id"),
+            message_id=message_id,
+            before=before,
+            after=dict(changes),
+        )
+    )
+    name = Message._meta.db_table
     with described_errors(name):
-        found = messages.find_one_and_update(
-            {"_id": message_id, **has_room_on_row(), **expected},
-            [{"$set": update}],
-            projection=SHOWN,
-            return_document=ReturnDocument.AFTER,
+        written = connection.get_collection(name).update_one(
+            expected,
+            {"$set": {**values, **marks, **entry["$set"]}, "$push": entry["$push"]},
             session=connection.session,
         )
-    return None if found is None else encode_message(bytes(found.raw))
-
-
-def _build_object(values: Mapping[str, Any], *, only: Mapping[str, Any]) -> dict[str, Any]:
-    """An expression: the object of those of ``values`` (expressions) for which ``only`` holds."""
-    parts = [
-        {"$cond": [only[name], [{"k": name, "v": value}], []]} for name, value in values.items()
-    ]
-    return {"$arrayToObject": {"$concatArrays": parts}}
+    if not written.matched_count:
+        return None
+    return encode_document({**document, **values})
 
 
 def delete_message(

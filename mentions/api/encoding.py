@@ -4,10 +4,11 @@ What is kept is found by the bytes that the database just sent: a changed messag
 so nothing kept can be out of date, and nothing must be forgotten on a change.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import bson
 
@@ -37,7 +38,11 @@ def encode_message(stored: bytes) -> EncodedMessage:
 
 
 def _encode(stored: bytes) -> EncodedMessage:
-    document = bson.decode(stored)
+    return encode_document(bson.decode(stored))
+
+
+def encode_document(document: Mapping[str, Any]) -> EncodedMessage:
+    """``document``: the same decoded; its times are UTC, aware of it or not."""
     content = render_json(message_json(document))
     return EncodedMessage(
         content,

@@ -21,12 +21,12 @@ def is_unchanged(meta: Mapping[str, Any], etag: str) -> bool:
     return bool(header) and (header.strip() == "*" or etag in _list_tags(header))
 
 
-def require_match(request: Any, version: int) -> int | None:
+def require_match(meta: Mapping[str, Any], version: int) -> int | None:
     """The version If-Match names, None if the caller does not care; 412 if it is another one.
 
     An empty one, which is also what the web server makes of one that is not ASCII, names none.
     """
-    header = request.headers.get("If-Match", "*").strip()
+    header = meta.get("HTTP_IF_MATCH", "*").strip()
     if header == "*":
         return None
     if etag_of(version) not in _list_tags(header):

@@ -35,9 +35,9 @@ from autores.observability.requests import log_request, naming_log_lines
 from autores.parsers import BoundedJSONParser
 from autores.problems import answer_error
 from mentions.api import listing, reading
-from mentions.api.access import list_account_ids
-from mentions.api.changes import change_unseen
-from mentions.api.etags import etag_of
+from mentions.api.access import load_document
+from mentions.api.changes import update_message
+from mentions.api.etags import etag_of, require_match
 from mentions.api.serializers import MessageUpdateSerializer
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,6 @@ _JSON = frozenset({"", "*/*", "application/json", "application/json, text/plain,
 # What Django makes of these depends on a session, or on more than the path and the body.
 _NOT_PLAIN = ("HTTP_COOKIE", "HTTP_TRANSFER_ENCODING", "SCRIPT_NAME")
 _JSON_BODIES = frozenset({"application/json", "application/json; charset=utf-8"})
-_VERSION = re.compile(r'"([0-9]{1,9})"', re.ASCII)
 _ORIGIN = (
     "HTTP_HOST",
     "HTTP_X_FORWARDED_HOST",
@@ -181,13 +180,10 @@ class ShortWay:
         self, environ: WSGIEnvironment, message_id: str | None, *, user: Any, auth: Any
     ) -> reading.Answer | None:
         length = environ.get("CONTENT_LENGTH", "")
-        match = environ.get("HTTP_IF_MATCH", "*").strip()
-        version = _VERSION.fullmatch(match)
         if (
             message_id is None
             or environ.get("CONTENT_TYPE", "").lower() not in _JSON_BODIES
             or not (length.isascii() and length.isdecimal() and 0 < int(length) <= _LONGEST_BODY)
-            or (match != "*" and version is None)
         ):
             return None
         body = environ["wsgi.input"].read(int(length))
@@ -196,18 +192,16 @@ class ShortWay:
         if len(body) != int(length):
             return None
         changes = _shape.read(body)
-        if not changes or not count_once(environ, user=user, auth=auth):
+        if not count_once(environ, user=user, auth=auth):
             return None
-        message = change_unseen(
-            message_id,
+        document = load_document(user, message_id, role=Role.RESPONDER)
+        message = update_message(
+            document,
             changes=changes,
-            account_ids=list_account_ids(user, role=Role.RESPONDER),
             actor=user.pk,
             now=timezone.now(),
-            expected_version=int(version[1]) if version else None,
+            expected_version=require_match(environ, document.get("version") or 1),
         )
-        if message is None:
-            return None
         return reading.Answer(message.content, {"ETag": etag_of(message.version)}, is_known=False)
 
     def _find_origin(self, environ: WSGIEnvironment) -> str | None:

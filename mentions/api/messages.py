@@ -134,7 +134,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     def partial_update(self, request: Request, id: str) -> Response:
         person = access.person_of(request)
         document = access.load_document(person, id, role=Role.RESPONDER)
-        expected = require_match(request, document.get("version") or 1)
+        expected = require_match(request.META, document.get("version") or 1)
         serializer = self.get_serializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
         message = update_message(
@@ -156,7 +156,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
     def destroy(self, request: Request, id: str) -> Response:
         person = access.person_of(request)
         document = access.load_document(person, id, role=Role.MANAGER)
-        expected = require_match(request, document.get("version") or 1)
+        expected = require_match(request.META, document.get("version") or 1)
         delete_message(id, actor=person.pk, now=timezone.now(), expected_version=expected)
         return Response({"message": f"Message {id} was deleted."})
 

@@ -26,9 +26,10 @@ NEWEST_FIRST = {"timestamp": -1, "_id": -1}
 OLDEST_FIRST = {"timestamp": 1, "_id": 1}
 # A page that begins below is as soon reached by passing over what comes before.
 _SHORTEST_DEEP_SKIP = 500
-_WITHOUT_RAW = {"raw": 0}
 # Named one by one, the server copies them without making a document of its own of each.
 SHOWN = dict.fromkeys(STORED_FIELDS, 1)
+# And what a change has to know beside.
+_CHANGEABLE = {**SHOWN, **dict.fromkeys(("tally", "has_replies", "unfiled._id"), 1)}
 # MongoDB merges one index scan per account in order; beyond some number it sorts in memory.
 _MOST_MERGED_ACCOUNTS = 100
 
@@ -143,7 +144,8 @@ def find_encoded(message_id: str) -> EncodedMessage | None:
 
 
 def find_message(message_id: str) -> Document | None:
-    found = find_page(Message, filter={"_id": message_id}, limit=1, projection=_WITHOUT_RAW)
+    """The message as it is shown, and what ``mentions.api.changes`` needs to know."""
+    found = find_page(Message, filter={"_id": message_id}, limit=1, projection=_CHANGEABLE)
     return found[0] if found else None
 
 
@@ -156,7 +158,7 @@ def list_messages_by_id(message_ids: Sequence[str], *, limit: int) -> list[Docum
         filter={"_id": {"$in": list(message_ids)}},
         sort=NEWEST_FIRST,
         limit=limit,
-        projection=_WITHOUT_RAW,
+        projection=SHOWN,
     )
 
 

@@ -127,7 +127,7 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
         """Run one function of ``mentions.review`` on the draft; its refusals as problems."""
         person = access.person_of(request)
         draft = access.load_draft(person, id, role=role)
-        version = require_match(request, draft.version)
+        version = require_match(request.META, draft.version)
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         words = dict(serializer.validated_data)

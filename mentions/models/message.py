@@ -135,7 +135,7 @@ class Message(models.Model):
     redacted_at = models.DateTimeField(null=True, blank=True, editable=False)
     # A reply was queued once: who changes the message by hand looks whether one is under way.
     has_replies = models.BooleanField(null=True, editable=False)
-    # Since when audit entries wait on the row; see mentions.models.audit.
+    # When the newest audit entry was left on the row to be filed; see mentions.models.audit.
     unfiled_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Where the counters have the row; see mentions.models.tally.
     tally = models.CharField(max_length=160, blank=True, default=NOT_COUNTED, editable=False)

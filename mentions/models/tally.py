@@ -76,6 +76,11 @@ class KeepTally(Expression):
         return self.MQL
 
 
+def keep_tally(row: Mapping[str, Any]) -> str:
+    """The same for an update of ``row``, a document, that matches only if it is still like that."""
+    return row.get("tally") or "|".join(TallyKey.of(row))
+
+
 _COUNTED_FIELDS = frozenset({"account", "account_id", "status", "timestamp"})
 
 
