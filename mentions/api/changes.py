@@ -150,6 +150,8 @@ def _write_change(
         written = connection.get_collection(name).update_one(
             expected,
             {"$set": {**values, **marks, **entry["$set"]}, "$push": entry["$push"]},
+            # Each of the other conditions has an index, between which MongoDB would choose first.
+            hint="_id_",
             session=connection.session,
         )
     if not written.matched_count:
