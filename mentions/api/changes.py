@@ -23,13 +23,12 @@ from mentions.models import (
     ReplyKind,
     ReplyState,
     Tombstone,
-    file_before_reading,
     file_entries,
     keep_claims,
     record_audit,
     tombstone_key,
 )
-from mentions.models.audit import build_entry, has_room_on_row, is_row_full, leave_on_row
+from mentions.models.audit import build_entry, has_room_on_row, leave_on_row, make_room_on_row
 from mentions.models.tally import keep_tally
 
 _ATTEMPTS = 20
@@ -76,11 +75,10 @@ def update_message(
             return unchanged
         if document.get("has_replies"):
             _refuse_while_sending(message_id, differing)
-        if is_row_full(document):
-            file_before_reading(message_id=message_id)
         written = _write_change(document, differing, actor=actor, now=now)
         if written is not None:
             return written
+        make_room_on_row(message_id)
         latest = find_message(message_id)
         if latest is None:
             break

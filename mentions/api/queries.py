@@ -28,8 +28,8 @@ OLDEST_FIRST = {"timestamp": 1, "_id": 1}
 _SHORTEST_DEEP_SKIP = 500
 # Named one by one, the server copies them without making a document of its own of each.
 SHOWN = dict.fromkeys(STORED_FIELDS, 1)
-# And what a change has to know beside.
-_CHANGEABLE = {**SHOWN, **dict.fromkeys(("tally", "has_replies", "unfiled._id"), 1)}
+# Of a single one, reading the names would take longer.
+_WITHOUT_LONG = {"raw": 0, "unfiled": 0}
 # MongoDB merges one index scan per account in order; beyond some number it sorts in memory.
 _MOST_MERGED_ACCOUNTS = 100
 
@@ -138,14 +138,14 @@ def _find_deep(query: MessageQuery, *, skip: int, limit: int) -> RawPage | None:
 
 
 def find_encoded(message_id: str) -> EncodedMessage | None:
-    found = find_raw_page(Message, filter={"_id": message_id}, limit=1, projection=SHOWN)
+    found = find_raw_page(Message, filter={"_id": message_id}, limit=1, projection=_WITHOUT_LONG)
     stored = found.split()
     return encode_message(stored[0]) if stored else None
 
 
 def find_message(message_id: str) -> Document | None:
-    """The message as it is shown, and what ``mentions.api.changes`` needs to know."""
-    found = find_page(Message, filter={"_id": message_id}, limit=1, projection=_CHANGEABLE)
+    """The message without X's JSON of it."""
+    found = find_page(Message, filter={"_id": message_id}, limit=1, projection=_WITHOUT_LONG)
     return found[0] if found else None
 
 

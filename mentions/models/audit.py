@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.models import StringKeyModel, new_id
 from autores.mongo.backend.errors import described_errors
 from autores.mongo.errors import TransactionConflictError
+from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
 from mentions.models.message import EPOCH, Message
 
@@ -131,9 +132,11 @@ def has_room_on_row() -> dict[str, Any]:
     return {f"{_UNFILED}.{MOST_UNFILED - 1}": {"$exists": False}}
 
 
-def is_row_full(document: Mapping[str, Any]) -> bool:
-    """Whether ``file_entries`` must come first."""
-    return len(document.get(_UNFILED) or ()) >= MOST_UNFILED
+def make_room_on_row(message_id: str) -> None:
+    """File what is left on the message, if it is full."""
+    full = {"_id": message_id, f"{_UNFILED}.{MOST_UNFILED - 1}": {"$exists": True}}
+    if find_page(Message, filter=full, projection={"_id": 1}, limit=1):
+        file_before_reading(message_id=message_id)
 
 
 def file_entries(*, message_id: str | None = None, limit: int = _FILED_AT_ONCE) -> int:
