@@ -2,7 +2,7 @@
 
 import contextvars
 import re
-import uuid
+import secrets
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 task_id: contextvars.ContextVar[str] = contextvars.ContextVar("task_id", default="")
@@ -11,7 +11,7 @@ _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def new_request_id() -> str:
-    return uuid.uuid4().hex[:16]
+    return secrets.token_hex(8)
 
 
 def is_request_id(text: object) -> bool:
