@@ -1,0 +1,250 @@
+"""An audit entry that a command left on a message reaches the audit: once, whatever happens."""
+
+import importlib
+import threading
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import Role, TwitterAccount, User
+from autores.sandbox.server import RunningSandbox
+from autores.tests.cast import create_person, give_role
+from mentions.api.changes import delete_message, update_message
+from mentions.api.queries import find_message
+from mentions.models import AuditEntry, Message, Reply, file_entries
+from mentions.models.audit import MOST_UNFILED
+from mentions.outbox.enqueue import enqueue_reply
+from mentions.recheck.redact import mark_deleted, redact_message
+from mentions.tasks import file_audit_entries
+from mentions.tests.api.conftest import store_message
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LONG_AGO = datetime(2026, 3, 2, 8, 30, 0, 123_456, tzinfo=UTC)
+
+
+@pytest.fixture
+def acme(db: None) -> TwitterAccount:
+    return TwitterAccount.objects.create(twitter_id="9001", twitter_username="acme")
+
+
+@pytest.fixture
+def message(acme: TwitterAccount) -> Message:
+    return store_message(acme, 1)
+
+
+def change(message: Message, *, actor: str = "ana", **changes: Any) -> None:
+    document = find_message(message.pk)
+    assert document is not None
+    update_message(document, changes=changes, actor=actor, now=timezone.now())
+
+
+def stored(message: Message) -> dict[str, Any]:
+    return connection.get_collection("messages").find_one({"_id": message.pk})
+
+
+def list_numbers(message: Message) -> list[tuple[int, int]]:
+    """What the audit says of ``credits_used``: from, to, in the order of the changes."""
+    entries = AuditEntry.objects.filter(message_id=message.pk, action="message.changed")
+    pairs = [(entry.before["credits_used"], entry.after["credits_used"]) for entry in entries]
+    return sorted(pairs)
+
+
+def test_entry_waits_on_the_row_until_the_task_files_it(message: Message) -> None:
+    change(message, actor="bruno", status="ignored", credits_used=3)
+    assert not AuditEntry.objects.exists()
+    assert stored(message)["unfiled_at"] is not None
+
+    assert file_audit_entries() == 1
+
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.action, entry.object_type) == ("bruno", "message.changed", "message")
+    assert (entry.object_id, entry.message_id) == (message.pk, message.pk)
+    assert entry.account_id == message.account_id
+    assert entry.before == {"status": "pending", "credits_used": 0}
+    assert entry.after == {"status": "ignored", "credits_used": 3}
+    assert abs((entry.at - timezone.now()).total_seconds()) < 60
+    row = stored(message)
+    assert (row["unfiled_at"], "unfiled" in row) == (None, False)
+    assert file_audit_entries() == 0
+
+
+def test_each_entry_is_filed_once_when_writers_and_two_filers_race(message: Message) -> None:
+    is_over = threading.Event()
+    failures: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            for step in range(12):
+                change(message, credits_used=number * 100 + step + 1)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    def file() -> None:
+        try:
+            while not is_over.is_set():
+                file_audit_entries()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    filers = [threading.Thread(target=file) for _ in range(2)]
+    for thread in (*writers, *filers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    is_over.set()
+    for thread in filers:
+        thread.join()
+    file_entries()
+
+    assert not failures
+    pairs = list_numbers(message)
+    assert len(pairs) == 36
+    # Each change goes on from what another left: the entries are one chain, with no link twice.
+    froms, tos = Counter(pair[0] for pair in pairs), Counter(pair[1] for pair in pairs)
+    assert max(froms.values()) == max(tos.values()) == 1
+    assert froms - tos == Counter([0])
+    assert tos - froms == Counter([stored(message)["credits_used"]])
+    assert stored(message)["version"] == 37
+
+
+def test_a_row_takes_so_many_entries_and_no_more(message: Message) -> None:
+    for number in range(1, MOST_UNFILED + 4):
+        change(message, credits_used=number)
+    assert len(stored(message)["unfiled"]) == 3
+    assert AuditEntry.objects.count() == MOST_UNFILED
+    file_entries()
+    assert list_numbers(message) == [(number, number + 1) for number in range(MOST_UNFILED + 3)]
+
+
+def test_all_rows_are_filed_when_more_wait_than_go_into_one_transaction(
+    acme: TwitterAccount,
+) -> None:
+    messages = [store_message(acme, number) for number in range(7)]
+    for message in messages:
+        change(message, status="ignored")
+    assert file_entries(limit=3) == 3
+    assert file_audit_entries() == 4
+    assert AuditEntry.objects.count() == 7
+
+
+def test_entries_are_kept_when_the_message_is_deleted(message: Message) -> None:
+    change(message, public_response="By hand.")
+    delete_message(message.pk, actor="ana", now=timezone.now())
+    actions = AuditEntry.objects.filter(message_id=message.pk).order_by("at")
+    assert [entry.action for entry in actions] == ["message.changed", "message.deleted"]
+
+
+def test_nothing_waits_when_the_change_was_refused(message: Message) -> None:
+    document = find_message(message.pk)
+    assert document is not None
+    change(message, status="pending")
+    assert "unfiled" not in stored(message)
+    Message.objects.filter(pk=message.pk).delete()
+    with pytest.raises(Exception, match="deleted meanwhile"):
+        update_message(document, changes={"status": "error"}, actor="a", now=timezone.now())
+    assert (file_entries(), AuditEntry.objects.count()) == (0, 0)
+
+
+def test_an_object_loaded_before_takes_nothing_off_the_row(message: Message, ana: User) -> None:
+    old = Message.objects.get(pk=message.pk)
+    enqueue_reply(message, kind="public", text="Yes.", requested_by=ana, now=timezone.now())
+    change(message, credits_used=9)
+    old.author_name = "Lena L."
+    old.save()
+    row = stored(message)
+    assert (row["author_name"], row["has_replies"], len(row["unfiled"])) == ("Lena L.", True, 1)
+    assert row["unfiled_at"] is not None
+
+
+def test_what_a_stranger_deleted_is_taken_out_of_an_entry_that_waits(message: Message) -> None:
+    quote = f"You asked: {message.text}"
+    change(message, public_response=quote)
+    mark_deleted(Message.objects.get(pk=message.pk), now=timezone.now())
+    assert redact_message(message.pk, now=timezone.now())
+    (entry,) = AuditEntry.objects.filter(action="message.changed")
+    assert message.text not in str(entry.after)
+    assert message.text not in str(stored(message))
+
+
+def test_the_desk_and_the_audit_show_it_at_once(
+    message: Message, acme: TwitterAccount, client: Any
+) -> None:
+    erin = create_person("erin")
+    give_role(erin, acme, Role.MANAGER)
+    admin = create_person("root", is_superuser=True)
+    change(message, actor=erin.pk, status="ignored")
+    client.force_login(admin)
+    listed = client.get("/admin/mentions/auditentry/")
+    assert "message.changed" in listed.content.decode()
+    change(message, actor=erin.pk, status="error")
+    desk = client.get(f"/admin/mentions/message/{message.pk}/change/")
+    assert desk.content.decode().count("message.changed") >= 2
+
+
+def test_reply_or_change_by_hand_goes_first_when_both_come_at_once(
+    acme: TwitterAccount, ana: User
+) -> None:
+    """Whoever is first: what is said to be the answer is never written over by the other."""
+    outcomes = Counter[str]()
+    for number in range(12):
+        message = store_message(acme, number, text="Open?")
+        both = threading.Barrier(2)
+
+        def queue(message: Message = message, both: threading.Barrier = both) -> None:
+            both.wait()
+            try:
+                enqueue_reply(message, kind="public", text="Yes.", now=timezone.now())
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=queue)
+        thread.start()
+        both.wait()
+        try:
+            change(message, public_response="By phone.")
+        except Exception as error:
+            outcomes[getattr(error, "code", "?")] += 1
+            assert stored(message)["public_response"] is None
+        else:
+            outcomes["changed"] += 1
+        thread.join()
+        assert Reply.objects.filter(message_id=message.pk).count() == 1
+        assert stored(message)["has_replies"] is True
+        with pytest.raises(Exception, match="under way"):
+            change(message, public_response="By letter.")
+    assert set(outcomes) <= {"changed", "reply_unsettled"}
+
+
+def test_messages_that_had_replies_are_marked_by_the_migration(
+    acme: TwitterAccount, ana: User, sandbox: RunningSandbox
+) -> None:
+    answered, other = store_message(acme, 1), store_message(acme, 2)
+    enqueue_reply(answered, kind="public", text="Yes.", now=timezone.now())
+    messages = connection.get_collection("messages")
+    messages.update_many({}, {"$unset": {"has_replies": "", "unfiled_at": ""}})
+    migration = importlib.import_module("mentions.migrations.0002_entries_left_on_messages")
+    with connection.schema_editor() as editor:
+        migration.mark_messages_with_replies(apps, editor)
+    assert (stored(answered)["has_replies"], stored(other).get("has_replies")) == (True, None)
+    change(other, status="ignored")
+    assert file_entries() == 1
+
+
+def test_time_of_a_change_is_told_as_it_is_stored(message: Message) -> None:
+    document = find_message(message.pk)
+    assert document is not None
+    changed = update_message(document, changes={"status": "processing"}, actor="a", now=LONG_AGO)
+    assert b'"claimed_at":"2026-03-02T08:30:00.123000Z"' in changed.content
+    latest = find_message(message.pk)
+    assert latest is not None
+    assert latest["claimed_at"] == latest["updated_at"] == LONG_AGO.replace(microsecond=123_000)
