@@ -24,7 +24,7 @@ LEGACY_FIELDS = (
     *("credits_used", "redirected", "created_at", "updated_at"),
 )
 # Raised when the data changes: kept data of another version is made anew.
-_VERSION = 2
+_VERSION = 3
 _SAMPLES = 1000
 _BATCH = 5000
 _MARK = "seeded.json"
@@ -199,6 +199,8 @@ def widen(row: dict[str, Any], *, account_id: str) -> dict[str, Any]:
         "draft_attempts": 0,
         "claimed_by": "",
         "claimed_at": None,
+        "has_replies": None,
+        "unfiled_at": None,
         "version": 1,
         "raw": _make_raw(row, made),
         "found_by": "poll",
