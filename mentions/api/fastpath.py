@@ -61,6 +61,7 @@ _MOST_ORIGINS = 256
 _METHODS = frozenset({"GET", "PATCH"})
 # Two answers at full length, and what JSON adds.
 _LONGEST_BODY = 262_144
+_LENGTH = re.compile(r"[0-9]{1,6}", re.ASCII)
 _LONGEST_KEPT = 1000
 
 Headers = list[tuple[str, str]]
@@ -115,6 +116,7 @@ class ShortWay:
                 except Exception:
                     # Nobody goes without an answer that Django might have.
                     logger.exception("The short way is broken; Django answers instead.")
+                    environ["HTTP_X_REQUEST_ID"] = request_id
                     answer = None
                 if answer is not None:
                     log_request(
@@ -183,7 +185,8 @@ class ShortWay:
         if (
             message_id is None
             or environ.get("CONTENT_TYPE", "").lower() not in _JSON_BODIES
-            or not (length.isascii() and length.isdecimal() and 0 < int(length) <= _LONGEST_BODY)
+            or _LENGTH.fullmatch(length) is None
+            or not 0 < int(length) <= _LONGEST_BODY
         ):
             return None
         body = environ["wsgi.input"].read(int(length))
@@ -205,7 +208,7 @@ class ShortWay:
         return reading.Answer(message.content, {"ETag": etag_of(message.version)}, is_known=False)
 
     def _find_origin(self, environ: WSGIEnvironment) -> str | None:
-        """Scheme and host as the caller wrote them; None if the host is not ours."""
+        """Scheme and host as the caller wrote them; None if Django refuses or redirects them."""
         key = tuple([environ.get(name) for name in _ORIGIN])
         origin = self._origins.get(key)
         if origin is None and environ.get("HTTP_HOST"):
@@ -213,6 +216,8 @@ class ShortWay:
             try:
                 origin = f"{request.scheme}://{request.get_host()}"
             except DisallowedHost:
+                return None
+            if settings.SECURE_SSL_REDIRECT and not request.is_secure():
                 return None
             if len(self._origins) >= _MOST_ORIGINS:
                 self._origins.clear()

@@ -279,7 +279,7 @@ def test_what_depends_on_more_is_left_to_django(
     assert not is_short(ways.short.get("/api/v1/messages/", **given))
 
 
-def test_plain_http_is_redirected_by_either_way(
+def test_plain_http_is_redirected_before_anything_is_done(
     ways: Ways, stored: dict[str, str], settings: Any
 ) -> None:
     settings.SECURE_SSL_REDIRECT = True
@@ -287,9 +287,12 @@ def test_plain_http_is_redirected_by_either_way(
     ways.long.handler.load_middleware()
     for protocol, status in [("https", 200), ("http", 301), ("https", 200), ("http", 301)]:
         long, short = ways.ask("messages/?limit=1", **{"x-forwarded-proto": protocol})
-        assert is_short(short)
+        assert is_short(short) == (status == 200)
         assert short.status_code == status
         assert describe(short) == describe(long)
+    path, headers = f"/api/v1/messages/{stored['one']}", {"x-forwarded-proto": "http"}
+    assert ways.short.patch(path, {"status": "error"}, headers=headers).status_code == 301
+    assert Message.objects.get(pk=stored["one"]).version == 1
 
 
 def test_request_is_named_and_logged_as_by_django(
@@ -317,7 +320,8 @@ def test_django_answers_when_the_short_way_is_broken(
     answer = ways.short.get("/api/v1/messages/")
     assert not is_short(answer)
     assert answer.status_code == 200
-    assert "The short way is broken" in caplog.text
+    (told,) = [record for record in caplog.records if "short way is broken" in record.message]
+    assert told.request_id == answer["X-Request-ID"]
 
 
 CHANGES = [
@@ -394,7 +398,7 @@ def test_same_refusal_is_given_by_either_way(
     assert Message.objects.get(pk=stored["one"]).version == 1
 
 
-@pytest.mark.parametrize("length", ["999", "x", "-1", ""])
+@pytest.mark.parametrize("length", ["999", "x", "-1", "", "9" * 5000])
 def test_body_that_was_cut_is_left_to_django_as_it_came(
     stored: dict[str, str], ways: Ways, length: str
 ) -> None:
