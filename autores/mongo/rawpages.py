@@ -86,16 +86,15 @@ def aggregate_raw(
 def _run(
     command: dict[str, Any], *, collection: str, using: str, session: ClientSession | None
 ) -> RawPage:
-    connection = connections[using]
+    read = connections[using].read_by_command
     with described_errors(collection):
-        database, session = connection.database, session or connection.session
-        answer = database.command(command, session=session, codec_options=RAW)
+        answer = read(command, session=session, codec_options=RAW)
         batch, cursor_id = read_reply(bytes(answer["cursor"].raw))
         batches = [batch]
         # An answer holds 16 MB at most: a page of larger documents comes in several.
         while cursor_id:
             more = {"getMore": cursor_id, "collection": collection}
-            answer = database.command(more, session=session, codec_options=RAW)
+            answer = read(more, session=session, codec_options=RAW)
             batch, cursor_id = read_reply(bytes(answer["cursor"].raw))
             batches.append(batch)
     return RawPage(tuple(batches))

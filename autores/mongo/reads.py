@@ -82,16 +82,15 @@ def find_page(
     command = build_find(
         source, filter=filter, sort=sort, skip=skip, limit=limit, projection=projection, hint=hint
     )
-    connection = connections[using]
+    read = connections[using].read_by_command
     name = command["find"]
     with described_errors(name):
-        database, session = connection.database, connection.session
-        cursor = database.command(command, session=session, codec_options=codec_options)["cursor"]
+        cursor = read(command, codec_options=codec_options)["cursor"]
         documents = list(cursor["firstBatch"])
         # An answer holds 16 MB at most: a page of larger documents comes in several.
         while cursor["id"]:
             more = {"getMore": cursor["id"], "collection": name}
-            cursor = database.command(more, session=session, codec_options=codec_options)["cursor"]
+            cursor = read(more, codec_options=codec_options)["cursor"]
             documents.extend(cursor["nextBatch"])
     return documents
 

@@ -1,7 +1,9 @@
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
+from bson.codec_options import CodecOptions
 from django.db import DatabaseError
 from django.db.backends.utils import debug_transaction
 from django.db.transaction import TransactionManagementError  # noqa: TID251 - only the error class
@@ -46,6 +48,33 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # committed.
         self.is_rollback_only = False
         self._collections: dict[str, Any] = {}
+        self._kept_session: ClientSession | None = None
+
+    def read_by_command(
+        self,
+        command: Mapping[str, Any],
+        *,
+        codec_options: CodecOptions[Any],
+        session: ClientSession | None = None,
+    ) -> Any:
+        """The answer to a command that reads, within ``session`` or the transaction that runs.
+
+        Otherwise in a session that this thread's reads share: a new one for each, as PyMongo makes
+        it, is a tenth of a small read's time. Raises PyMongoError.
+        """
+        database = self.database
+        session = session or self.session
+        if session is not None:
+            return database.command(command, session=session, codec_options=codec_options)
+        kept = self._kept_session
+        if kept is None or kept.client is not database.client:
+            kept = self._kept_session = database.client.start_session(causal_consistency=False)
+        try:
+            return database.command(command, session=kept, codec_options=codec_options)
+        except PyMongoError:
+            # What it was used for may still go on at the server.
+            self._kept_session = None
+            raise
 
     def get_collection(self, name: str, **kwargs: Any) -> Any:
         """Upstream makes one for each query, which takes as long as a tenth of a small one."""

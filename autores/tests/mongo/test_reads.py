@@ -1,3 +1,4 @@
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from autores.mongo.plans import parse_plan
 from autores.mongo.reads import explain_find, find_page
 from autores.mongo.transactions import atomic
 from autores.tests.mongo.app.models import Order, Shop
+from autores.tests.other_server import connected_to
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -96,3 +98,58 @@ def test_page_is_refused_when_its_bounds_make_no_sense(
 def test_error_is_djangos_when_the_server_refuses(orders: None) -> None:
     with pytest.raises(DatabaseError, match="mongo_app_order: code 2 "):
         find_page(Order, filter={"$nonsense": 1}, limit=1)
+
+
+def test_reads_of_a_thread_share_a_session_until_one_fails(orders: None) -> None:
+    find_page(Order, limit=1)
+    kept = connection._kept_session
+    assert kept is not None
+    find_page(Order, limit=1)
+    assert connection._kept_session is kept
+    with pytest.raises(DatabaseError):
+        find_page(Order, filter={"$nonsense": 1}, limit=1)
+    assert connection._kept_session is None
+    assert len(find_page(Order, limit=3)) == 3
+    assert connection._kept_session not in (None, kept)
+
+
+def test_transaction_reads_what_it_wrote_though_reads_share_a_session(orders: None) -> None:
+    find_page(Order, limit=1)
+    with atomic():
+        Order.objects.filter(pk="o01").update(status="gone")
+        assert ids(find_page(Order, filter={"status": "gone"}, limit=5)) == ["o01"]
+    assert ids(find_page(Order, filter={"status": "gone"}, limit=5)) == ["o01"]
+
+
+def test_threads_read_at_once_each_in_a_session_of_its_own(orders: None) -> None:
+    sessions, failures = set(), []
+    all_have_read = threading.Barrier(4, timeout=30)
+
+    def read() -> None:
+        try:
+            for _ in range(50):
+                assert len(find_page(Order, limit=30)) == 30
+            assert connection._kept_session is not None
+            sessions.add(bytes(connection._kept_session.session_id["id"]))
+            # A session that is let go is used again.
+            all_have_read.wait()
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(sessions) == 4
+
+
+def test_reads_go_on_at_another_server_when_the_connection_is_led_there(orders: None) -> None:
+    assert len(find_page(Order, limit=3)) == 3
+    url = connection.settings_dict["HOST"]
+    with connected_to(url):
+        assert len(find_page(Order, limit=3)) == 3
+    assert len(find_page(Order, limit=3)) == 3

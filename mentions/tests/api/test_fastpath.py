@@ -130,7 +130,7 @@ def open_short_way(client: APIClient) -> APIClient:
     # Answers are dressed by those before them.
     kept: dict[str, Any] = {"_origins": {}, "_frames": {}}
     client.defaults["HTTP_HOST"] = "testserver"
-    client.handler = ask
+    client.handler, client.django = ask, django
     return client
 
 
@@ -284,7 +284,8 @@ def test_plain_http_is_redirected_before_anything_is_done(
 ) -> None:
     settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    ways.long.handler.load_middleware()
+    for handler in (ways.long.handler, ways.short.django):
+        handler.load_middleware()
     for protocol, status in [("https", 200), ("http", 301), ("https", 200), ("http", 301)]:
         long, short = ways.ask("messages/?limit=1", **{"x-forwarded-proto": protocol})
         assert is_short(short) == (status == 200)
