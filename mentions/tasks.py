@@ -239,7 +239,7 @@ def file_audit_entries() -> int:
         try:
             count = file_entries()
         except TransactionConflictError:
-            # Whoever writes goes first; the next round is soon.
+            logger.info("Audit entries wait for the next round: others write to their messages")
             break
         filed += count
         if not count:

@@ -28,7 +28,13 @@ from mentions.models import (
     record_audit,
     tombstone_key,
 )
-from mentions.models.audit import build_entry, has_room_on_row, leave_on_row, make_room_on_row
+from mentions.models.audit import (
+    build_entry,
+    has_room_on_row,
+    is_for_row,
+    leave_on_row,
+    make_room_on_row,
+)
 from mentions.models.tally import keep_tally
 
 _ATTEMPTS = 20
@@ -68,6 +74,8 @@ def update_message(
             raise changed_meanwhile(version)
         before = {name: document.get(name) for name in changes}
         differing = {name: value for name, value in changes.items() if before[name] != value}
+        # An attempt that comes after another's change is not of a time before it.
+        now = max(now, document.get("updated_at") or now)
         if not differing:
             unchanged = find_encoded(message_id)
             if unchanged is None:
@@ -119,7 +127,10 @@ def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
 def _write_change(
     document: Document, changes: Mapping[str, Any], *, actor: str, now: datetime
 ) -> EncodedMessage | None:
-    """One command, which leaves the audit entry on the row; None if the row is another by now."""
+    """One command, which leaves the audit entry on the row, or a transaction if the entry is long.
+
+    None, and nothing written, if the row is another by now.
+    """
     message_id, version = document["_id"], document.get("version")
     before = {name: document.get(name) for name in changes}
     expected = {"_id": message_id, "version": version, **before, **has_room_on_row()}
@@ -131,30 +142,37 @@ def _write_change(
         values["claimed_at"] = now if is_claimed else None
         expected["tally"] = document.get("tally")
         marks["tally"] = keep_tally(document)
-    entry = leave_on_row(
-        build_entry(
-            "message.changed",
-            actor=actor,
-            object_type="message",
-            object_id=message_id,
-            account_id=document.get("account_id"),
-            message_id=message_id,
-            before=before,
-            after=dict(changes),
-        )
-    )
-    name = Message._meta.db_table
-    with described_errors(name):
-        written = connection.get_collection(name).update_one(
-            expected,
-            {"$set": {**values, **marks, **entry["$set"]}, "$push": entry["$push"]},
-            # Each of the other conditions has an index, between which MongoDB would choose first.
-            hint="_id_",
-            session=connection.session,
-        )
-    if not written.matched_count:
-        return None
-    return encode_document({**document, **values})
+    told: dict[str, Any] = {
+        "actor": actor,
+        "object_type": "message",
+        "object_id": message_id,
+        "account_id": document.get("account_id"),
+        "message_id": message_id,
+        "before": before,
+        "after": dict(changes),
+    }
+    entry = build_entry("message.changed", **told)
+    left = leave_on_row(entry) if is_for_row(entry) else None
+    update = {"$set": {**values, **marks}}
+    if left is not None:
+        update = {"$set": {**update["$set"], **left["$set"]}, "$push": left["$push"]}
+
+    def write() -> bool:
+        name = Message._meta.db_table
+        with described_errors(name):
+            written = connection.get_collection(name).update_one(
+                expected,
+                update,
+                # Each of the other conditions has an index, between which MongoDB would choose.
+                hint="_id_",
+                session=connection.session,
+            )
+        if written.matched_count and left is None:
+            record_audit("message.changed", **told)
+        return bool(written.matched_count)
+
+    is_written: bool = run_in_transaction(write) if left is None else write()
+    return encode_document({**document, **values}) if is_written else None
 
 
 def delete_message(

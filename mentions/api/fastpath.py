@@ -18,7 +18,7 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from django.conf import settings
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest, HttpResponse
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 _PREFIX = "/api/v1/messages"
 _PATH = re.compile(rf"{_PREFIX}(?:/(?P<id>[0-9]+(?::[0-9]+)?))?/?", re.ASCII)
 # By each of these, DRF's negotiation gives plain JSON.
-_JSON = frozenset({"", "*/*", "application/json", "application/json, text/plain, */*"})
+_JSON = frozenset({"*/*", "application/json", "application/json, text/plain, */*"})
 # What Django makes of these depends on a session, or on more than the path and the body.
 _NOT_PLAIN = ("HTTP_COOKIE", "HTTP_TRANSFER_ENCODING", "SCRIPT_NAME")
 _JSON_BODIES = frozenset({"application/json", "application/json; charset=utf-8"})
@@ -136,7 +136,7 @@ class ShortWay:
         query_string = environ.get("QUERY_STRING", "")
         if (
             path is None
-            or environ.get("HTTP_ACCEPT", "") not in _JSON
+            or environ.get("HTTP_ACCEPT", "*/*") not in _JSON
             # Another form asked for, or bytes that may be no UTF-8.
             or "format" in query_string
             or "%" in query_string
@@ -167,7 +167,7 @@ class ShortWay:
                     return None
                 address = f"{origin}{environ['PATH_INFO']}"
                 found = reading.read_page(environ, user, wanted, address=address)
-        except APIException:
+        except (APIException, SuspiciousOperation):
             return None
         except DatabaseError as error:
             # The view would wait for the database once more, and fail as well; and whether a

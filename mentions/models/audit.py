@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import bson
 from django.db import connection, models
 from django.utils import timezone
 
@@ -23,7 +24,11 @@ from mentions.models.message import EPOCH, Message
 _UNFILED = "unfiled"
 # Nobody files, or somebody writes to one message all the time: it must not grow without an end.
 MOST_UNFILED = 50
-_FILED_AT_ONCE = 200
+# In bytes; a longer one is written in a transaction.
+_LARGEST_LEFT = 8192
+FILED_AT_ONCE = 200
+_MOST_ENTRIES = 500
+_ROUNDS_BEFORE_READING = 5
 
 
 class AuditEntry(StringKeyModel):
@@ -127,6 +132,11 @@ def leave_on_row(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {"$push": {_UNFILED: entry}, "$set": {"unfiled_at": entry["at"]}}
 
 
+def is_for_row(entry: Mapping[str, Any]) -> bool:
+    """Whether the entry is small enough: a row must not grow by long texts."""
+    return len(bson.encode(entry)) <= _LARGEST_LEFT
+
+
 def has_room_on_row() -> dict[str, Any]:
     """The filter of messages that can take one more entry along."""
     return {f"{_UNFILED}.{MOST_UNFILED - 1}": {"$exists": False}}
@@ -139,11 +149,11 @@ def make_room_on_row(message_id: str) -> None:
         file_before_reading(message_id=message_id)
 
 
-def file_entries(*, message_id: str | None = None, limit: int = _FILED_AT_ONCE) -> int:
+def file_entries(*, message_id: str | None = None, newest_first: bool = False) -> int:
     """Move the entries that wait on messages (or on this one) to the audit; of how many messages.
 
-    Joins the transaction that runs. Raises TransactionConflictError where others write to the same
-    messages all the time.
+    One transaction of bounded size: what is more is left for the next call. Joins the transaction
+    that runs. Raises TransactionConflictError where others write to the same messages all the time.
     """
     waiting: dict[str, Any] = {"unfiled_at": {"$gt": EPOCH}}
     if message_id is not None:
@@ -152,28 +162,45 @@ def file_entries(*, message_id: str | None = None, limit: int = _FILED_AT_ONCE) 
     def move() -> int:
         session = connection.session
         messages = connection.get_collection(Message._meta.db_table)
-        rows = list(messages.find(waiting, {_UNFILED: 1}, session=session).limit(limit))
-        entries = [entry for row in rows for entry in row.get(_UNFILED) or ()]
-        if entries:
-            audit = connection.get_collection(AuditEntry._meta.db_table)
-            audit.insert_many(entries, ordered=False, session=session)
-        if rows:
-            # Another's change of one of them in the meantime makes all of this start again.
-            messages.update_many(
-                {"_id": {"$in": [row["_id"] for row in rows]}},
-                {"$unset": {_UNFILED: ""}, "$set": {"unfiled_at": None}},
-                session=session,
-            )
-        return len(rows)
+        ids: list[str] = []
+        entries: list[dict[str, Any]] = []
+        with (
+            described_errors(Message._meta.db_table),
+            messages.find(waiting, {_UNFILED: 1}, session=session, batch_size=50)
+            .sort("unfiled_at", -1 if newest_first else 1)
+            .limit(FILED_AT_ONCE) as rows,
+        ):
+            for row in rows:
+                ids.append(row["_id"])
+                entries += row.get(_UNFILED) or ()
+                if len(entries) >= _MOST_ENTRIES:
+                    break
+        name = AuditEntry._meta.db_table
+        with described_errors(name):
+            if entries:
+                audit = connection.get_collection(name)
+                audit.insert_many(entries, ordered=False, session=session)
+            if ids:
+                # Another's change of one of them in the meantime makes all of this start again.
+                messages.update_many(
+                    {"_id": {"$in": ids}},
+                    {"$unset": {_UNFILED: ""}, "$set": {"unfiled_at": None}},
+                    session=session,
+                )
+        return len(ids)
 
     filed: int = run_in_transaction(move)
     return filed
 
 
 def file_before_reading(*, message_id: str | None = None) -> None:
-    """So that a reader sees what was just done. What others write to right now comes later."""
+    """So that a reader sees what was just done. What others write to right now comes later, and
+    so does the oldest of what nobody filed for long.
+    """
     with contextlib.suppress(TransactionConflictError):
-        file_entries(message_id=message_id)
+        for _ in range(1 if message_id else _ROUNDS_BEFORE_READING):
+            if not file_entries(message_id=message_id, newest_first=True):
+                break
 
 
 def record_account_change(

@@ -7,6 +7,7 @@ from django.db import IntegrityError
 from django.db.models import F
 
 from accounts.models import new_id
+from autores.mongo.errors import TransactionConflictError
 from autores.mongo.transactions import is_in_transaction, run_in_transaction
 from mentions.models import (
     UNSETTLED_STATES,
@@ -22,6 +23,7 @@ from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.preflight import check_reply, clean_text
 
 MAX_KEY_LENGTH = 128
+_ATTEMPTS = 5
 
 
 def enqueue_reply(
@@ -41,7 +43,8 @@ def enqueue_reply(
     is still under way is taken as a second click and gives the same row, too.
 
     Raises OutboxRefusedError: with ``existing`` for a conflict (another reply stands, or the key
-    was used for something else), without for a text or a mention that cannot be answered.
+    was used for something else), without for a text or a mention that cannot be answered. Raises
+    TransactionConflictError when others change the mention all the time.
     """
     text = clean_text(text)
     kind = str(ReplyKind(kind).value)
@@ -65,17 +68,24 @@ def enqueue_reply(
     standing = Reply.objects.filter(live_key=f"{message.pk}:{kind}").first()
     if standing is not None:
         return _second_click(standing, message, text, key)
-    preflight = check_reply(message, kind=kind, text=text, now=now)
-    if preflight.first_refusal is not None:
-        refusal = preflight.first_refusal
-        standing = Reply.objects.filter(live_key=f"{message.pk}:{kind}").first()
-        if standing is not None:
-            # Queued by another click since we looked.
-            return _second_click(standing, message, text, key)
-        raise OutboxRefusedError(refusal.code, refusal.sentence)
     try:
-        return run_in_transaction(
-            lambda: _insert(message, kind, text, requested_by, draft, key, not_before, now)
+        for _ in range(_ATTEMPTS):
+            refusal = check_reply(message, kind=kind, text=text, now=now).first_refusal
+            if refusal is not None:
+                standing = Reply.objects.filter(live_key=f"{message.pk}:{kind}").first()
+                if standing is not None:
+                    # Queued by another click since we looked.
+                    return _second_click(standing, message, text, key)
+                raise OutboxRefusedError(refusal.code, refusal.sentence)
+            reply: Reply | None = run_in_transaction(
+                lambda: _insert(message, kind, text, requested_by, draft, key, not_before, now)
+            )
+            if reply is not None:
+                return reply
+            # Somebody may have said meanwhile that it was answered by hand.
+            _reload(message)
+        raise TransactionConflictError(
+            f"The mention was changed by others in each of {_ATTEMPTS} attempts."
         )
     except IntegrityError:
         if is_in_transaction():
@@ -99,7 +109,13 @@ def _insert(
     key: str | None,
     not_before: datetime | None,
     now: datetime,
-) -> Reply:
+) -> Reply | None:
+    """None, and nothing written, if the mention is not any more as it was checked."""
+    # Written whatever its status: that is what makes a deletion at the same moment a conflict.
+    if not Message.objects.filter(pk=message.pk, version=message.version).update(
+        updated_at=now, version=F("version") + 1, has_replies=True
+    ):
+        return None
     row_id = new_id()
     reply = Reply.objects.create(
         id=row_id,
@@ -116,11 +132,6 @@ def _insert(
         created_at=now,
         updated_at=now,
     )
-    # Written whatever its status: that is what makes a deletion at the same moment a conflict.
-    if not Message.objects.filter(pk=message.pk).update(
-        updated_at=now, version=F("version") + 1, has_replies=True
-    ):
-        raise OutboxRefusedError("message_deleted", "This mention was deleted meanwhile.")
     Message.objects.filter(
         pk=message.pk,
         status__in=[MessageStatus.PENDING, MessageStatus.ERROR, MessageStatus.IGNORED],
@@ -135,6 +146,13 @@ def _insert(
         after={"text": text, "state": ReplyState.QUEUED.value},
     )
     return reply
+
+
+def _reload(message: Message) -> None:
+    try:
+        message.refresh_from_db()
+    except Message.DoesNotExist:
+        raise OutboxRefusedError("message_deleted", "This mention was deleted meanwhile.") from None
 
 
 def _same_request(earlier: Reply, message: Message, kind: str, text: str) -> Reply:
