@@ -151,8 +151,9 @@ def _write_change(
         "before": before,
         "after": dict(changes),
     }
-    entry = build_entry("message.changed", **told)
-    left = leave_on_row(entry) if is_for_row(entry) else None
+    left = None
+    if is_for_row(before, changes):
+        left = leave_on_row(build_entry("message.changed", **told))
     update = {"$set": {**values, **marks}}
     if left is not None:
         update = {"$set": {**update["$set"], **left["$set"]}, "$push": left["$push"]}
@@ -165,7 +166,7 @@ def _write_change(
                 update,
                 # Each of the other conditions has an index, between which MongoDB would choose.
                 hint="_id_",
-                session=connection.session,
+                session=connection.choose_session(),
             )
         if written.matched_count and left is None:
             record_audit("message.changed", **told)

@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import bson
 from django.db import connection, models
 from django.utils import timezone
 
@@ -24,8 +23,8 @@ from mentions.models.message import EPOCH, Message
 _UNFILED = "unfiled"
 # Nobody files, or somebody writes to one message all the time: it must not grow without an end.
 MOST_UNFILED = 50
-# In bytes; a longer one is written in a transaction.
-_LARGEST_LEFT = 8192
+# Characters; an entry of more is written in a transaction.
+_LONGEST_LEFT = 2000
 FILED_AT_ONCE = 200
 _MOST_ENTRIES = 500
 _ROUNDS_BEFORE_READING = 5
@@ -132,9 +131,12 @@ def leave_on_row(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {"$push": {_UNFILED: entry}, "$set": {"unfiled_at": entry["at"]}}
 
 
-def is_for_row(entry: Mapping[str, Any]) -> bool:
-    """Whether the entry is small enough: a row must not grow by long texts."""
-    return len(bson.encode(entry)) <= _LARGEST_LEFT
+def is_for_row(*parts: Mapping[str, Any]) -> bool:
+    """Whether an entry of these fields and values is small enough: long texts must not make a row
+    grow.
+    """
+    values = (value for part in parts for value in part.values())
+    return sum(len(value) for value in values if isinstance(value, str)) <= _LONGEST_LEFT
 
 
 def has_room_on_row() -> dict[str, Any]:

@@ -57,24 +57,29 @@ class DatabaseWrapper(base.DatabaseWrapper):
         codec_options: CodecOptions[Any],
         session: ClientSession | None = None,
     ) -> Any:
-        """The answer to a command that reads, within ``session`` or the transaction that runs.
+        """The answer to a command that reads, within ``session`` or else ``choose_session()``.
 
-        Otherwise in a session that this thread's reads share: a new one for each, as PyMongo makes
-        it, is a tenth of a small read's time. Raises PyMongoError.
+        Raises PyMongoError.
         """
-        database = self.database
-        session = session or self.session
-        if session is not None:
-            return database.command(command, session=session, codec_options=codec_options)
-        kept = self._kept_session
-        if kept is None or kept.client is not database.client:
-            kept = self._kept_session = database.client.start_session(causal_consistency=False)
+        session = session or self.choose_session()
         try:
-            return database.command(command, session=kept, codec_options=codec_options)
+            return self.database.command(command, session=session, codec_options=codec_options)
         except PyMongoError:
             # What it was used for may still go on at the server.
             self._kept_session = None
             raise
+
+    def choose_session(self) -> ClientSession:
+        """That of the transaction that runs, or one that this thread's single commands share: a new
+        one for each, as PyMongo makes it, is a tenth of a small command's time.
+        """
+        if self.session is not None:
+            return self.session
+        client = self.database.client
+        kept = self._kept_session
+        if kept is None or kept.client is not client:
+            kept = self._kept_session = client.start_session(causal_consistency=False)
+        return kept
 
     def get_collection(self, name: str, **kwargs: Any) -> Any:
         """Upstream makes one for each query, which takes as long as a tenth of a small one."""
