@@ -29,6 +29,7 @@ from mentions.models import (
     tombstone_key,
 )
 from mentions.models.audit import (
+    Told,
     build_entry,
     has_room_on_row,
     is_for_row,
@@ -142,7 +143,7 @@ def _write_change(
         values["claimed_at"] = now if is_claimed else None
         expected["tally"] = document.get("tally")
         marks["tally"] = keep_tally(document)
-    told: dict[str, Any] = {
+    told: Told = {
         "actor": actor,
         "object_type": "message",
         "object_id": message_id,

@@ -114,7 +114,9 @@ class ShortWay:
                 try:
                     answer = self._answer(environ)
                 except Exception:
-                    # Nobody goes without an answer that Django might have.
+                    # A bug here is told with its traceback, and takes nobody's answer away: Django
+                    # has one. It finds a change that was made, and does not make it again; with
+                    # If-Match it says that the message is another by now.
                     logger.exception("The short way is broken; Django answers instead.")
                     environ["HTTP_X_REQUEST_ID"] = request_id
                     answer = None

@@ -18,8 +18,8 @@ from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import create_person, give_role
 from mentions.api.changes import delete_message, update_message
 from mentions.api.queries import find_message
-from mentions.models import AuditEntry, Message, Reply, audit, file_entries
-from mentions.models.audit import MOST_UNFILED
+from mentions.models import AuditEntry, Message, Reply, file_entries
+from mentions.models.audit import FILED_AT_ONCE, MOST_ENTRIES, MOST_UNFILED
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.recheck.redact import mark_deleted, redact_message
@@ -131,27 +131,28 @@ def test_a_row_takes_so_many_entries_and_no_more(message: Message) -> None:
 
 
 def test_all_rows_are_filed_when_more_wait_than_go_into_one_transaction(
-    acme: TwitterAccount, monkeypatch: pytest.MonkeyPatch
+    acme: TwitterAccount,
 ) -> None:
-    messages = [store_message(acme, number) for number in range(7)]
+    messages = [store_message(acme, number) for number in range(FILED_AT_ONCE + 5)]
     for message in messages:
         change(message, status="ignored")
-    monkeypatch.setattr(audit, "_MOST_ENTRIES", 3)
-    assert file_entries() == 3
-    assert file_audit_entries() == 4
-    assert AuditEntry.objects.count() == 7
+    # Who reads sees the newest first.
+    assert file_entries(newest_first=True) == FILED_AT_ONCE
+    found = set(AuditEntry.objects.values_list("message_id", flat=True))
+    assert found == {message.pk for message in messages[5:]}
+    assert file_audit_entries() == 5
+    assert AuditEntry.objects.count() == len(messages)
 
 
-def test_who_reads_sees_the_newest_when_many_wait(
-    acme: TwitterAccount, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    messages = [store_message(acme, number) for number in range(14)]
+def test_one_transaction_files_so_many_entries_and_no_more(acme: TwitterAccount) -> None:
+    messages = [store_message(acme, number) for number in range(MOST_ENTRIES // MOST_UNFILED + 1)]
     for message in messages:
-        change(message, status="ignored")
-    monkeypatch.setattr(audit, "FILED_AT_ONCE", 2)
-    audit.file_before_reading()
-    found = AuditEntry.objects.values_list("message_id", flat=True)
-    assert set(found) == {message.pk for message in messages[4:]}
+        for number in range(1, MOST_UNFILED + 1):
+            change(message, credits_used=number)
+    assert file_entries() == len(messages) - 1
+    assert AuditEntry.objects.count() == MOST_ENTRIES
+    assert file_audit_entries() == 1
+    assert AuditEntry.objects.count() == MOST_ENTRIES + MOST_UNFILED
 
 
 def test_long_texts_do_not_make_a_row_grow(message: Message) -> None:
@@ -261,6 +262,7 @@ def test_reply_or_answer_by_hand_goes_first_when_both_come_at_once(
         thread = threading.Thread(target=queue)
         thread.start()
         both.wait()
+        # Not a wait for something: the two start together, and this lets each be first sometimes.
         time.sleep(number / 1500)
         try:
             change(message, status="replied", public_response="By phone.")
