@@ -30,7 +30,9 @@ from autores.x.errors import (
     NotFoundError,
     XError,
 )
+from autores.x.fields import as_list
 from autores.x.ids import is_post_id
+from autores.x.posts import PostPage
 from autores.x.transport import (
     Answer,
     Observe,
@@ -47,7 +49,6 @@ from autores.x.types import (
     CreatedPost,
     MessageEventPage,
     PostLookup,
-    PostPage,
     RateLimits,
     SentMessage,
     User,
@@ -352,7 +353,7 @@ def _describe(
 
 
 def _ids_in(container: dict[str, Any], *keys: str) -> set[str]:
-    entries = (entry for key in keys for entry in parse.as_list(container.get(key)))
+    entries = (entry for key in keys for entry in as_list(container.get(key)))
     found = (entry.get("id") for entry in entries if isinstance(entry, dict))
     return {value for value in found if isinstance(value, str)}
 

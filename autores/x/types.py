@@ -39,17 +39,18 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An X account. `receives_your_dm` is None unless it was asked for and answered."""
+    """An X account, with its JSON as X gave it (``raw``)."""
 
     id: str
     username: str
     name: str
-    profile_image_url: str | None = None
-    is_verified: bool | None = None
-    is_protected: bool | None = None
-    receives_your_dm: bool | None = None
-    connection_status: tuple[str, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def receives_your_dm(self) -> bool | None:
+        """None unless it was asked for and answered."""
+        value = self.raw.get("receives_your_dm")
+        return value if isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,41 +83,6 @@ class UrlEntity:
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
-    """A post, in one shape for both field vocabularies.
-
-    text                the whole text: the long form (note_post / note_tweet) where there is one
-    author_id           "" only for a referenced post that X included without its author
-    author              None unless authors were expanded
-    conversation_id     "" only for a referenced post that X included without it
-    display_text_range  part of `text` the author typed: handles carried along in a thread lie
-                        before its start. Runs to the end of `text` for long posts.
-    edit_history_ids    oldest first; the last is the newest version. Empty when not answered.
-    raw                 the untouched JSON of the post
-    """
-
-    id: str
-    text: str
-    author_id: str
-    created_at: datetime
-    conversation_id: str
-    author: User | None = None
-    in_reply_to_user_id: str | None = None
-    references: tuple[Reference, ...] = ()
-    mentions: tuple[MentionEntity, ...] = ()
-    urls: tuple[UrlEntity, ...] = ()
-    display_text_range: tuple[int, int] | None = None
-    reply_settings: str | None = None
-    edit_history_ids: tuple[str, ...] = ()
-    lang: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def get_reference(self, kind: ReferenceKind) -> str | None:
-        """The id of the post this one replies to, quotes or reposts; None when it does not."""
-        return next((ref.post_id for ref in self.references if ref.kind == kind), None)
-
-
-@dataclass(frozen=True, slots=True)
 class PartialError:
     """One entry of `errors` beside `data` on a 200: something asked for is missing.
 
@@ -130,21 +96,6 @@ class PartialError:
     resource_id: str
     resource_type: str
     parameter: str
-
-
-@dataclass(frozen=True, slots=True)
-class PostPage:
-    """One page of posts, newest first, with what X included beside them."""
-
-    posts: tuple[Post, ...]
-    newest_id: str | None
-    oldest_id: str | None
-    next_token: str | None
-    result_count: int
-    partial_errors: tuple[PartialError, ...]
-    referenced: Mapping[str, Post]
-    users: Mapping[str, User]
-    rate: RateLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ mentioned or quoted the replying account.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autores.x.types import Post
+from autores.x.posts import Post
 
 _CLOSED_SETTINGS = {
     "following": "Only people whom the author follows can reply to this post.",

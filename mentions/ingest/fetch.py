@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.errors import RateLimitedError
-from autores.x.types import PostPage
+from autores.x.posts import PostPage
 
 # X shows the 800 latest mentions: eight full pages, and room for short ones.
 REACHABLE_MENTIONS = 800

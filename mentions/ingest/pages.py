@@ -7,7 +7,7 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts.models import TwitterAccount
-from autores.x.types import Post, PostPage
+from autores.x.posts import Post, PostPage
 from mentions.ingest.classify import Classification, classify_post
 from mentions.ingest.store import Finding, Stored, store_posts, work_id_of
 

@@ -17,7 +17,7 @@ from accounts.models import TwitterAccount
 from autores.mongo.instances import find_instance
 from autores.mongo.reads import AWARE_UTC
 from autores.x.ids import first_post_id_at
-from autores.x.types import PostPage
+from autores.x.posts import PostPage
 from mentions.models import Cursor
 
 

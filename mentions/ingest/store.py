@@ -16,8 +16,8 @@ from pymongo.errors import BulkWriteError
 
 from accounts.models import TwitterAccount
 from autores.mongo.reads import find_page
+from autores.x.posts import Post
 from autores.x.text import unescape_text
-from autores.x.types import Post
 from mentions.ingest.classify import Classification
 from mentions.models import (
     GONE_STATES,

@@ -1,29 +1,44 @@
 """What a post in the mentions feed is to the account."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from autores.x.types import MentionEntity, Post, Reference
+from autores.x.parse import parse_post
+from autores.x.posts import Post
 from mentions.ingest.classify import classify_post
 
 ACME = "100"
 
 
 def post(**values: Any) -> Post:
-    defaults: dict[str, Any] = {
-        "id": "5000",
-        "text": "@acme my parcel is late",
-        "author_id": "200",
-        "created_at": datetime(2026, 11, 1, tzinfo=UTC),
-        "conversation_id": "5000",
+    return parse_post(
+        {
+            "id": "5000",
+            "text": "@acme my parcel is late",
+            "author_id": "200",
+            "created_at": "2026-11-01T00:00:00.000Z",
+            "conversation_id": "5000",
+            **values,
+        }
+    )
+
+
+def naming(*mentions: dict[str, Any]) -> dict[str, Any]:
+    return {"mentions": list(mentions)}
+
+
+def mention_of(user_id: str, username: str, start: int) -> dict[str, Any]:
+    return {
+        "id": user_id,
+        "username": username,
+        "start": start,
+        "end": start + len(username) + 1,
     }
-    return Post(**{**defaults, **values})
 
 
-def mention_of(user_id: str, username: str, start: int) -> MentionEntity:
-    return MentionEntity(user_id, username, start, start + len(username) + 1)
+def reference_to(post_id: str, kind: str) -> list[dict[str, str]]:
+    return [{"type": kind, "id": post_id}]
 
 
 def classify(item: Post, **values: Any) -> Any:
@@ -31,22 +46,22 @@ def classify(item: Post, **values: Any) -> Any:
 
 
 def test_direct_and_replyable_when_the_handle_was_typed() -> None:
-    verdict = classify(post(mentions=(mention_of(ACME, "acme", 0),)))
+    verdict = classify(post(entities=naming(mention_of(ACME, "acme", 0))))
     assert (verdict.kind, verdict.is_replyable, verdict.code) == ("direct", True, "mentioned")
 
 
 def test_direct_when_only_the_name_identifies_the_account() -> None:
-    entity = MentionEntity(None, "ACME", 0, 5)
-    assert classify(post(mentions=(entity,))).kind == "direct"
+    entity = {"username": "ACME", "start": 0, "end": 5}
+    assert classify(post(entities=naming(entity))).kind == "direct"
 
 
 def test_implicit_when_the_handle_was_carried_along() -> None:
     verdict = classify(
         post(
             text="@bob @acme I agree",
-            mentions=(mention_of("300", "bob", 0), mention_of(ACME, "acme", 5)),
-            display_text_range=(11, 18),
-            references=(Reference("replied_to", "4999"),),
+            entities=naming(mention_of("300", "bob", 0), mention_of(ACME, "acme", 5)),
+            display_text_range=[11, 18],
+            referenced_posts=reference_to("4999", "replied_to"),
             in_reply_to_user_id="300",
         )
     )
@@ -57,8 +72,8 @@ def test_replyable_when_the_author_answers_our_own_post() -> None:
     verdict = classify(
         post(
             text="@acme thanks!",
-            mentions=(mention_of(ACME, "acme", 0),),
-            display_text_range=(6, 13),
+            entities=naming(mention_of(ACME, "acme", 0)),
+            display_text_range=[6, 13],
             in_reply_to_user_id=ACME,
         )
     )
@@ -69,8 +84,8 @@ def test_direct_when_the_handle_is_carried_and_typed_again() -> None:
     verdict = classify(
         post(
             text="@bob @acme hello @acme",
-            mentions=(mention_of(ACME, "acme", 5), mention_of(ACME, "acme", 17)),
-            display_text_range=(11, 22),
+            entities=naming(mention_of(ACME, "acme", 5), mention_of(ACME, "acme", 17)),
+            display_text_range=[11, 22],
         )
     )
     assert verdict.kind == "direct"
@@ -79,7 +94,8 @@ def test_direct_when_the_handle_is_carried_and_typed_again() -> None:
 def test_quote_when_our_post_is_quoted_without_a_handle() -> None:
     quoted = post(id="4000", author_id=ACME)
     verdict = classify(
-        post(text="look", references=(Reference("quoted", "4000"),)), referenced={"4000": quoted}
+        post(text="look", referenced_posts=reference_to("4000", "quoted")),
+        referenced={"4000": quoted},
     )
     assert (verdict.kind, verdict.is_replyable, verdict.code) == ("quote", True, "quoted")
 
@@ -89,9 +105,9 @@ def test_not_a_quote_of_ours_when_somebody_else_is_quoted_and_we_are_carried_alo
     verdict = classify(
         post(
             text="@acme look",
-            mentions=(mention_of(ACME, "acme", 0),),
-            display_text_range=(6, 10),
-            references=(Reference("quoted", "4000"),),
+            entities=naming(mention_of(ACME, "acme", 0)),
+            display_text_range=[6, 10],
+            referenced_posts=reference_to("4000", "quoted"),
         ),
         referenced={"4000": quoted},
     )
@@ -99,24 +115,24 @@ def test_not_a_quote_of_ours_when_somebody_else_is_quoted_and_we_are_carried_alo
 
 
 def test_repost_is_kept_but_not_replyable() -> None:
-    verdict = classify(post(references=(Reference("retweeted", "4000"),)))
+    verdict = classify(post(referenced_posts=reference_to("4000", "retweeted")))
     assert (verdict.kind, verdict.is_work_item, verdict.is_replyable) == ("repost", True, False)
 
 
 def test_own_post_is_never_a_work_item() -> None:
-    verdict = classify(post(author_id=ACME, mentions=(mention_of(ACME, "acme", 0),)))
+    verdict = classify(post(author_id=ACME, entities=naming(mention_of(ACME, "acme", 0))))
     assert not verdict.is_work_item
     assert not verdict.is_replyable
 
 
 @pytest.mark.parametrize("settings", ["following", "subscribers", "verified"])
 def test_not_replyable_when_the_author_closed_replies(settings: str) -> None:
-    verdict = classify(post(mentions=(mention_of(ACME, "acme", 0),), reply_settings=settings))
+    verdict = classify(post(entities=naming(mention_of(ACME, "acme", 0)), reply_settings=settings))
     assert (verdict.is_replyable, verdict.code) == (False, "reply_settings")
 
 
 def test_replyable_when_replies_are_for_the_mentioned() -> None:
     verdict = classify(
-        post(mentions=(mention_of(ACME, "acme", 0),), reply_settings="mentionedUsers")
+        post(entities=naming(mention_of(ACME, "acme", 0)), reply_settings="mentionedUsers")
     )
     assert verdict.is_replyable

@@ -1,0 +1,192 @@
+"""A post of X, in one shape for both field vocabularies. Pure.
+
+What Autores depends on is read when the page is: an absent field must be told at once. The rest is
+read from the post's own JSON when somebody asks, as most posts of a page are stored already, and
+nobody does. Odd values of such fields become None or are dropped.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from autores.x.fields import as_list, as_object, optional_id, optional_text
+from autores.x.types import (
+    MentionEntity,
+    PartialError,
+    RateLimits,
+    Reference,
+    ReferenceKind,
+    UrlEntity,
+    User,
+)
+
+_REFERENCE_KINDS: dict[str, ReferenceKind] = {
+    "replied_to": "replied_to",
+    "quoted": "quoted",
+    "retweeted": "retweeted",
+    "reposted": "retweeted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post, read from its JSON (``raw``, which nobody changes).
+
+    text                the whole text: the long form (note_post / note_tweet) where there is one
+    author_id           "" only for a referenced post that X included without its author
+    author              None unless authors were expanded
+    conversation_id     "" only for a referenced post that X included without it
+    edit_history_ids    oldest first; the last is the newest version. Empty when not answered.
+    """
+
+    id: str
+    text: str
+    author_id: str
+    created_at: datetime
+    conversation_id: str
+    author: User | None = None
+    edit_history_ids: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def lang(self) -> str | None:
+        return optional_text(self.raw, "lang")
+
+    @property
+    def reply_settings(self) -> str | None:
+        return optional_text(self.raw, "reply_settings")
+
+    @property
+    def in_reply_to_user_id(self) -> str | None:
+        return optional_id(self.raw, "in_reply_to_user_id")
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        return _read_references(self.raw)
+
+    @property
+    def mentions(self) -> tuple[MentionEntity, ...]:
+        return _merge_mentions(as_object(self.raw.get("entities")), _note_entities(self.raw))
+
+    @property
+    def urls(self) -> tuple[UrlEntity, ...]:
+        of_note = read_urls(_note_entities(self.raw)) if read_note_text(self.raw) else ()
+        return of_note or read_urls(as_object(self.raw.get("entities")))
+
+    @property
+    def display_text_range(self) -> tuple[int, int] | None:
+        """The part of ``text`` the author typed: handles carried along in a thread lie before its
+        start. Runs to the end of ``text`` for long posts.
+        """
+        end = None if read_note_text(self.raw) is None else len(self.text)
+        return _read_range(self.raw.get("display_text_range"), end=end)
+
+    def get_reference(self, kind: ReferenceKind) -> str | None:
+        """The id of the post this one replies to, quotes or reposts; None when it does not."""
+        return next((ref.post_id for ref in self.references if ref.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PostPage:
+    """One page of posts, newest first, with what X included beside them."""
+
+    posts: tuple[Post, ...]
+    newest_id: str | None
+    oldest_id: str | None
+    next_token: str | None
+    result_count: int
+    partial_errors: tuple[PartialError, ...]
+    referenced: Mapping[str, Post]
+    users: Mapping[str, User]
+    rate: RateLimits
+
+
+def read_note_text(raw: Mapping[str, Any]) -> str | None:
+    """The long form of a post's text; None where ``text`` is all there is."""
+    note = _find_note(raw)
+    return optional_text(note, "text") if note else None
+
+
+def _find_note(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_object(raw.get("note_post")) or as_object(raw.get("note_tweet"))
+
+
+def _note_entities(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_object(_find_note(raw).get("entities"))
+
+
+def _read_references(raw: Mapping[str, Any]) -> tuple[Reference, ...]:
+    found = []
+    for entry in as_list(raw.get("referenced_posts", raw.get("referenced_tweets"))):
+        reference = as_object(entry)
+        kind = _REFERENCE_KINDS.get(optional_text(reference, "type") or "")
+        post_id = optional_id(reference, "id")
+        if kind is not None and post_id is not None:
+            found.append(Reference(kind=kind, post_id=post_id))
+    return tuple(found)
+
+
+def _merge_mentions(
+    entities: Mapping[str, Any], note_entities: Mapping[str, Any]
+) -> tuple[MentionEntity, ...]:
+    # Entities of the cut text stop at the cut; those of the long text may miss the handles
+    # that a thread carries along. A handle counts once, where the cut text has it.
+    found = list(_read_mentions(entities))
+    if not note_entities:
+        return tuple(found)
+    seen = {mention.user_id or mention.username.lower() for mention in found}
+    found += [
+        mention
+        for mention in _read_mentions(note_entities)
+        if (mention.user_id or mention.username.lower()) not in seen
+    ]
+    return tuple(found)
+
+
+def _read_mentions(entities: Mapping[str, Any]) -> Iterator[MentionEntity]:
+    for entry in as_list(entities.get("mentions")):
+        raw = as_object(entry)
+        span = _read_span(raw)
+        user_id, username = optional_id(raw, "id"), optional_text(raw, "username") or ""
+        if span is not None and (user_id or username):
+            yield MentionEntity(user_id=user_id, username=username, start=span[0], end=span[1])
+
+
+def read_urls(entities: Mapping[str, Any]) -> tuple[UrlEntity, ...]:
+    """The links of a text; those without a place in it are dropped."""
+    found = []
+    for entry in as_list(entities.get("urls")):
+        raw = as_object(entry)
+        span, url = _read_span(raw), optional_text(raw, "url")
+        if span is not None and url:
+            found.append(
+                UrlEntity(
+                    url=url,
+                    expanded_url=optional_text(raw, "expanded_url"),
+                    display_url=optional_text(raw, "display_url"),
+                    start=span[0],
+                    end=span[1],
+                )
+            )
+    return tuple(found)
+
+
+def _read_span(raw: Mapping[str, Any]) -> tuple[int, int] | None:
+    return _as_span(raw.get("start"), raw.get("end"))
+
+
+def _as_span(start: object, end: object) -> tuple[int, int] | None:
+    if type(start) is int and type(end) is int and 0 <= start <= end:
+        return start, end
+    return None
+
+
+def _read_range(value: object, *, end: int | None) -> tuple[int, int] | None:
+    pair = as_list(value)
+    if len(pair) != 2:
+        return None
+    span = _as_span(pair[0], pair[1])
+    if span is None or end is None:
+        return span
+    return min(span[0], end), end
