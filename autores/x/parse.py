@@ -21,7 +21,7 @@ from autores.x.fields import (
     require_time,
 )
 from autores.x.ids import is_post_id
-from autores.x.posts import Post, PostPage, read_note_text, read_urls
+from autores.x.posts import Post, PostPage, find_note, read_urls
 from autores.x.types import (
     CreatedPost,
     MessageEvent,
@@ -60,7 +60,7 @@ def parse_post(
     """
     raw = require_object(value, at=at)
     text = require_text(raw, "text", at=at)
-    note_text = read_note_text(raw)
+    note = find_note(raw)
     author_id = optional_id(raw, "author_id") or known_author_id
     conversation_id = optional_id(raw, "conversation_id") or ""
     if not is_included:
@@ -69,13 +69,14 @@ def parse_post(
     chain = raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids"))
     return Post(
         id=require_id(raw, "id", at=at),
-        text=text if note_text is None else note_text,
+        text=note["text"] if note else text,
         author_id=author_id,
         created_at=require_time(raw, "created_at", at=at),
         conversation_id=conversation_id,
         author=users.get(author_id) if users else None,
         edit_history_ids=tuple([entry for entry in as_list(chain) if is_post_id(entry)]),
         raw=raw,
+        note=note,
     )
 
 

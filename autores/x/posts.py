@@ -5,7 +5,7 @@ read from the post's own JSON when somebody asks, as most posts of a page are st
 nobody does. Odd values of such fields become None or are dropped.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ _REFERENCE_KINDS: dict[str, ReferenceKind] = {
     "retweeted": "retweeted",
     "reposted": "retweeted",
 }
+_NO_NOTE: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Post:
     author              None unless authors were expanded
     conversation_id     "" only for a referenced post that X included without it
     edit_history_ids    oldest first; the last is the newest version. Empty when not answered.
+    note                the JSON of the long form; empty where there is none
     """
 
     id: str
@@ -48,6 +50,7 @@ class Post:
     author: User | None = None
     edit_history_ids: tuple[str, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    note: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def lang(self) -> str | None:
@@ -63,28 +66,35 @@ class Post:
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        return _read_references(self.raw)
+        entries = self.raw.get("referenced_posts", self.raw.get("referenced_tweets"))
+        return _read_references(entries) if entries else ()
 
     @property
     def mentions(self) -> tuple[MentionEntity, ...]:
-        return _merge_mentions(as_object(self.raw.get("entities")), _note_entities(self.raw))
+        return _merge_mentions(self._entities, as_object(self.note.get("entities")))
 
     @property
     def urls(self) -> tuple[UrlEntity, ...]:
-        of_note = read_urls(_note_entities(self.raw)) if read_note_text(self.raw) else ()
-        return of_note or read_urls(as_object(self.raw.get("entities")))
+        return read_urls(as_object(self.note.get("entities"))) or read_urls(self._entities)
 
     @property
     def display_text_range(self) -> tuple[int, int] | None:
         """The part of ``text`` the author typed: handles carried along in a thread lie before its
         start. Runs to the end of ``text`` for long posts.
         """
-        end = None if read_note_text(self.raw) is None else len(self.text)
+        end = len(self.text) if self.note else None
         return _read_range(self.raw.get("display_text_range"), end=end)
 
     def get_reference(self, kind: ReferenceKind) -> str | None:
         """The id of the post this one replies to, quotes or reposts; None when it does not."""
-        return next((ref.post_id for ref in self.references if ref.kind == kind), None)
+        for reference in self.references:
+            if reference.kind == kind:
+                return reference.post_id
+        return None
+
+    @property
+    def _entities(self) -> Mapping[str, Any]:
+        return as_object(self.raw.get("entities"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +112,23 @@ class PostPage:
     rate: RateLimits
 
 
-def read_note_text(raw: Mapping[str, Any]) -> str | None:
-    """The long form of a post's text; None where ``text`` is all there is."""
-    note = _find_note(raw)
-    return optional_text(note, "text") if note else None
+def find_note(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON of a post's long form; empty where ``text`` is all there is."""
+    for key in ("note_post", "note_tweet"):
+        note = raw.get(key)
+        if isinstance(note, dict) and isinstance(note.get("text"), str):
+            return note
+    return _NO_NOTE
 
 
-def _find_note(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    return as_object(raw.get("note_post")) or as_object(raw.get("note_tweet"))
-
-
-def _note_entities(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    return as_object(_find_note(raw).get("entities"))
-
-
-def _read_references(raw: Mapping[str, Any]) -> tuple[Reference, ...]:
+def _read_references(entries: object) -> tuple[Reference, ...]:
     found = []
-    for entry in as_list(raw.get("referenced_posts", raw.get("referenced_tweets"))):
+    for entry in as_list(entries):
         reference = as_object(entry)
         kind = _REFERENCE_KINDS.get(optional_text(reference, "type") or "")
         post_id = optional_id(reference, "id")
         if kind is not None and post_id is not None:
-            found.append(Reference(kind=kind, post_id=post_id))
+            found.append(Reference(kind, post_id))
     return tuple(found)
 
 
@@ -132,25 +137,26 @@ def _merge_mentions(
 ) -> tuple[MentionEntity, ...]:
     # Entities of the cut text stop at the cut; those of the long text may miss the handles
     # that a thread carries along. A handle counts once, where the cut text has it.
-    found = list(_read_mentions(entities))
+    found = _read_mentions(entities)
     if not note_entities:
-        return tuple(found)
+        return found
     seen = {mention.user_id or mention.username.lower() for mention in found}
-    found += [
+    return found + tuple(
         mention
         for mention in _read_mentions(note_entities)
         if (mention.user_id or mention.username.lower()) not in seen
-    ]
-    return tuple(found)
+    )
 
 
-def _read_mentions(entities: Mapping[str, Any]) -> Iterator[MentionEntity]:
+def _read_mentions(entities: Mapping[str, Any]) -> tuple[MentionEntity, ...]:
+    found = []
     for entry in as_list(entities.get("mentions")):
         raw = as_object(entry)
-        span = _read_span(raw)
+        span = _as_span(raw.get("start"), raw.get("end"))
         user_id, username = optional_id(raw, "id"), optional_text(raw, "username") or ""
         if span is not None and (user_id or username):
-            yield MentionEntity(user_id=user_id, username=username, start=span[0], end=span[1])
+            found.append(MentionEntity(user_id, username, *span))
+    return tuple(found)
 
 
 def read_urls(entities: Mapping[str, Any]) -> tuple[UrlEntity, ...]:
@@ -158,7 +164,8 @@ def read_urls(entities: Mapping[str, Any]) -> tuple[UrlEntity, ...]:
     found = []
     for entry in as_list(entities.get("urls")):
         raw = as_object(entry)
-        span, url = _read_span(raw), optional_text(raw, "url")
+        span = _as_span(raw.get("start"), raw.get("end"))
+        url = optional_text(raw, "url")
         if span is not None and url:
             found.append(
                 UrlEntity(
@@ -170,10 +177,6 @@ def read_urls(entities: Mapping[str, Any]) -> tuple[UrlEntity, ...]:
                 )
             )
     return tuple(found)
-
-
-def _read_span(raw: Mapping[str, Any]) -> tuple[int, int] | None:
-    return _as_span(raw.get("start"), raw.get("end"))
 
 
 def _as_span(start: object, end: object) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ Secrets (access and refresh tokens, the PKCE verifier) are kept out of every rep
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Vocabulary = Literal["post", "tweet"]
 ReferenceKind = Literal["replied_to", "quoted", "retweeted"]
@@ -53,16 +53,14 @@ class User:
         return value if isinstance(value, bool) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """How a post points at another one."""
 
     kind: ReferenceKind
     post_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class MentionEntity:
+class MentionEntity(NamedTuple):
     """A handle in `Post.text`; `start` and `end` count code points, end exclusive."""
 
     user_id: str | None
@@ -71,8 +69,7 @@ class MentionEntity:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class UrlEntity:
+class UrlEntity(NamedTuple):
     """A link in a text: `url` is what stands there (t.co), `expanded_url` what was typed."""
 
     url: str

@@ -32,6 +32,24 @@ class Classification:
     reason: str
 
 
+_DIRECT = Classification("direct", True, True, "mentioned", "The author mentioned the account.")
+_QUOTE = Classification("quote", True, True, "quoted", "The author quoted the account.")
+_ANSWER_TO_US = Classification(
+    "implicit", True, True, "replied_to_us", "The author replied to the account's own post."
+)
+_CARRIED_ALONG = Classification(
+    "implicit",
+    True,
+    False,
+    "not_summoned",
+    "The handle was only carried along in the thread: X lets this app reply only to people "
+    "who mentioned or quoted the account themselves.",
+)
+_REPOST = Classification(
+    "repost", True, False, "repost", "A repost has no text of its own to reply to."
+)
+
+
 def classify_post(
     post: Post,
     *,
@@ -47,28 +65,15 @@ def classify_post(
     if post.author_id == account_x_id:
         return Classification(kind, False, False, "own_post", "The account wrote this post itself.")
     if kind == "repost":
-        return Classification(
-            kind, True, False, "repost", "A repost has no text of its own to reply to."
-        )
+        return _REPOST
     settings = (post.reply_settings or "everyone").lower()
     if settings in _CLOSED_SETTINGS:
         return Classification(kind, True, False, "reply_settings", _CLOSED_SETTINGS[settings])
     if kind == "direct":
-        return Classification(kind, True, True, "mentioned", "The author mentioned the account.")
+        return _DIRECT
     if kind == "quote":
-        return Classification(kind, True, True, "quoted", "The author quoted the account.")
-    if post.in_reply_to_user_id == account_x_id:
-        return Classification(
-            kind, True, True, "replied_to_us", "The author replied to the account's own post."
-        )
-    return Classification(
-        kind,
-        True,
-        False,
-        "not_summoned",
-        "The handle was only carried along in the thread: X lets this app reply only to people "
-        "who mentioned or quoted the account themselves.",
-    )
+        return _QUOTE
+    return _ANSWER_TO_US if post.in_reply_to_user_id == account_x_id else _CARRIED_ALONG
 
 
 def _kind_of(
@@ -76,9 +81,11 @@ def _kind_of(
 ) -> str:
     if post.get_reference("retweeted"):
         return "repost"
-    typed_from = post.display_text_range[0] if post.display_text_range else 0
+    typed = post.display_text_range
+    typed_from = typed[0] if typed else 0
     handle = account_username.casefold()
-    for mention in post.mentions:
+    mentions = post.mentions
+    for mention in mentions:
         is_ours = (
             mention.user_id == account_x_id
             if mention.user_id
@@ -91,7 +98,7 @@ def _kind_of(
         quoted = referenced.get(quoted_id)
         # X does not always include the quoted post. In the mentions feed and without a handle
         # of ours, the quote is then the only thing that can have brought the post here.
-        carried_along = any(m.user_id == account_x_id for m in post.mentions)
+        carried_along = any(m.user_id == account_x_id for m in mentions)
         if (quoted is not None and quoted.author_id == account_x_id) or (
             quoted is None and not carried_along
         ):
