@@ -1,6 +1,7 @@
 """Post ids carry their time: milliseconds since X's epoch in the bits above the lowest 22."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeGuard
 
 EPOCH = datetime.fromtimestamp(1288834974.657, tz=UTC)
 MAX_POST_ID = 2**63 - 1
@@ -8,7 +9,7 @@ _TIME_SHIFT = 22
 _LONGEST_ID = 19
 
 
-def is_post_id(value: object) -> bool:
+def is_post_id(value: object) -> TypeGuard[str]:
     """Whether a value is an id as X writes it: a string of 1 to 19 decimal digits."""
     # Asked several times for each post of a page: a third of what a pattern takes.
     return (

@@ -37,12 +37,15 @@ from autores.x.types import (
 def parse_user(value: object, *, at: str = "data") -> User:
     """A user with id, name and username; everything else is optional."""
     raw = require_object(value, at=at)
-    return User(
-        id=require_id(raw, "id", at=at),
-        username=require_text(raw, "username", at=at),
-        name=require_text(raw, "name", at=at),
-        raw=raw,
-    )
+    # Hundreds of users and posts make a page: a call for each field is most of reading it.
+    user_id, username, name = raw.get("id"), raw.get("username"), raw.get("name")
+    if not is_post_id(user_id):
+        raise missing(f"{at}.id")
+    if not isinstance(username, str):
+        raise missing(f"{at}.username")
+    if not isinstance(name, str):
+        raise missing(f"{at}.name")
+    return User(user_id, username, name, raw)
 
 
 def parse_post(
@@ -59,24 +62,32 @@ def parse_post(
     is_included      a post from `includes`: its author and conversation may be absent
     """
     raw = require_object(value, at=at)
-    text = require_text(raw, "text", at=at)
+    post_id, text = raw.get("id"), raw.get("text")
+    author_id, conversation_id = raw.get("author_id"), raw.get("conversation_id")
+    if not is_post_id(post_id):
+        raise missing(f"{at}.id")
+    if not isinstance(text, str):
+        raise missing(f"{at}.text")
+    if not is_post_id(author_id):
+        author_id = known_author_id
+        if not (author_id or is_included):
+            raise missing(f"{at}.author_id")
+    if not is_post_id(conversation_id):
+        conversation_id = ""
+        if not is_included:
+            raise missing(f"{at}.conversation_id")
     note = find_note(raw)
-    author_id = optional_id(raw, "author_id") or known_author_id
-    conversation_id = optional_id(raw, "conversation_id") or ""
-    if not is_included:
-        author_id = author_id or require_id(raw, "author_id", at=at)
-        conversation_id = conversation_id or require_id(raw, "conversation_id", at=at)
     chain = raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids"))
     return Post(
-        id=require_id(raw, "id", at=at),
-        text=note["text"] if note else text,
-        author_id=author_id,
-        created_at=require_time(raw, "created_at", at=at),
-        conversation_id=conversation_id,
-        author=users.get(author_id) if users else None,
-        edit_history_ids=tuple([entry for entry in as_list(chain) if is_post_id(entry)]),
-        raw=raw,
-        note=note,
+        post_id,
+        note["text"] if note else text,
+        author_id,
+        require_time(raw, "created_at", at=at),
+        conversation_id,
+        users.get(author_id) if users else None,
+        (post_id,) if chain == [post_id] else _read_ids(chain),
+        raw,
+        note,
     )
 
 
@@ -201,6 +212,10 @@ def _parse_message_event(value: object, *, at: str) -> MessageEvent:
         urls=read_urls(as_object(raw.get("entities"))) or read_urls(raw),
         raw=raw,
     )
+
+
+def _read_ids(value: object) -> tuple[str, ...]:
+    return tuple(entry for entry in as_list(value) if is_post_id(entry))
 
 
 def _page_data(page: Mapping[str, Any]) -> list[Any]:

@@ -30,7 +30,8 @@ _REFERENCE_KINDS: dict[str, ReferenceKind] = {
 _NO_NOTE: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes one, though it is not frozen: five times the cost, and a page has hundreds.
+@dataclass(slots=True)
 class Post:
     """A post, read from its JSON (``raw``, which nobody changes).
 
@@ -114,11 +115,8 @@ class PostPage:
 
 def find_note(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """The JSON of a post's long form; empty where ``text`` is all there is."""
-    for key in ("note_post", "note_tweet"):
-        note = raw.get(key)
-        if isinstance(note, dict) and isinstance(note.get("text"), str):
-            return note
-    return _NO_NOTE
+    note = raw.get("note_post") or raw.get("note_tweet")
+    return note if isinstance(note, dict) and isinstance(note.get("text"), str) else _NO_NOTE
 
 
 def _read_references(entries: object) -> tuple[Reference, ...]:

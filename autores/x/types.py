@@ -37,7 +37,8 @@ class RateLimits:
     app_day: RateWindow | None = None
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes one, though it is not frozen: a page has a hundred.
+@dataclass(slots=True)
 class User:
     """An X account, with its JSON as X gave it (``raw``)."""
 

@@ -4,17 +4,20 @@ Most of what a poll reads is known, as each reads again what the one before read
 index alone tells. What is new costs a second read and one bulk write.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bson.errors import InvalidDocument
+from bson.raw_bson import RawBSONDocument
 from django.conf import settings
 from django.db import connection
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from accounts.models import TwitterAccount
+from autores.mongo.documents import SharedFields, make_storable
 from autores.mongo.reads import find_page
 from autores.x.posts import Post
 from autores.x.text import unescape_text
@@ -86,17 +89,17 @@ def store_posts(
         for id_ in sorted(missing, key=int)
         if id_ in verdicts and verdicts[id_].is_work_item
     ]
-    columns = _shared_columns(account, finding, now)
-    documents = [_document(columns, *each, account=account, finding=finding) for each in fresh]
+    shared = SharedFields(_shared_columns(account, finding, now))
+    rows = [_own_columns(*each, account=account, finding=finding, now=now) for each in fresh]
     lost = _write(
         [
-            *(InsertOne(document) for document in documents),
+            *(_insert(shared, row) for row in rows),
             *(_edit(account, newest[id_], verdicts[id_], now) for id_ in edits),
         ]
     )
-    new_ids = [document["_id"] for document in documents if document["_id"] not in lost]
+    new_ids = [row["_id"] for row in rows if row["_id"] not in lost]
     if lost:
-        new_ids += _store_clashing(account, [d for d in documents if d["_id"] in lost])
+        new_ids += _store_clashing(account, [row for row in rows if row["_id"] in lost], shared)
     return Stored(tuple(new_ids), len(newest) - len(own) - len(new_ids))
 
 
@@ -150,13 +153,15 @@ def _write(writes: list[Any]) -> frozenset[str]:
     return frozenset()
 
 
-def _store_clashing(account: TwitterAccount, documents: list[dict[str, Any]]) -> list[str]:
+def _store_clashing(
+    account: TwitterAccount, rows: list[dict[str, Any]], shared: SharedFields
+) -> list[str]:
     """Insert what met a row already there, under an id of its own where that is another account's.
 
     It may also be another poll of this account that was first, or a row without an account, from
     the former system: those are known.
     """
-    ids = [document["post_id"] for document in documents]
+    ids = [row["post_id"] for row in rows]
     stored = _find_stored(account, ids)
     holders = find_page(
         Message, filter={"_id": {"$in": ids}}, projection={"account_id": 1}, limit=len(ids)
@@ -164,16 +169,24 @@ def _store_clashing(account: TwitterAccount, documents: list[dict[str, Any]]) ->
     taken = {row["_id"] for row in holders if row.get("account_id") not in (account.pk, None)}
     renamed = [
         {
-            **document,
+            **row,
             "_id": message_id_for(
-                post_id=document["post_id"], account_x_id=account.twitter_id, is_taken=True
+                post_id=row["post_id"], account_x_id=account.twitter_id, is_taken=True
             ),
         }
-        for document in documents
-        if document["post_id"] in taken - stored
+        for row in rows
+        if row["post_id"] in taken - stored
     ]
-    lost = _write([InsertOne(document) for document in renamed])
-    return [document["_id"] for document in renamed if document["_id"] not in lost]
+    lost = _write([_insert(shared, row) for row in renamed])
+    return [row["_id"] for row in renamed if row["_id"] not in lost]
+
+
+def _insert(shared: SharedFields, row: dict[str, Any]) -> InsertOne[RawBSONDocument]:
+    try:
+        return InsertOne(shared.complete(row))
+    except (InvalidDocument, OverflowError):
+        # One odd number in what X gave must not keep the whole page out.
+        return InsertOne(shared.complete({**row, "raw": make_storable(row["raw"])}))
 
 
 def _edit(account: TwitterAccount, post: Post, verdict: Classification, now: datetime) -> UpdateOne:
@@ -189,7 +202,7 @@ def _edit(account: TwitterAccount, post: Post, verdict: Classification, now: dat
             "$set": {
                 "text": unescape_text(post.text),
                 "latest_post_id": _latest_id_of(post),
-                "raw": dict(post.raw),
+                "raw": make_storable(post.raw),
                 "updated_at": now,
                 "kind": verdict.kind,
                 "is_replyable": verdict.is_replyable,
@@ -202,23 +215,22 @@ def _edit(account: TwitterAccount, post: Post, verdict: Classification, now: dat
 
 
 def _shared_columns(account: TwitterAccount, finding: Finding, now: datetime) -> dict[str, Any]:
-    """What all new mentions of a page have in common, in every column that the others leave."""
+    """What all new mentions of a page have in common: every column that is not their own.
+
+    All columns are written: the backend reads a missing one as None, not as a default.
+    """
     hours = settings.X_RECHECK_INTERVAL
     return {
         "account_id": account.pk,
-        "status": MessageStatus.PENDING.value,
         "public_response": None,
         "dm_response": None,
         "credits_used": 0,
         "redirected": False,
         "created_at": now,
         "updated_at": now,
-        "latest_post_id": "",
         "has_replies": None,
         "unfiled_at": None,
         "tally": NOT_COUNTED,
-        "draft_state": "none",
-        "draft_not_before": None,
         "draft_attempts": 0,
         "claimed_by": "",
         "claimed_at": None,
@@ -233,23 +245,26 @@ def _shared_columns(account: TwitterAccount, finding: Finding, now: datetime) ->
     }
 
 
-def _document(
-    columns: Mapping[str, Any],
+def _own_columns(
     post_id: str,
     post: Post,
     verdict: Classification,
     *,
     account: TwitterAccount,
     finding: Finding,
+    now: datetime,
 ) -> dict[str, Any]:
-    """Every column, as the backend stores it: it reads a missing one as None, not as a default."""
-    document = {
-        **columns,
+    is_drafted = finding.wants_drafts and verdict.is_replyable
+    # A repost says nothing that could be answered, and stays out of the queue.
+    status = MessageStatus.IGNORED if verdict.kind == "repost" else MessageStatus.PENDING
+    latest_id = _latest_id_of(post)
+    return {
         "_id": message_id_for(post_id=post_id, account_x_id=account.twitter_id, is_taken=False),
         "post_id": post_id,
         "timestamp": post.created_at,
         "user": post.author_id,
         "text": unescape_text(post.text),
+        "status": status.value,
         "author_username": post.author.username if post.author else "",
         "author_name": post.author.name if post.author else "",
         "lang": post.lang or "",
@@ -257,18 +272,12 @@ def _document(
         "conversation_id": post.conversation_id,
         "in_reply_to_post_id": post.get_reference("replied_to") or "",
         "quoted_post_id": post.get_reference("quoted") or "",
+        "latest_post_id": "" if latest_id == post_id else latest_id,
         "is_replyable": verdict.is_replyable,
         "replyable_code": verdict.code,
         "replyable_reason": verdict.reason,
-        "raw": dict(post.raw),
+        "draft_state": "wanted" if is_drafted else "none",
+        "draft_not_before": now if is_drafted else None,
+        "raw": post.raw,
         "is_late": finding.is_late(int(post_id)),
     }
-    if verdict.kind == "repost":
-        # It says nothing that could be answered, and stays out of the queue.
-        document["status"] = MessageStatus.IGNORED.value
-    if finding.wants_drafts and verdict.is_replyable:
-        document |= {"draft_state": "wanted", "draft_not_before": columns["seen_at"]}
-    latest_id = _latest_id_of(post)
-    if latest_id != post_id:
-        document["latest_post_id"] = latest_id
-    return document

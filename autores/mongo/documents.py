@@ -1,0 +1,44 @@
+"""Documents in BSON: of which most fields are alike, and of JSON that BSON cannot hold."""
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import bson
+from bson.raw_bson import RawBSONDocument
+
+_LENGTH = struct.Struct("<i")
+_INT64 = range(-(2**63), 2**63)
+
+
+class SharedFields:
+    """The fields that many documents have in common: they are encoded once, not for each.
+
+    Raises bson.errors.InvalidDocument and OverflowError for what BSON cannot hold, as a write does.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._names = frozenset(fields)
+        self._encoded = bson.encode(fields)[4:-1]
+
+    def complete(self, own: Mapping[str, Any]) -> RawBSONDocument:
+        """A document of ``own`` and the shared fields; ValueError when a field is in both."""
+        if not self._names.isdisjoint(own):
+            twice = ", ".join(sorted(self._names & own.keys()))
+            raise ValueError(f"The document has fields of its own that are shared: {twice}")
+        encoded = bson.encode(own)
+        length = _LENGTH.pack(len(encoded) + len(self._encoded))
+        return RawBSONDocument(b"".join((length, encoded[4:-1], self._encoded, b"\0")))
+
+
+def make_storable(value: Any) -> Any:
+    """JSON as BSON can hold it: integers of more than 64 bits as text, NUL in names spelled out."""
+    if isinstance(value, Mapping):
+        return {
+            name.replace("\0", "\\u0000"): make_storable(inner) for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [make_storable(inner) for inner in value]
+    if isinstance(value, int) and value not in _INT64:
+        return str(value)
+    return value
