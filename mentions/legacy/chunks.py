@@ -19,7 +19,7 @@ from mentions.legacy.checkpoint import Checkpoints, DoneChunk
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN
 from mentions.legacy.driver import Row
-from mentions.legacy.encode import MessageEncoder, list_notes, probe_row, read_key
+from mentions.legacy.encode import MessageEncoder, are_texts_plain, list_notes, probe_row, read_key
 from mentions.legacy.load import Loader, insert_new
 from mentions.legacy.mapping import (
     MappedRow,
@@ -189,11 +189,12 @@ class ChunkLoader:
         left: list[Row] = []
         encoded: list[tuple[Row, str, bytes, bytes]] = []
         encoder = self._get_encoder(self._plan.account_id)
+        is_plain = are_texts_plain(rows)
         for row in rows:
             key = row[0]
             if accounts:
                 encoder = self._get_encoder(accounts[key])
-            found = encoder.encode_row(row)
+            found = encoder.encode_row(row, is_plain=is_plain)
             if found is None or key is None:
                 left.append(row)
             else:

@@ -7,9 +7,11 @@ import pymysql
 import pytest
 from django.core.management import CommandError
 from django.db import connection
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mentions.legacy.documents import TARGETS, DocumentWriter
-from mentions.legacy.encode import MessageEncoder, list_notes, probe_row
+from mentions.legacy.encode import MessageEncoder, are_texts_plain, list_notes, probe_row
 from mentions.legacy.mapping import MappedRow, digest_values, map_message
 from mentions.legacy.state import STATE_FIELD, build_state
 from mentions.models import ImportReject, Message
@@ -115,6 +117,18 @@ def test_row_is_left_to_the_slow_path_when_there_is_something_to_say(db, changes
     encoder, _ = make_encoder("account-1")
     row = tuple(changes.get(index, value) for index, value in enumerate(PLAIN))
     assert encoder.encode_row(row) is None
+
+
+_PLAIN_TEXTS = [None, b"", b"plain", "Grüße 👩‍🚀".encode(), b"\xc3\xbc"]
+_ODD_TEXTS = ["GrÃ¼ÃŸe".encode(), b"\xff", b"cut \xc3", b"\xbc end"]
+_TEXTS = st.sampled_from(_PLAIN_TEXTS) | st.sampled_from(_ODD_TEXTS)
+
+
+@given(st.lists(st.tuples(*[_TEXTS] * 5), max_size=4))
+def test_a_chunk_is_told_from_a_plain_one_as_its_rows_are(cells):
+    rows = [(*PLAIN[:2], *texts, *PLAIN[7:]) for texts in cells]
+    assert are_texts_plain(rows) == all(are_texts_plain([row]) for row in rows)
+    assert are_texts_plain(rows) == all(text in _PLAIN_TEXTS for texts in cells for text in texts)
 
 
 def list_documents(url, database):
