@@ -1,4 +1,4 @@
-"""Django's settings. Every deployment-specific value comes from ``env.py``'s table."""
+"""Django's settings. Every deployment-specific value comes from the table of ``autores.env``."""
 
 import os
 from datetime import timedelta
@@ -10,6 +10,7 @@ from kombu.entity import Queue
 
 from autores import env
 from autores.crypto import key_from_passphrase
+from autores.schedule import build_schedule
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Another file than .env; set to nothing, no file is read.
@@ -313,64 +314,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300, "connect_retries_t
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
-CELERY_BEAT_SCHEDULE = {
-    # Each account every TWITTER_POLLING_INTERVAL minutes: a round takes those that are due.
-    "poll-due-accounts": {
-        "task": "mentions.poll_due_accounts",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 30},
-    },
-    "sweep-accounts": {
-        "task": "mentions.sweep_accounts",
-        "schedule": timedelta(minutes=X_SWEEP_INTERVAL),
-        "options": {"expires": X_SWEEP_INTERVAL * 60},
-    },
-    "search-accounts": {
-        "task": "mentions.search_accounts",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},
-    },
-    "recheck-accounts": {
-        "task": "mentions.recheck_accounts",
-        "schedule": timedelta(minutes=15),
-        "options": {"expires": 900},
-    },
-    "deliver-due-replies": {
-        "task": "mentions.deliver_due_replies",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 30},
-    },
-    "reconcile-unknown-replies": {
-        "task": "mentions.reconcile_unknown_replies",
-        "schedule": timedelta(seconds=20),
-        "options": {"expires": 60},
-    },
-    "fold-tallies": {
-        "task": "mentions.fold_tallies",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 30},
-    },
-    "file-audit-entries": {
-        "task": "mentions.file_audit_entries",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 30},
-    },
-    "check-tallies": {
-        "task": "mentions.check_tallies",
-        "schedule": timedelta(days=1),
-        "options": {"expires": 3600},
-    },
-    "draft-new-mentions": {
-        "task": "mentions.draft_new_mentions",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 30},
-    },
-    "refresh-expiring-tokens": {
-        "task": "accounts.refresh_expiring_tokens",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},
-    },
-}
+CELERY_BEAT_SCHEDULE = build_schedule(sweep_minutes=X_SWEEP_INTERVAL)
 
 # Static files
 STATIC_URL = "/static/"

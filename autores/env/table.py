@@ -1,0 +1,423 @@
+"""Every variable there is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from autores.env.values import (
+    Parser,
+    boolean,
+    choice,
+    database_name,
+    decimal,
+    host_names,
+    integer,
+    origins,
+    string_list,
+    text,
+    url,
+)
+
+_MYSQL = ("mysql+pymysql", "mysql", "mariadb", "mariadb+pymysql")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One setting: its name, how its text is read, its default, and a line for the operator."""
+
+    name: str
+    parse: Parser
+    default: Any
+    help: str
+    group: str
+    is_secret: bool = False
+    is_required_in_production: bool = False
+
+
+VARIABLES: tuple[Variable, ...] = (
+    # -- deployment
+    Variable(
+        "ENVIRONMENT",
+        choice("development", "test", "production"),
+        "development",
+        "development, test or production. Production refuses every unsafe default.",
+        "Deployment",
+    ),
+    Variable(
+        "SECRET_KEY",
+        text,
+        "",
+        "Signs sessions and access tokens. At least 50 random characters in production.",
+        "Deployment",
+        is_secret=True,
+        is_required_in_production=True,
+    ),
+    Variable(
+        "ALLOWED_HOSTS",
+        host_names,
+        [],
+        "Host names the web server answers to, comma separated. Development: any of this machine.",
+        "Deployment",
+        is_required_in_production=True,
+    ),
+    Variable(
+        "CSRF_TRUSTED_ORIGINS",
+        origins(),
+        [],
+        "Origins (https://host) from which the admin's forms are posted, when behind a proxy.",
+        "Deployment",
+    ),
+    Variable(
+        "BEHIND_TLS_PROXY",
+        boolean,
+        False,
+        "True when a proxy in front ends TLS and sets X-Forwarded-Proto itself.",
+        "Deployment",
+    ),
+    Variable(
+        "TRUSTED_PROXIES",
+        integer(),
+        0,
+        "How many proxies of yours append to X-Forwarded-For; 0 ignores the header.",
+        "Deployment",
+    ),
+    Variable(
+        "DEBUG",
+        boolean,
+        False,
+        "True shows the code around an error in the browser. In development only.",
+        "Deployment",
+    ),
+    Variable(
+        "LOG_LEVEL",
+        choice("DEBUG", "INFO", "WARNING", "ERROR"),
+        "INFO",
+        "The least serious lines that are written.",
+        "Deployment",
+    ),
+    Variable(
+        "LOG_FORMAT",
+        choice("text", "json"),
+        "text",
+        "json writes one object per line, for a log collector.",
+        "Deployment",
+    ),
+    # -- databases
+    Variable(
+        "MONGODB_URL",
+        url("mongodb", "mongodb+srv"),
+        "mongodb://127.0.0.1:27017/?replicaSet=rs0",
+        "The MongoDB replica set (6.0 or later; one node is enough).",
+        "Databases",
+        is_secret=True,
+        is_required_in_production=True,
+    ),
+    Variable("MONGODB_DB_NAME", database_name, "autores", "The database's name.", "Databases"),
+    Variable(
+        "MONGODB_MAX_POOL_SIZE",
+        integer(at_least=1, at_most=10_000),
+        50,
+        "At most so many connections to MongoDB, per process.",
+        "Databases",
+    ),
+    Variable(
+        "MONGODB_MIN_POOL_SIZE",
+        integer(at_most=10_000),
+        0,
+        "So many connections are kept open, per process; others close after 30 idle seconds.",
+        "Databases",
+    ),
+    Variable(
+        "REDIS_URL",
+        url("redis", "rediss"),
+        "redis://127.0.0.1:6379/0",
+        "Redis or Valkey: Celery's broker, the cache, the rate limits.",
+        "Databases",
+        is_secret=True,
+        is_required_in_production=True,
+    ),
+    Variable(
+        "MYSQL_DATABASE_URL",
+        url(*_MYSQL),
+        "",
+        "The legacy database that migrate_from_mysql reads: mysql+pymysql://user:pass@host/db",
+        "Databases",
+        is_secret=True,
+    ),
+    # -- the API
+    Variable("ALGORITHM", choice("HS256"), "HS256", "How access tokens are signed.", "API"),
+    Variable(
+        "ACCESS_TOKEN_EXPIRE_MINUTES",
+        integer(at_least=1),
+        120,
+        "How long an access token lives.",
+        "API",
+    ),
+    Variable(
+        "BACKEND_CORS_ORIGINS",
+        origins(allows_any=True),
+        ["*"],
+        'Origins whose pages may call the API. ["*"] allows any, without cookies.',
+        "API",
+    ),
+    Variable(
+        "CORS_ALLOW_CREDENTIALS",
+        boolean,
+        False,
+        "Lets those origins send cookies. Needs a list of origins instead of *.",
+        "API",
+    ),
+    Variable(
+        "RATE_LIMIT_PER_MINUTE",
+        integer(at_least=1),
+        60,
+        "API requests a minute for each person, token or, unauthenticated, address.",
+        "API",
+    ),
+    Variable(
+        "REPLY_WAIT_SECONDS",
+        decimal(or_equal=True),
+        10.0,
+        "How long an API call waits for X to confirm a reply before it answers 202.",
+        "API",
+    ),
+    # -- X
+    Variable("TWITTER_CLIENT_ID", text, "", "The X app's OAuth 2.0 client id.", "X"),
+    Variable(
+        "TWITTER_CLIENT_SECRET",
+        text,
+        "",
+        "The X app's OAuth 2.0 client secret.",
+        "X",
+        is_secret=True,
+    ),
+    Variable(
+        "TWITTER_CALLBACK_URL",
+        url("http", "https"),
+        "http://127.0.0.1:8000/api/v1/auth/twitter/callback",
+        "Where X sends the browser back, exactly as registered with X.",
+        "X",
+    ),
+    Variable(
+        "TWITTER_SCOPE",
+        text,
+        "tweet.read tweet.write users.read offline.access dm.read dm.write",
+        "What is asked of the account's owner. dm.write needs dm.read beside it.",
+        "X",
+    ),
+    Variable(
+        "TWITTER_MENTIONS_RATE_LIMIT",
+        integer(at_least=1),
+        50,
+        "Mention requests an account may make per window (X itself allows 300).",
+        "X",
+    ),
+    Variable(
+        "TWITTER_MENTIONS_WINDOW",
+        decimal(),
+        15.0,
+        "That window, in minutes.",
+        "X",
+    ),
+    Variable(
+        "TWITTER_POLLING_INTERVAL",
+        decimal(),
+        5.0,
+        "Minutes between two polls of an account; 0.25 is fifteen seconds.",
+        "X",
+    ),
+    Variable("X_API_BASE_URL", url("http", "https"), "https://api.x.com", "Where X's API is.", "X"),
+    Variable(
+        "X_AUTHORIZE_URL",
+        url("http", "https"),
+        "https://x.com/i/oauth2/authorize",
+        "X's consent page.",
+        "X",
+    ),
+    Variable(
+        "X_FIELD_VOCABULARY",
+        choice("post", "tweet"),
+        "post",
+        "Which names are asked of X: post.fields (current) or tweet.fields (before 2026-08).",
+        "X",
+    ),
+    Variable(
+        "X_CONNECT_TIMEOUT_SECONDS",
+        decimal(at_most=300),
+        5.0,
+        "How long a connection to X may take.",
+        "X",
+    ),
+    Variable(
+        "X_READ_TIMEOUT_SECONDS",
+        decimal(at_most=300),
+        15.0,
+        "How long X may be silent before a call counts as unanswered.",
+        "X",
+    ),
+    Variable(
+        "X_OPEN_SIGN_UP",
+        boolean,
+        False,
+        "True lets anybody connect an X account unknown here; false asks for a signed-in person.",
+        "X",
+    ),
+    Variable(
+        "X_SWEEP_INTERVAL",
+        decimal(),
+        60.0,
+        "Minutes between two sweeps, which re-read what X may have shown late.",
+        "X",
+    ),
+    Variable(
+        "X_SWEEP_OVERLAP",
+        decimal(),
+        180.0,
+        "How far back, in minutes, a sweep re-reads.",
+        "X",
+    ),
+    Variable(
+        "X_POLL_OVERLAP",
+        decimal(or_equal=True, at_most=1440),
+        15.0,
+        "How far before its last time, in minutes, a poll reads again, for what X shows late.",
+        "X",
+    ),
+    Variable(
+        "X_SEARCH_INTERVAL",
+        decimal(or_equal=True, at_most=144),
+        24.0,
+        "Hours between two searches for missed mentions, at most six days; 0 searches gaps only.",
+        "X",
+    ),
+    Variable(
+        "X_BASELINE_COUNT",
+        integer(at_least=5),
+        20,
+        "How many earlier mentions a first poll takes over, instead of up to 800.",
+        "X",
+    ),
+    Variable(
+        "X_RECHECK_INTERVAL",
+        decimal(or_equal=True, at_most=24),
+        20.0,
+        "Hours after which a mention is looked up again, to find it deleted; 0 does not look.",
+        "X",
+    ),
+    Variable(
+        "X_RECHECK_DAYS",
+        integer(at_most=3650),
+        7,
+        "For how many days an answered or ignored mention is looked up; open ones always are.",
+        "X",
+    ),
+    Variable(
+        "X_RECHECK_POSTS_PER_DAY",
+        integer(at_least=100, at_most=1_000_000),
+        1000,
+        "Posts an account may look up again per day (UTC): X charges each as a read.",
+        "X",
+    ),
+    Variable(
+        "X_APP_POSTS_PER_DAY",
+        integer(at_most=100_000_000),
+        10_000,
+        "Posts the app may make in any 24 hours, all accounts together, as X's plan allows.",
+        "X",
+    ),
+    Variable(
+        "X_APP_DMS_PER_DAY",
+        integer(at_most=100_000_000),
+        1_440,
+        "Direct messages the app may send in any 24 hours, all accounts together.",
+        "X",
+    ),
+    Variable(
+        "X_PROBE_INTERVAL",
+        decimal(at_most=60),
+        5.0,
+        "Minutes until one call tries whether X takes calls again; doubled each time, to an hour.",
+        "X",
+    ),
+    # -- replies
+    Variable(
+        "REPLY_ABSENT_SECONDS",
+        decimal(at_most=86_400),
+        180.0,
+        "How long X must not show an unanswered send, in three looks, before it is sent again.",
+        "Replies",
+    ),
+    Variable(
+        "REPLY_UNDO_SECONDS",
+        decimal(or_equal=True),
+        5.0,
+        "How long a reply approved in the admin waits before it is sent, so it can be undone.",
+        "Replies",
+    ),
+    # -- alerts
+    Variable(
+        "ALERT_EMAILS",
+        string_list,
+        [],
+        "Who is mailed when all calls to X are paused, comma separated.",
+        "Alerts",
+    ),
+    Variable(
+        "SMTP_URL",
+        url("smtp", "smtps"),
+        "smtp://localhost:25",
+        "The mail server: smtp://user:pass@host:587 (STARTTLS with a user) or smtps://…:465.",
+        "Alerts",
+        is_secret=True,
+    ),
+    Variable(
+        "ALERT_WEBHOOK_URL",
+        url("http", "https"),
+        "",
+        'Where {"text": "…"} is posted then, as Slack and Mattermost take it.',
+        "Alerts",
+        is_secret=True,
+    ),
+    # -- drafting
+    Variable(
+        "OPENAI_API_KEY", text, "", "Without it no drafts are made.", "Drafts", is_secret=True
+    ),
+    Variable(
+        "OPENAI_BASE_URL",
+        url("http", "https"),
+        "https://api.openai.com/v1",
+        "Where the model's API is.",
+        "Drafts",
+    ),
+    Variable("OPENAI_MODEL", text, "gpt-5-mini", "The model that drafts.", "Drafts"),
+    Variable(
+        "OPENAI_TIMEOUT_SECONDS",
+        decimal(at_most=600),
+        30.0,
+        "How long the model may take for one draft.",
+        "Drafts",
+    ),
+    Variable(
+        "DRAFT_AUTOMATICALLY",
+        boolean,
+        True,
+        "Draft a reply to each new mention that can be answered. A person still approves.",
+        "Drafts",
+    ),
+    Variable(
+        "DRAFTS_PER_AUTHOR_PER_DAY",
+        integer(),
+        10,
+        "So many drafts at most for one author's mentions of one account, a UTC day; 0: no limit.",
+        "Drafts",
+    ),
+    # -- secrets at rest
+    Variable(
+        "TOKEN_ENCRYPTION_KEYS",
+        string_list,
+        [],
+        "Fernet keys, comma separated: the first encrypts X's tokens, all decrypt.",
+        "Secrets",
+        is_secret=True,
+        is_required_in_production=True,
+    ),
+)
