@@ -20,6 +20,10 @@ class CommitUnknownError(MongoError):
     """The server never confirmed a commit: the writes may be there, so do not repeat blindly."""
 
 
+class OutcomeUnknownError(MongoError):
+    """The answer to a write was lost: it may have been made. Look, before you make it again."""
+
+
 class MongoUnavailableError(MongoError):
     """No server answered in time."""
 

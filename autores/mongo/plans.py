@@ -32,6 +32,8 @@ _INDEX_STAGES = frozenset(
 _SCAN_STAGES = frozenset({"COLLSCAN"})
 _SCANNING_JOINS = frozenset({"NestedLoopJoin", "HashJoin"})
 _SORT_STAGES = frozenset({"SORT", "$sort", "sort"})
+# The commands that are given to the database itself, and can be explained.
+_EXPLAINED = ("find", "aggregate", "update")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +180,8 @@ def assert_index_scan(
 def recorded_plans(*, using: str = DEFAULT_DB_ALIAS) -> Iterator[list[Plan]]:
     """Collect the plan of every read, update and delete of the block; filled when the block ends.
 
-    That is the ORM's, those of ``connection.get_collection`` and those of ``find_page``. They are
-    explained after the block, hence on the data that it left.
+    That is the ORM's, those of ``connection.get_collection`` and those of ``find_page`` and
+    ``update_once``. They are explained after the block, hence on the data that it left.
     """
     connection = connections[using]
     commands: list[dict[str, Any]] = []
@@ -200,7 +202,7 @@ def recorded_plans(*, using: str = DEFAULT_DB_ALIAS) -> Iterator[list[Plan]]:
 
 
 class _RecordingDatabase:
-    """A database that notes the reading commands given to it, as ``autores.mongo.reads`` does."""
+    """A database that notes the commands given to it, as ``find_page`` and ``update_once`` do."""
 
     def __init__(self, database: Any, commands: list[dict[str, Any]]) -> None:
         self._database, self._commands = database, commands
@@ -212,8 +214,9 @@ class _RecordingDatabase:
         return self._database[name]
 
     def command(self, command: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(command, Mapping) and not command.keys().isdisjoint(("find", "aggregate")):
-            self._commands.append(dict(command))
+        if isinstance(command, Mapping) and not command.keys().isdisjoint(_EXPLAINED):
+            # Explaining an update makes none, and takes no concern for it.
+            self._commands.append({k: v for k, v in command.items() if k != "writeConcern"})
         return self._database.command(command, *args, **kwargs)
 
 

@@ -86,7 +86,7 @@ def aggregate_raw(
 def _run(
     command: dict[str, Any], *, collection: str, using: str, session: ClientSession | None
 ) -> RawPage:
-    read = connections[using].read_by_command
+    read = connections[using].run_command
     with described_errors(collection):
         answer = read(command, session=session, codec_options=RAW)
         batch, cursor_id = read_reply(bytes(answer["cursor"].raw))

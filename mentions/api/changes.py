@@ -7,9 +7,10 @@ from typing import Any
 from django.db import connection
 
 from autores.mongo.backend.errors import described_errors
-from autores.mongo.errors import TransactionConflictError
+from autores.mongo.errors import OutcomeUnknownError, TransactionConflictError
 from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
+from autores.mongo.writes import update_once
 from autores.problems import ApiProblem
 from mentions.api.encoding import EncodedMessage, encode_document
 from mentions.api.etags import changed_meanwhile
@@ -33,12 +34,16 @@ from mentions.models.audit import (
     build_entry,
     has_room_on_row,
     is_for_row,
+    is_kept,
     leave_on_row,
     make_room_on_row,
 )
 from mentions.models.tally import keep_tally
 
 _ATTEMPTS = 20
+_MESSAGES = Message._meta.db_table
+# Each of the other conditions of a change has an index, between which MongoDB would choose.
+_BY_KEY = "_id_"
 _RESPONSE_OF = {ReplyKind.PUBLIC: "public_response", ReplyKind.DM: "dm_response"}
 
 
@@ -135,7 +140,7 @@ def _write_change(
     message_id, version = document["_id"], document.get("version")
     before = {name: document.get(name) for name in changes}
     expected = {"_id": message_id, "version": version, **before, **has_room_on_row()}
-    values = {**changes, "version": (version or 1) + 1, "updated_at": now}
+    values: dict[str, Any] = {**changes, "version": (version or 1) + 1, "updated_at": now}
     marks: dict[str, Any] = {}
     if "status" in changes:
         is_claimed = changes["status"] == MessageStatus.PROCESSING
@@ -152,29 +157,43 @@ def _write_change(
         "before": before,
         "after": dict(changes),
     }
-    left = None
+    values |= marks
     if is_for_row(before, changes):
-        left = leave_on_row(build_entry("message.changed", **told))
-    update = {"$set": {**values, **marks}}
-    if left is not None:
-        update = {"$set": {**update["$set"], **left["$set"]}, "$push": left["$push"]}
+        is_written = _write_with_entry(expected, values, build_entry("message.changed", **told))
+    else:
 
-    def write() -> bool:
-        name = Message._meta.db_table
-        with described_errors(name):
-            written = connection.get_collection(name).update_one(
-                expected,
-                update,
-                # Each of the other conditions has an index, between which MongoDB would choose.
-                hint="_id_",
-                session=connection.choose_session(),
-            )
-        if written.matched_count and left is None:
-            record_audit("message.changed", **told)
-        return bool(written.matched_count)
+        def write() -> bool:
+            with described_errors(_MESSAGES):
+                written = connection.get_collection(_MESSAGES).update_one(
+                    expected, {"$set": values}, hint=_BY_KEY, session=connection.session
+                )
+            if written.matched_count:
+                record_audit("message.changed", **told)
+            return bool(written.matched_count)
 
-    is_written: bool = run_in_transaction(write) if left is None else write()
+        is_written = run_in_transaction(write)
     return encode_document({**document, **values}) if is_written else None
+
+
+def _write_with_entry(
+    expected: Mapping[str, Any], values: Mapping[str, Any], entry: Mapping[str, Any]
+) -> bool:
+    """Change the row and leave the entry on it; False, and nothing written, if it is another now.
+
+    A change whose answer was lost is made again, in the driver's careful way: as the version is
+    another afterwards, one of the two matches at most. If the second does not, the entry tells
+    whether the first did.
+    """
+    left = leave_on_row(entry)
+    update = {"$set": {**values, **left["$set"]}, "$push": left["$push"]}
+    try:
+        return update_once(Message, filter=expected, update=update, hint=_BY_KEY)
+    except OutcomeUnknownError:
+        with described_errors(_MESSAGES):
+            written = connection.get_collection(_MESSAGES).update_one(
+                expected, update, hint=_BY_KEY
+            )
+        return bool(written.matched_count) or is_kept(entry)
 
 
 def delete_message(

@@ -132,6 +132,16 @@ def make_room_on_row(message_id: str) -> None:
         file_before_reading(message_id=message_id)
 
 
+def is_kept(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry left on a row is there, or in the audit already: its change was made."""
+    on_row = {"_id": entry["object_id"], f"{_UNFILED}._id": entry["_id"]}
+    # In the order in which it moves.
+    return bool(
+        find_page(Message, filter=on_row, projection={"_id": 1}, limit=1)
+        or find_page(AuditEntry, filter={"_id": entry["_id"]}, projection={"_id": 1}, limit=1)
+    )
+
+
 def file_entries(*, message_id: str | None = None, newest_first: bool = False) -> int:
     """Move the entries that wait on messages (or on this one) to the audit; of how many messages.
 

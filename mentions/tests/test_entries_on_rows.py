@@ -16,10 +16,11 @@ from accounts.models import Role, TwitterAccount, User
 from autores.problems import ApiProblem
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import create_person, give_role
+from autores.tests.mongo.proxy import connected_through
 from mentions.api.changes import delete_message, update_message
 from mentions.api.queries import find_message
 from mentions.models import AuditEntry, Message, Reply, file_entries
-from mentions.models.audit import FILED_AT_ONCE, MOST_ENTRIES, MOST_UNFILED
+from mentions.models.audit import FILED_AT_ONCE, MOST_ENTRIES, MOST_UNFILED, is_kept
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.recheck.redact import mark_deleted, redact_message
@@ -288,6 +289,40 @@ def test_messages_that_had_replies_are_marked_by_the_migration(
     assert (stored(answered)["has_replies"], stored(other).get("has_replies")) == (True, None)
     change(other, status="ignored")
     assert file_entries() == 1
+
+
+@pytest.mark.parametrize("is_cut_before", [False, True])
+@pytest.mark.parametrize("cuts", [1, 2])
+def test_a_change_is_made_once_when_its_answer_is_lost(
+    message: Message, is_cut_before: bool, cuts: int
+) -> None:
+    document = find_message(message.pk)
+    assert document is not None
+    with connected_through(b"\x02update\0") as proxy:
+        proxy.is_cut_before, proxy.cuts_left = is_cut_before, cuts
+        changed = update_message(
+            document,
+            changes={"credits_used": 5},
+            actor="ana",
+            now=timezone.now(),
+            expected_version=message.version,
+        )
+        assert proxy.cuts_left == 0
+    assert changed.version == message.version + 1
+    row = stored(message)
+    assert (row["credits_used"], row["version"]) == (5, message.version + 1)
+    assert len(row["unfiled"]) == 1
+
+
+def test_a_change_is_known_to_be_made_when_its_entry_was_filed_before_anybody_looked(
+    message: Message,
+) -> None:
+    change(message, credits_used=5)
+    entry = stored(message)["unfiled"][0]
+    assert is_kept(entry)
+    file_audit_entries()
+    assert is_kept(entry)
+    assert not is_kept({**entry, "_id": "of another"})
 
 
 def test_time_of_a_change_is_told_as_it_is_stored(message: Message) -> None:

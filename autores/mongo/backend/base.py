@@ -3,7 +3,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 from django.db import DatabaseError
 from django.db.backends.utils import debug_transaction
 from django.db.transaction import TransactionManagementError  # noqa: TID251 - only the error class
@@ -50,14 +50,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._collections: dict[str, Any] = {}
         self._kept_session: ClientSession | None = None
 
-    def read_by_command(
+    def run_command(
         self,
         command: Mapping[str, Any],
         *,
-        codec_options: CodecOptions[Any],
+        codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS,
         session: ClientSession | None = None,
     ) -> Any:
-        """The answer to a command that reads, within ``session`` or else ``choose_session()``.
+        """The answer to a command, within ``session`` or else ``choose_session()``; sent once.
 
         Raises PyMongoError.
         """

@@ -1,16 +1,25 @@
-"""A TCP proxy before mongod that lets a commit through and cuts the line before the answer."""
+"""A TCP proxy before mongod that cuts the line at a certain command."""
 
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 
+from django.db import connection
 
-class CutOnCommit:
-    """Forwards everything, but ``cuts_left`` commits lose their answer and their connection."""
+from autores.tests.other_server import connected_to
 
-    def __init__(self, server: tuple[str, int]) -> None:
+
+class CuttingProxy:
+    """Forwards everything, but ``cuts_left`` requests that hold ``word`` lose their connection:
+    before the server's answer arrives, or before the request does (``is_cut_before``).
+    """
+
+    def __init__(self, server: tuple[str, int], *, word: bytes) -> None:
         self.cuts_left = 0
+        self.is_cut_before = False
+        self._word = word
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = [self._listener]
@@ -20,7 +29,7 @@ class CutOnCommit:
         host, port = self._listener.getsockname()
         return f"{host}:{port}"
 
-    def __enter__(self) -> "CutOnCommit":
+    def __enter__(self) -> "CuttingProxy":
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -54,8 +63,10 @@ class CutOnCommit:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if is_request and self.cuts_left and b"commitTransaction" in data:
+                if is_request and self.cuts_left and self._word in data:
                     self.cuts_left -= 1
+                    if self.is_cut_before:
+                        break
                     is_cut.set()
                 # The answer proves that the server has done it; only then the line is cut.
                 if not is_request and is_cut.is_set():
@@ -69,3 +80,15 @@ def _close(each: socket.socket) -> None:
     with contextlib.suppress(OSError):
         each.shutdown(socket.SHUT_RDWR)
     each.close()
+
+
+@contextlib.contextmanager
+def connected_through(word: bytes) -> Iterator[CuttingProxy]:
+    """The default connection, through a proxy that can cut the line at ``word``."""
+    connection.ensure_connection()
+    connection.connection.admin.command("ping")
+    with (
+        CuttingProxy(connection.connection.address, word=word) as proxy,
+        connected_to(f"mongodb://{proxy.address}/?directConnection=true"),
+    ):
+        yield proxy

@@ -17,7 +17,7 @@ from autores.mongo.transactions import (
     run_in_transaction,
 )
 from autores.tests.mongo.app.models import Shop
-from autores.tests.mongo.proxy import CutOnCommit
+from autores.tests.mongo.proxy import CuttingProxy, connected_through
 from autores.tests.other_server import connected_to
 
 pytestmark = pytest.mark.usefixtures("mongo_app")
@@ -290,18 +290,11 @@ def test_get_or_create_finds_the_row_when_it_appears_meanwhile() -> None:
 
 @pytest.fixture
 def proxy() -> Any:
-    """The default connection, through a proxy that can cut the line at a commit."""
-    connection.ensure_connection()
-    connection.connection.admin.command("ping")
-    address = connection.connection.address
-    with (
-        CutOnCommit(address) as proxy,
-        connected_to(f"mongodb://{proxy.address}/?directConnection=true"),
-    ):
+    with connected_through(b"commitTransaction") as proxy:
         yield proxy
 
 
-def test_commit_is_confirmed_when_its_answer_is_lost_at_first(proxy: CutOnCommit) -> None:
+def test_commit_is_confirmed_when_its_answer_is_lost_at_first(proxy: CuttingProxy) -> None:
     proxy.cuts_left = 3  # the driver itself asks twice
     with atomic():
         add_shop("a")
@@ -312,7 +305,7 @@ def test_commit_is_confirmed_when_its_answer_is_lost_at_first(proxy: CutOnCommit
 
 
 def test_commit_is_unknown_and_not_repeated_when_its_answer_never_comes(
-    proxy: CutOnCommit, monkeypatch: pytest.MonkeyPatch
+    proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "_COMMIT_PAUSES_SECONDS", (0.01,))
     proxy.cuts_left = 1000

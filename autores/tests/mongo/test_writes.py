@@ -1,0 +1,87 @@
+"""A write that is sent once, and what is known of it when its answer is lost."""
+
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, OperationalError, connection
+
+from autores.mongo.errors import OutcomeUnknownError
+from autores.mongo.transactions import atomic
+from autores.mongo.writes import update_once
+from autores.tests.mongo.app.models import Shop
+from autores.tests.mongo.proxy import connected_through
+from autores.tests.other_server import connected_to
+
+UPDATE = b"\x02update\0"
+
+
+@pytest.fixture
+def shop(mongo_app: None) -> Shop:
+    return Shop.objects.create(id="a", name="a", number=1)
+
+
+def rename(name: str, *, number: int = 1) -> bool:
+    found = {"_id": "a", "number": number}
+    return update_once(Shop, filter=found, update={"$set": {"name": name}}, hint="_id_")
+
+
+def name_of(shop: Shop) -> str:
+    return Shop.objects.get(pk=shop.pk).name
+
+
+def test_document_is_updated_when_it_is_as_expected(shop: Shop) -> None:
+    assert rename("b")
+    assert not rename("c", number=2)
+    assert name_of(shop) == "b"
+
+
+def test_it_is_undone_with_its_transaction(shop: Shop) -> None:
+    def fail() -> None:
+        with atomic():
+            assert rename("b")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert name_of(shop) == "a"
+
+
+@pytest.mark.parametrize("update", [{"$inc": {"name": 1}}, {"$oops": {"name": 1}}])
+def test_error_is_djangos_when_the_server_refuses(shop: Shop, update: dict[str, Any]) -> None:
+    with pytest.raises(DatabaseError, match="collection") as caught:
+        update_once(Shop, filter={"_id": "a"}, update=update, hint="_id_")
+    assert not isinstance(caught.value, OutcomeUnknownError)
+    assert rename("b"), "the thread's connection is usable"
+
+
+@pytest.mark.parametrize(("is_cut_before", "name"), [(False, "b"), (True, "a")])
+def test_outcome_is_unknown_and_it_is_not_sent_again_when_the_line_is_cut(
+    shop: Shop, is_cut_before: bool, name: str
+) -> None:
+    with connected_through(UPDATE) as proxy:
+        proxy.is_cut_before, proxy.cuts_left = is_cut_before, 1
+        with pytest.raises(OutcomeUnknownError, match="AutoReconnect on collection"):
+            rename("b")
+        assert proxy.cuts_left == 0
+        assert name_of(shop) == name
+
+
+def test_outcome_is_unknown_when_no_majority_has_it(shop: Shop) -> None:
+    host, port = connection.connection.address
+    # One server is there, and the address wants two.
+    with (
+        connected_to(
+            f"mongodb://{host}:{port}/?directConnection=true&w=2&wtimeoutMS=100", OPTIONS={}
+        ),
+        pytest.raises(OutcomeUnknownError, match="may not last"),
+    ):
+        rename("b")
+
+
+def test_nothing_was_sent_when_no_server_answers(shop: Shop) -> None:
+    nowhere = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"
+    with (
+        connected_to(nowhere, OPTIONS={}),
+        pytest.raises(OperationalError, match="ServerSelectionTimeoutError on collection"),
+    ):
+        rename("b")
