@@ -4,10 +4,11 @@
 
 Starts a MariaDB and a mongod of its own, fills the former with text in nine scripts, and runs in
 turn, in processes of their own: reading alone, writing alone (insert_many of 5,000 encoded
-documents, acknowledged by a majority), the plain script (SQLAlchemy SELECT *, fetchall, Beanie insert_many of 100, indexes
-first, no verification), and the import (load, indexes and full verification). Prints rows per
-second, the ratios, each process's peak memory (RSS) and that of all together (the sum of their PSS,
-in which a shared page counts once); only ratios from one run mean anything.
+documents, acknowledged by a majority), the plain script (SQLAlchemy SELECT *, fetchall, Beanie
+insert_many of 100, indexes first, no verification), and the import (load, indexes and full
+verification). Prints rows per second, the ratios, each process's peak memory (RSS) and that of all
+together (the sum of their PSS, in which a shared page counts once); only ratios from one run mean
+anything.
 """
 
 import argparse
