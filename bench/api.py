@@ -174,8 +174,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--accounts", type=_count, default=3, help="X accounts they belong to")
     parser.add_argument("--server", choices=("gunicorn", "granian"), default="granian")
     parser.add_argument("--threads", type=_count, default=4, help="of our worker")
-    parser.add_argument("--rounds", type=_count, default=3)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of load per side and round")
+    parser.add_argument("--rounds", type=_count, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of load per side and round")
     parser.add_argument("--connections", type=_count, default=16)
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="cases whose name holds one of these"

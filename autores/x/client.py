@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import requests
 from requests.auth import AuthBase
 
 from autores.x import parse
+from autores.x.arguments import check_id, ids_param, invalid, page_params, range_params
 from autores.x.classify import CallKind
 from autores.x.endpoints import (
     CREATE_POST,
@@ -24,14 +25,12 @@ from autores.x.endpoints import (
     Endpoint,
 )
 from autores.x.errors import (
-    BadRequestError,
     KnownLimitError,
     MissingScopeError,
     NotFoundError,
     XError,
 )
 from autores.x.fields import as_list
-from autores.x.ids import is_post_id
 from autores.x.posts import PostPage
 from autores.x.transport import (
     Answer,
@@ -130,7 +129,7 @@ class XClient:
     def get_user(self, user_id: str) -> User:
         """One person, with `receives_your_dm`. NotFoundError when gone or suspended."""
         params = {"user.fields": ",".join(DM_USER_FIELDS)}
-        ids = {"id": _check_id(user_id, name="user_id")}
+        ids = {"id": check_id(user_id, name="user_id")}
         return self._call(GET_USER, _read_user, ids=ids, params=params)
 
     def get_users(self, ids: Iterable[str]) -> list[User]:
@@ -167,9 +166,9 @@ class XClient:
         params = post_params(
             self._vocabulary, expand_authors=expand_authors, expand_references=expand_references
         )
-        params |= _range_params(since_id, until_id, start_time, end_time)
-        params |= _page_params(max_results, pagination_token, low=5)
-        ids = {"id": _check_id(user_id, name="user_id")}
+        params |= range_params(since_id, until_id, start_time, end_time)
+        params |= page_params(max_results, pagination_token, low=5)
+        ids = {"id": check_id(user_id, name="user_id")}
         return self._call(GET_MENTIONS, _read_post_page, ids=ids, params=params)
 
     def get_posts(
@@ -179,12 +178,12 @@ class XClient:
         params = post_params(
             self._vocabulary, expand_authors=expand_authors, expand_references=expand_references
         )
-        return self._call(GET_POSTS, _read_post_page, params=params | _ids_param(ids))
+        return self._call(GET_POSTS, _read_post_page, params=params | ids_param(ids))
 
     def look_up_posts(self, ids: Iterable[str]) -> PostLookup:
         """Which of 1 to 100 posts X still shows: a read per post, and none per author."""
         return self._call(
-            GET_POSTS, lambda answer: parse.parse_lookup(answer.body), params=_ids_param(ids)
+            GET_POSTS, lambda answer: parse.parse_lookup(answer.body), params=ids_param(ids)
         )
 
     def get_user_posts(
@@ -198,9 +197,9 @@ class XClient:
     ) -> PostPage:
         """A page of what the account posted, newest first: how an unknown outcome is settled."""
         params = own_post_params(self._vocabulary)
-        params |= _range_params(since_id, until_id, None, None)
-        params |= _page_params(max_results, pagination_token, low=5)
-        ids = {"id": _check_id(user_id, name="user_id")}
+        params |= range_params(since_id, until_id, None, None)
+        params |= page_params(max_results, pagination_token, low=5)
+        ids = {"id": check_id(user_id, name="user_id")}
 
         def read(answer: Answer) -> PostPage:
             return parse.parse_post_page(answer.body, rate=answer.rate, known_author_id=user_id)
@@ -222,12 +221,12 @@ class XClient:
     ) -> PostPage:
         """Posts of the last seven days that match; X's search index lags behind timelines."""
         if not 1 <= len(query) <= 4096:
-            raise _invalid("query", "must have 1 to 4096 characters")
+            raise invalid("query", "must have 1 to 4096 characters")
         params = post_params(
             self._vocabulary, expand_authors=expand_authors, expand_references=expand_references
         )
-        params |= _range_params(since_id, until_id, start_time, end_time)
-        params |= _page_params(max_results, pagination_token, low=10)
+        params |= range_params(since_id, until_id, start_time, end_time)
+        params |= page_params(max_results, pagination_token, low=10)
         return self._call(SEARCH_RECENT, _read_post_page, params=params | {"query": query})
 
     # ---- writing posts -----------------------------------------------------------------------
@@ -235,14 +234,14 @@ class XClient:
     def create_reply(self, text: str, *, in_reply_to_post_id: str) -> CreatedPost:
         """Posts a reply. X adds the thread's handles itself: `text` is what was typed."""
         if not text.strip():
-            raise _invalid("text", "is empty")
-        target = _check_id(in_reply_to_post_id, name="in_reply_to_post_id")
+            raise invalid("text", "is empty")
+        target = check_id(in_reply_to_post_id, name="in_reply_to_post_id")
         body = {"text": text, "reply": {"in_reply_to_tweet_id": target}}
         return self._call(CREATE_POST, lambda a: parse.parse_created_post(a.body), json=body)
 
     def delete_post(self, post_id: str) -> None:
         """Deletes an own post. May be repeated: a post that is gone gives NotFoundError."""
-        ids = {"id": _check_id(post_id, name="post_id")}
+        ids = {"id": check_id(post_id, name="post_id")}
         self._call(DELETE_POST, lambda answer: parse.parse_deleted(answer.body), ids=ids)
 
     # ---- direct messages ---------------------------------------------------------------------
@@ -250,8 +249,8 @@ class XClient:
     def send_dm(self, text: str, *, participant_id: str) -> SentMessage:
         """Sends a direct message to a person."""
         if not text.strip():
-            raise _invalid("text", "is empty")
-        ids = {"participant_id": _check_id(participant_id, name="participant_id")}
+            raise invalid("text", "is empty")
+        ids = {"participant_id": check_id(participant_id, name="participant_id")}
         return self._call(
             SEND_DM, lambda a: parse.parse_sent_message(a.body), ids=ids, json={"text": text}
         )
@@ -261,8 +260,8 @@ class XClient:
     ) -> MessageEventPage:
         """Messages with a person in the last 30 days, newest first. Mind 15 calls per 15 min."""
         params = message_params(self._vocabulary)
-        params |= _page_params(max_results, pagination_token, low=1)
-        ids = {"participant_id": _check_id(participant_id, name="participant_id")}
+        params |= page_params(max_results, pagination_token, low=1)
+        ids = {"participant_id": check_id(participant_id, name="participant_id")}
 
         def read(answer: Answer) -> MessageEventPage:
             return parse.parse_message_page(answer.body, rate=answer.rate)
@@ -372,57 +371,3 @@ def _read_user(answer: Answer) -> User:
 
 def _read_post_page(answer: Answer) -> PostPage:
     return parse.parse_post_page(answer.body, rate=answer.rate)
-
-
-def _ids_param(ids: Iterable[str]) -> dict[str, str]:
-    wanted = list(dict.fromkeys(_check_id(post_id, name="ids") for post_id in ids))
-    if not 1 <= len(wanted) <= 100:
-        raise _invalid("ids", f"must hold 1 to 100 ids, not {len(wanted)}")
-    return {"ids": ",".join(wanted)}
-
-
-def _range_params(
-    since_id: str | None,
-    until_id: str | None,
-    start_time: datetime | None,
-    end_time: datetime | None,
-) -> dict[str, str]:
-    params = {}
-    if since_id is not None:
-        params["since_id"] = _check_id(since_id, name="since_id")
-    if until_id is not None:
-        params["until_id"] = _check_id(until_id, name="until_id")
-    if since_id is not None and until_id is not None and int(since_id) >= int(until_id):
-        raise _invalid("since_id", "must be less than until_id")
-    if start_time is not None:
-        params["start_time"] = _format_time(start_time, name="start_time")
-    if end_time is not None:
-        params["end_time"] = _format_time(end_time, name="end_time")
-    return params
-
-
-def _page_params(max_results: int, pagination_token: str | None, *, low: int) -> dict[str, str]:
-    if not low <= max_results <= 100:
-        raise _invalid("max_results", f"must be {low} to 100, not {max_results}")
-    params = {"max_results": str(max_results)}
-    if pagination_token is not None:
-        params["pagination_token"] = pagination_token
-    return params
-
-
-def _format_time(moment: datetime, *, name: str) -> str:
-    if moment.tzinfo is None:
-        raise _invalid(name, "needs a time zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _check_id(value: str, *, name: str) -> str:
-    if not is_post_id(value):
-        raise _invalid(name, f"must be 1 to 19 decimal digits, not {value!r:.60}")
-    return value
-
-
-def _invalid(name: str, complaint: str) -> BadRequestError:
-    return BadRequestError(
-        f"The request to X was not sent: {name} {complaint}.", code="invalid_argument"
-    )

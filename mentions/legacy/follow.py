@@ -20,9 +20,8 @@ from autores.crypto import TokenCipher
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.apply import RowApplier, count_open, list_conflicts, render_conflicts
 from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
-from mentions.legacy.binlog import (
-    Batch,
-    ChangeLog,
+from mentions.legacy.binlog import Batch, ChangeLog
+from mentions.legacy.binlog_server import (
     LogPosition,
     check_settings,
     read_committed_position,

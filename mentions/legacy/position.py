@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from mentions.legacy.binlog import LogPosition
+from mentions.legacy.binlog_server import LogPosition
 from mentions.models import ImportPosition
 
 POSITIONS = ImportPosition._meta.db_table

@@ -6,11 +6,10 @@ import pytest
 
 from mentions.legacy import binlog
 from mentions.legacy.address import parse_source_url
-from mentions.legacy.binlog import (
+from mentions.legacy.binlog import ChangeLog, PositionLostError
+from mentions.legacy.binlog_server import (
     BinlogError,
-    ChangeLog,
     LogPosition,
-    PositionLostError,
     check_settings,
     read_committed_position,
     read_log_end,
