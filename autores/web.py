@@ -1,9 +1,8 @@
 """The web server: ``python -m autores.web``.
 
 Granian serves the WSGI application: HTTP is parsed outside of Python, and a request stays in one
-thread. Few threads a process answer faster than many, which wait for each other's turn (of reads,
-fewer still are let in at once: see ``mentions.api.fastpath``); more processes are the way to use
-more cores.
+thread. Few threads a process answer faster than many, which wait for each other's turn; more
+processes are the way to use more cores.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 DEFAULT_PORT = 8000
-_THREADS = 6
+_THREADS = 4
 _MOST_DEFAULT_WORKERS = 8
 
 

@@ -1,6 +1,6 @@
 """How fast the HTTP API is, against the system it replaces, in one run: `make bench`.
 
-    python -m bench.api [--messages 1000000] [--rounds 7] [--only NAME ...] [--json PATH]
+    python -m bench.api [--messages 1000000] [--rounds 3] [--only NAME ...] [--json PATH]
 
 Starts a mongod and a Valkey of its own and fills two databases with the same messages; starts the
 peer (FastAPI, Beanie, uvicorn with uvloop and httptools; no authentication, as it was) and ours
@@ -173,7 +173,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--messages", type=_count, default=1_000_000)
     parser.add_argument("--accounts", type=_count, default=3, help="X accounts they belong to")
     parser.add_argument("--server", choices=("gunicorn", "granian"), default="granian")
-    parser.add_argument("--threads", type=_count, default=6, help="of our worker")
+    parser.add_argument("--threads", type=_count, default=4, help="of our worker")
     parser.add_argument("--rounds", type=_count, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load per side and round")
     parser.add_argument("--connections", type=_count, default=16)

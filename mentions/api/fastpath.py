@@ -10,11 +10,9 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from queue import SimpleQueue
 from types import MappingProxyType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -61,9 +59,6 @@ _ORIGIN = (
 )
 _MOST_ORIGINS = 256
 _METHODS = frozenset({"GET", "PATCH"})
-# Reads at once, of a process's threads: they are Python's work, which gets slower the more threads
-# wait for each other's turn. Changes wait for MongoDB's journal, the more at once the better.
-_MOST_READS = 3
 # Two answers at full length, and what JSON adds.
 _LONGEST_BODY = 262_144
 _LENGTH = re.compile(r"[0-9]{1,6}", re.ASCII)
@@ -96,21 +91,6 @@ _parser = BoundedJSONParser()
 _read_kept = lru_cache(512)(_read)
 
 
-class Turns(AbstractContextManager[None]):
-    """Lets so many threads in at once. A semaphore in C: the library's takes ten times as long."""
-
-    def __init__(self, count: int) -> None:
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(count):
-            self._free.put(None)
-
-    def __enter__(self) -> None:
-        self._free.get()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._free.put(None)
-
-
 class ShortWay:
     """A WSGI application that answers plain requests for messages, and leaves the rest to Django's.
 
@@ -125,10 +105,6 @@ class ShortWay:
         self._allow: dict[bool, str] = {}
         self._origins: dict[tuple[Any, ...], str] = {}
         self._frames: dict[tuple[Any, ...], Headers] = {}
-        self._turns: dict[str, AbstractContextManager[None]] = {
-            "GET": Turns(_MOST_READS),
-            "PATCH": nullcontext(),
-        }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         is_ours = environ["REQUEST_METHOD"] in _METHODS
@@ -136,8 +112,7 @@ class ShortWay:
             with naming_log_lines(environ.get("HTTP_X_REQUEST_ID", "")) as request_id:
                 began = time.perf_counter()
                 try:
-                    with self._turns[environ["REQUEST_METHOD"]]:
-                        answer = self._answer(environ)
+                    answer = self._answer(environ)
                 except Exception:
                     # A bug here is told with its traceback, and takes nobody's answer away: Django
                     # has one. It finds a change that was made, and does not make it again; with
