@@ -23,8 +23,8 @@ def update_once(
     """Update one document by one command that is sent once; whether there was one that matched.
 
     PyMongo's ``update_one`` gives each write a number, by which the server knows it when it is sent
-    again: a third of a small update's time, on both sides. Who can tell by other means whether
-    a write was made does without.
+    again, at the cost of a sixteenth of a small update. Who can tell by other means whether a write
+    was made does without.
 
     Raises:
         OutcomeUnknownError: no answer came, or none that a majority has it.

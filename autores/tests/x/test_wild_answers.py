@@ -2,7 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,8 @@ from autores.tests.x.bodies import page_body
 from autores.x import parse
 from autores.x.classify import classify_oauth_error, classify_refusal
 from autores.x.errors import XError
-from autores.x.types import RateLimits
+from autores.x.posts import Post
+from autores.x.types import RateLimits, ReferenceKind
 
 _KEYS = st.sampled_from(
     [
@@ -42,13 +43,31 @@ WILD = st.recursive(
 )
 
 
+def read_page(body: Any) -> None:
+    page = parse.parse_post_page(body, rate=RateLimits())
+    for post in (*page.posts, *page.referenced.values()):
+        read_all_of(post)
+
+
+def read_all_of(post: Post) -> None:
+    """Also what is read only when it is asked for."""
+    kinds = {reference.kind for reference in post.references}
+    assert kinds == {kind for kind in get_args(ReferenceKind) if post.get_reference(kind)}
+    assert all(0 <= entity.start <= entity.end for entity in (*post.mentions, *post.urls))
+    assert post.display_text_range is None or len(post.display_text_range) == 2
+    assert all(
+        value is None or isinstance(value, str)
+        for value in (post.lang, post.reply_settings, post.in_reply_to_user_id)
+    )
+
+
 @pytest.mark.parametrize(
     "read",
     [
-        lambda body: parse.parse_user(body),
-        lambda body: parse.parse_post(body),
-        lambda body: parse.parse_post(body, is_included=True),
-        lambda body: parse.parse_post_page(body, rate=RateLimits()),
+        lambda body: parse.parse_user(body).receives_your_dm,
+        lambda body: read_all_of(parse.parse_post(body)),
+        lambda body: read_all_of(parse.parse_post(body, is_included=True)),
+        read_page,
         lambda body: parse.parse_message_page(body, rate=RateLimits()),
         lambda body: parse.parse_created_post(body),
         lambda body: parse.parse_sent_message(body),
@@ -76,7 +95,7 @@ def test_only_typed_errors_are_raised_when_one_place_of_a_page_is_wild(data: st.
             break
         node = inner
     with contextlib.suppress(XError):
-        parse.parse_post_page(body, rate=RateLimits())
+        read_page(body)
 
 
 @given(
