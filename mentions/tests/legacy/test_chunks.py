@@ -131,6 +131,40 @@ def test_a_chunk_is_told_from_a_plain_one_as_its_rows_are(cells):
     assert are_texts_plain(rows) == all(text in _PLAIN_TEXTS for texts in cells for text in texts)
 
 
+_WILD_ROWS = st.tuples(
+    st.sampled_from([b"1790000000000000001", b"7", b"0", b"01", b"", b"x", b"9" * 19, b"9" * 20]),
+    *[st.sampled_from([b"2025-03-04 05:06:07", b"2025-03-04 05:06:07.5", b"2025-03-04", b""])],
+    st.sampled_from([b"2002", b"\xff", "ü".encode(), b""]) | st.none(),
+    _TEXTS | st.text(max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.sampled_from([b"pending", b"replied", b"error", b"archived", b"", None]),
+    _TEXTS,
+    _TEXTS,
+    st.sampled_from([None, b"0", b"17", b"9999", b"10000", b"-1", b"007", b"1.5", b""]),
+    st.sampled_from([None, b"0", b"1", b"2", b""]),
+    *[
+        st.sampled_from(
+            [None, b"1969-12-31 23:59:59", b"0000-00-00 00:00:00", b"2025-13-01 00:00:00"]
+        )
+    ]
+    * 2,
+)
+
+
+@given(st.lists(_WILD_ROWS, min_size=1, max_size=3))
+def test_the_fast_path_gives_the_slow_ones_document_or_none_when_rows_are_wild(rows):
+    encoder, build = make_encoder("account-1")
+    is_plain = are_texts_plain(rows)
+    for row in rows:
+        outcome = map_message(dict(zip(NAMES, row, strict=True)), account_id="account-1")
+        found = encoder.encode_row(row, is_plain=is_plain)
+        if found is not None:
+            assert isinstance(outcome, MappedRow)
+            assert bson.decode(encoder.finish(row[0], *found)) == bson.decode(
+                bson.encode(build(outcome))
+            )
+            assert list_notes(row) == outcome.notes
+
+
 def list_documents(url, database):
     """What both sides hold, read without anything of the importer's."""
     source = pymysql.connect(
