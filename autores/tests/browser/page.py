@@ -69,7 +69,9 @@ class Page:
         return str(self.run("return document.body ? document.body.innerText : ''"))
 
     def open(self, path: str) -> None:
+        before = self.find("html")
         self.chrome.get(f"{self._base_url}{path}")
+        self._wait_until_shown(instead_of=before)
 
     def take_cookie(self, name: str, value: str) -> None:
         """Go on with what was begun elsewhere, such as a session."""
@@ -115,8 +117,13 @@ class Page:
         """Press what leads to another page, and wait until that is there."""
         before = self.find("html")
         by(element)
-        self.wait("another page is there", lambda: _is_gone(before))
+        self._wait_until_shown(instead_of=before)
+
+    def _wait_until_shown(self, *, instead_of: WebElement) -> None:
+        """The driver's own wait ends early on a busy machine, while all is still hidden."""
+        self.wait("another page is there", lambda: _is_gone(instead_of))
         self.wait("it has loaded", lambda: self.run("return document.readyState") == "complete")
+        self.wait("it is shown", lambda: not self.find_all("html[x-cloak]"))
 
     def fill(self, css: str, text: str) -> WebElement:
         box = self.find(css)
