@@ -7,6 +7,7 @@ from accounts.permissions import account_ids_visible_to, has_role
 from autores.problems import ApiProblem
 from mentions.api.encoding import EncodedMessage
 from mentions.api.queries import Document, find_encoded, find_message
+from mentions.api.seen import seen_messages
 from mentions.models import Draft, Message, Reply
 
 _PURPOSES = {
@@ -63,6 +64,16 @@ def load_document(user: User, message_id: str, *, role: Role = Role.VIEWER) -> D
         _refuse_unknown("message", message_id)
     if role is not Role.VIEWER:
         require_role(user, document.get("account_id"), role)
+    return document
+
+
+def recall_document(user: User, message_id: str, *, role: Role) -> Document | None:
+    """The message as this process saw it last, out of date perhaps, if the person had the role
+    then; None otherwise. Who changes it by this names account and version in the change.
+    """
+    document = seen_messages.recall(message_id)
+    if document is None or not _may(user, document.get("account_id"), role):
+        return None
     return document
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
+import bson
 from django.db import connection
 
 from autores.mongo.backend.errors import described_errors
@@ -15,6 +16,7 @@ from autores.problems import ApiProblem
 from mentions.api.encoding import EncodedMessage, encode_document
 from mentions.api.etags import changed_meanwhile
 from mentions.api.queries import Document, find_encoded, find_message
+from mentions.api.seen import seen_messages
 from mentions.models import (
     UNSETTLED_STATES,
     Draft,
@@ -47,6 +49,14 @@ _BY_KEY = "_id_"
 _RESPONSE_OF = {ReplyKind.PUBLIC: "public_response", ReplyKind.DM: "dm_response"}
 
 
+class Change(TypedDict):
+    """What is written to a message (fields to values), by whom, when."""
+
+    changes: Mapping[str, Any]
+    actor: str
+    now: datetime
+
+
 def _load(message_id: str, expected_version: int | None) -> Message:
     message = Message.objects.filter(pk=message_id).first()
     if message is None:
@@ -57,31 +67,22 @@ def _load(message_id: str, expected_version: int | None) -> Message:
 
 
 def update_message(
-    document: Document,
-    *,
-    changes: Mapping[str, Any],
-    actor: str,
-    now: datetime,
-    expected_version: int | None = None,
+    document: Document, *, expected_version: int | None = None, **change: Unpack[Change]
 ) -> EncodedMessage:
-    """Write ``changes`` (fields to values) and the audit entry; nothing if nothing differs.
+    """Write ``changes`` and the audit entry; nothing if nothing differs.
 
     ``document`` is the message as it was read: the change is one command that matches only if it
     still is like that. Another's change in between makes it start again with what the other left.
     Gives the message as it is then. Raises ApiProblem: 404 gone, 409 ``reply_unsettled``, 412 not
     at ``expected_version``. Raises TransactionConflictError when others are faster all the time.
     """
-    # As precise as it is stored.
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    message_id = document["_id"]
+    message_id, changes, now = document["_id"], change["changes"], change["now"]
     for _ in range(_ATTEMPTS):
         version = document.get("version") or 1
         if expected_version is not None and version != expected_version:
             raise changed_meanwhile(version)
-        before = {name: document.get(name) for name in changes}
-        differing = {name: value for name, value in changes.items() if before[name] != value}
-        # An attempt that comes after another's change is not of a time before it.
-        now = max(now, document.get("updated_at") or now)
+        differing = _list_differing(document, changes)
+        now = _time_after(document, now)
         if not differing:
             unchanged = find_encoded(message_id)
             if unchanged is None:
@@ -89,7 +90,7 @@ def update_message(
             return unchanged
         if document.get("has_replies"):
             _refuse_while_sending(message_id, differing)
-        written = _write_change(document, differing, actor=actor, now=now)
+        written = _write_change(document, differing, actor=change["actor"], now=now)
         if written is not None:
             return written
         make_room_on_row(message_id)
@@ -102,6 +103,31 @@ def update_message(
             f"The message was changed by others in each of {_ATTEMPTS} attempts."
         )
     raise ApiProblem("message_not_found", "The message was deleted meanwhile.", status_code=404)
+
+
+def change_as_seen(document: Document, **change: Unpack[Change]) -> EncodedMessage | None:
+    """As ``update_message``, of a message as this process saw it last: one command, no read.
+
+    None, and nothing written, if it is another by now, or if only a read can tell what to do.
+    """
+    differing = _list_differing(document, change["changes"])
+    if not differing or document.get("has_replies"):
+        return None
+    now = _time_after(document, change["now"])
+    written = _write_change(document, differing, actor=change["actor"], now=now)
+    if written is None:
+        seen_messages.forget(document["_id"])
+    return written
+
+
+def _list_differing(document: Document, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if document.get(name) != value}
+
+
+def _time_after(document: Document, now: datetime) -> datetime:
+    """``now`` as precise as it is stored, and not before the change that was there first."""
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return max(now, document.get("updated_at") or now)
 
 
 def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
@@ -139,14 +165,25 @@ def _write_change(
     """
     message_id, version = document["_id"], document.get("version")
     before = {name: document.get(name) for name in changes}
-    expected = {"_id": message_id, "version": version, **before, **has_room_on_row()}
+    expected: dict[str, Any] = {
+        "_id": message_id,
+        "version": version,
+        # A version may be another's after a backup was restored.
+        "updated_at": document.get("updated_at"),
+        # By which the person was allowed to.
+        "account_id": document.get("account_id"),
+        **before,
+        **has_room_on_row(),
+    }
+    if not document.get("has_replies"):
+        expected["has_replies"] = {"$ne": True}
     values: dict[str, Any] = {**changes, "version": (version or 1) + 1, "updated_at": now}
     marks: dict[str, Any] = {}
     if "status" in changes:
         is_claimed = changes["status"] == MessageStatus.PROCESSING
         values["claimed_by"] = actor if is_claimed else ""
         values["claimed_at"] = now if is_claimed else None
-        expected["tally"] = document.get("tally")
+        expected["tally"] = document.get("tally") or {"$in": ["", None]}
         marks["tally"] = keep_tally(document)
     told: Told = {
         "actor": actor,
@@ -172,7 +209,11 @@ def _write_change(
             return bool(written.matched_count)
 
         is_written = run_in_transaction(write)
-    return encode_document({**document, **values}) if is_written else None
+    if not is_written:
+        return None
+    changed = {**document, **values}
+    seen_messages.note(message_id, bson.encode(changed))
+    return encode_document(changed)
 
 
 def _write_with_entry(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import bson
 
 from autores.renderers import render_json
+from mentions.api.seen import seen_messages
 from mentions.api.serializers import message_json
 
 # Some 2.5 kB each: 10 MB a process.
@@ -38,7 +39,9 @@ def encode_message(stored: bytes) -> EncodedMessage:
 
 
 def _encode(stored: bytes) -> EncodedMessage:
-    return encode_document(bson.decode(stored))
+    document = bson.decode(stored)
+    seen_messages.note(document["_id"], stored)
+    return encode_document(document)
 
 
 def encode_document(document: Mapping[str, Any]) -> EncodedMessage:

@@ -21,17 +21,24 @@ def is_unchanged(meta: Mapping[str, Any], etag: str) -> bool:
     return bool(header) and (header.strip() == "*" or etag in _list_tags(header))
 
 
-def require_match(meta: Mapping[str, Any], version: int) -> int | None:
-    """The version If-Match names, None if the caller does not care; 412 if it is another one.
+def is_match(meta: Mapping[str, Any], version: int) -> bool:
+    """Whether the caller wants to change this version: he names it by If-Match, or does not care.
 
-    An empty one, which is also what the web server makes of one that is not ASCII, names none.
+    An empty header, which is also what the web server makes of one that is not ASCII, matches none.
     """
-    header = meta.get("HTTP_IF_MATCH", "*").strip()
-    if header == "*":
-        return None
-    if etag_of(version) not in _list_tags(header):
+    header = _read_match(meta)
+    return header == "*" or etag_of(version) in _list_tags(header)
+
+
+def _read_match(meta: Mapping[str, Any]) -> str:
+    return str(meta.get("HTTP_IF_MATCH", "*")).strip()
+
+
+def require_match(meta: Mapping[str, Any], version: int) -> int | None:
+    """The version If-Match names, None if the caller does not care; 412 if it is another one."""
+    if not is_match(meta, version):
         raise changed_meanwhile(version)
-    return version
+    return None if _read_match(meta) == "*" else version
 
 
 def changed_meanwhile(version: int | None) -> ApiProblem:

@@ -36,9 +36,9 @@ from autores.observability.requests import log_request, naming_log_lines
 from autores.parsers import BoundedJSONParser
 from autores.problems import answer_error
 from mentions.api import listing, reading
-from mentions.api.access import load_document
-from mentions.api.changes import update_message
-from mentions.api.etags import etag_of, require_match
+from mentions.api.access import load_document, recall_document
+from mentions.api.changes import Change, change_as_seen, update_message
+from mentions.api.etags import etag_of, is_match, require_match
 from mentions.api.serializers import MessageUpdateSerializer
 
 logger = logging.getLogger(__name__)
@@ -199,14 +199,15 @@ class ShortWay:
         changes = _read_changes(body)
         if not count_once(environ, user=user, auth=auth):
             return None
-        document = load_document(user, message_id, role=Role.RESPONDER)
-        message = update_message(
-            document,
-            changes=changes,
-            actor=user.pk,
-            now=timezone.now(),
-            expected_version=require_match(environ, document.get("version") or 1),
-        )
+        work: Change = {"changes": changes, "actor": user.pk, "now": timezone.now()}
+        seen = recall_document(user, message_id, role=Role.RESPONDER)
+        message = None
+        if seen is not None and is_match(environ, seen.get("version") or 1):
+            message = change_as_seen(seen, **work)
+        if message is None:
+            document = load_document(user, message_id, role=Role.RESPONDER)
+            expected = require_match(environ, document.get("version") or 1)
+            message = update_message(document, **work, expected_version=expected)
         return reading.Answer(message.content, {"ETag": etag_of(message.version)}, is_known=False)
 
     def _find_origin(self, environ: WSGIEnvironment) -> str | None:
