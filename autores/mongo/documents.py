@@ -1,5 +1,6 @@
 """Documents in BSON: of which most fields are alike, and of JSON that BSON cannot hold."""
 
+import json
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,8 @@ from bson.raw_bson import RawBSONDocument
 
 _LENGTH = struct.Struct("<i")
 _INT64 = range(-(2**63), 2**63)
+# MongoDB takes 180 levels in all, of which the document that it becomes a part of has some.
+_DEEPEST = 100
 
 
 class SharedFields:
@@ -31,14 +34,26 @@ class SharedFields:
         return RawBSONDocument(b"".join((length, encoded[4:-1], self._encoded, b"\0")))
 
 
-def make_storable(value: Any) -> Any:
-    """JSON as BSON can hold it: integers of more than 64 bits as text, NUL in names spelled out."""
+def make_storable(value: Any, *, levels: int = _DEEPEST) -> Any:
+    """JSON as BSON can hold it: integers of more than 64 bits as text, NUL in names spelled out,
+    what is nested deeper than so many ``levels`` as the text of its JSON.
+    """
+    if isinstance(value, (Mapping, list)) and not levels:
+        return _write_text(value)
     if isinstance(value, Mapping):
         return {
-            name.replace("\0", "\\u0000"): make_storable(inner) for name, inner in value.items()
+            name.replace("\0", "\\u0000"): make_storable(inner, levels=levels - 1)
+            for name, inner in value.items()
         }
     if isinstance(value, list):
-        return [make_storable(inner) for inner in value]
+        return [make_storable(inner, levels=levels - 1) for inner in value]
     if isinstance(value, int) and value not in _INT64:
         return str(value)
     return value
+
+
+def _write_text(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "JSON that is nested too deeply to be kept"

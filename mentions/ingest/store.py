@@ -4,7 +4,7 @@ Most of what a poll reads is known, as each reads again what the one before read
 index alone tells. What is new costs a second read and one bulk write.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from bson.raw_bson import RawBSONDocument
 from django.conf import settings
 from django.db import connection
 from pymongo import InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from accounts.models import TwitterAccount
 from autores.mongo.documents import SharedFields, make_storable
@@ -34,6 +34,7 @@ from mentions.models import (
 from mentions.models.tally import NOT_COUNTED
 
 _DUPLICATE_KEY = 11000
+_NESTED_TOO_DEEPLY = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,8 @@ def store_posts(
     shared = SharedFields(_shared_columns(account, finding, now))
     rows = [_own_columns(*each, account=account, finding=finding, now=now) for each in fresh]
     lost = _write(
-        [
-            *(_insert(shared, row) for row in rows),
-            *(_edit(account, newest[id_], verdicts[id_], now) for id_ in edits),
-        ]
+        [_encode(shared, row) for row in rows],
+        [_edit(account, newest[id_], verdicts[id_], now) for id_ in edits],
     )
     new_ids = [row["_id"] for row in rows if row["_id"] not in lost]
     if lost:
@@ -138,19 +137,34 @@ def _find_deleted(account: TwitterAccount, post_ids: Sequence[str]) -> frozenset
     return frozenset(keys[row["_id"]] for row in rows)
 
 
-def _write(writes: list[Any]) -> frozenset[str]:
-    """Write unordered; return the ``_id`` of inserts that met a row already there."""
-    if not writes:
+def _write(documents: Sequence[Any], edits: Sequence[UpdateOne] = ()) -> frozenset[str]:
+    """Write unordered; return the ``_id`` of documents that met a row already there."""
+    if not documents and not edits:
         return frozenset()
     collection = connection.get_collection(Message._meta.db_table)
+    lost: list[str] = []
+    too_deep: list[Mapping[str, Any]] = []
     try:
-        collection.bulk_write(writes, ordered=False)
+        collection.bulk_write([*map(InsertOne, documents), *edits], ordered=False)
     except BulkWriteError as error:
-        failures = error.details["writeErrors"]
-        if any(failure["code"] != _DUPLICATE_KEY for failure in failures):
+        if error.details["writeConcernErrors"]:
             raise
-        return frozenset(failure["op"]["_id"] for failure in failures)
-    return frozenset()
+        for failure in error.details["writeErrors"]:
+            if failure["code"] == _DUPLICATE_KEY:
+                lost.append(failure["op"]["_id"])
+            elif failure["code"] == _NESTED_TOO_DEEPLY:
+                too_deep.append(failure["op"])
+            else:
+                raise
+        edits = ()
+    except OperationFailure as error:
+        # Beyond some depth the server does not even look at the single writes.
+        if error.code != _NESTED_TOO_DEEPLY:
+            raise
+        too_deep = [*documents]
+    if too_deep:
+        lost += _write([{**row, "raw": make_storable(row["raw"])} for row in too_deep], edits)
+    return frozenset(lost)
 
 
 def _store_clashing(
@@ -177,16 +191,16 @@ def _store_clashing(
         for row in rows
         if row["post_id"] in taken - stored
     ]
-    lost = _write([_insert(shared, row) for row in renamed])
+    lost = _write([_encode(shared, row) for row in renamed])
     return [row["_id"] for row in renamed if row["_id"] not in lost]
 
 
-def _insert(shared: SharedFields, row: dict[str, Any]) -> InsertOne[RawBSONDocument]:
+def _encode(shared: SharedFields, row: dict[str, Any]) -> RawBSONDocument:
     try:
-        return InsertOne(shared.complete(row))
-    except (InvalidDocument, OverflowError):
+        return shared.complete(row)
+    except (InvalidDocument, OverflowError, RecursionError):
         # One odd number in what X gave must not keep the whole page out.
-        return InsertOne(shared.complete({**row, "raw": make_storable(row["raw"])}))
+        return shared.complete({**row, "raw": make_storable(row["raw"])})
 
 
 def _edit(account: TwitterAccount, post: Post, verdict: Classification, now: datetime) -> UpdateOne:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def store(account: TwitterAccount, *posts: dict[str, Any]) -> Stored:
-    body = orjson.loads(orjson.dumps(page_body(data=list(posts))))
+    body = page_body(data=list(posts))
     page = parse_post_page(body, rate=RateLimits())
     return store_page(account, page, finding=Finding(FoundBy.POLL), now=timezone.now())
 
@@ -33,6 +33,23 @@ def test_a_page_is_stored_when_a_post_has_a_number_that_mongodb_cannot_hold(
     message = Message.objects.get(pk="1853000000000000005")
     assert message.raw["public_metrics"] == {"impression_count": str(2**63), "like\\u0000count": 1}
     assert message.raw["entities"] == odd["entities"]
+
+
+@pytest.mark.parametrize("levels", [90, 170, 250, 900, 1010])
+def test_a_page_is_stored_when_a_post_is_nested_as_deeply_as_no_document_can_be(
+    acme: TwitterAccount, levels: int
+) -> None:
+    odd = post_body(id="1853000000000000005", edit_history_post_ids=["1853000000000000005"])
+    deep = orjson.loads(b"[" * levels + b"7" + b"]" * levels)
+    for known in (0, 2):
+        stored = store(acme, post_body(), {**odd, "odd": deep})
+        assert (len(stored.new_ids), stored.known) == (2 - known, known)
+    raw = Message.objects.get(pk="1853000000000000005").raw
+    assert raw["text"] == odd["text"]
+    inner = raw["odd"]
+    while isinstance(inner, list):
+        inner = inner[0]
+    assert inner == 7 or inner.strip("[]") in ("7", "JSON that is nested too deeply to be kept")
 
 
 def test_an_edit_is_stored_when_the_edited_post_has_such_a_number(acme: TwitterAccount) -> None:
