@@ -239,7 +239,9 @@ class ShortWay:
         )
         key = (origin, method, is_one, found.is_known, is_long)
         frame = None if is_special else self._frames.get(key)
-        own = {**found.headers, "Content-Length": str(len(content))}
+        own = {**found.headers}
+        if not found.is_known:
+            own["Content-Length"] = str(len(content))
         if frame is not None:
             status = "304 Not Modified" if found.is_known else "200 OK"
             return _Answer(status, [*frame, *own.items()], content)

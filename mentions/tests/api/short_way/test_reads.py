@@ -73,6 +73,7 @@ def test_same_answer_is_given_when_the_short_way_is_taken(
     long, short = ways.ask(path, **{"if-none-match": long["ETag"]})
     assert is_short(short)
     assert short.status_code == 304
+    assert not short.has_header("Content-Length")
     assert describe(short) == describe(long)
 
 
