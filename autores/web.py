@@ -1,8 +1,8 @@
 """The web server: ``python -m autores.web``.
 
 Granian serves the WSGI application: HTTP is parsed outside of Python, and a request stays in one
-thread. Few threads a process answer faster than many, which wait for each other's turn; more
-processes are the way to use more cores.
+thread. Some threads a process are enough to let what they ask of MongoDB go together; with more of
+them, they wait for each other's turn. More processes are the way to use more cores.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 DEFAULT_PORT = 8000
-_THREADS = 4
+DEFAULT_THREADS = 8
 _MOST_DEFAULT_WORKERS = 8
 
 
@@ -92,7 +92,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--threads",
         type=_count,
-        default=_THREADS,
+        default=DEFAULT_THREADS,
         help="requests that a process answers at once; more if many wait for X (%(default)s)",
     )
     parser.add_argument(

@@ -25,6 +25,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from autores.embedded.errors import EmbeddedError
+from autores.web import DEFAULT_THREADS
 from bench.cases import Case, list_cases
 from bench.databases import PEER, Databases, connect_django, run_databases
 from bench.equality import UnequalError, check_case, find_etag
@@ -173,7 +174,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--messages", type=_count, default=1_000_000)
     parser.add_argument("--accounts", type=_count, default=3, help="X accounts they belong to")
     parser.add_argument("--server", choices=("gunicorn", "granian"), default="granian")
-    parser.add_argument("--threads", type=_count, default=4, help="of our worker")
+    parser.add_argument("--threads", type=_count, default=DEFAULT_THREADS, help="of our worker")
     parser.add_argument("--rounds", type=_count, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load per side and round")
     parser.add_argument("--connections", type=_count, default=16)

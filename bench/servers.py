@@ -45,7 +45,7 @@ class Side:
 
 @contextlib.contextmanager
 def run_servers(
-    databases: Databases, folder: Path, *, token: str, server: str = "granian", threads: int = 4
+    databases: Databases, folder: Path, *, token: str, server: str, threads: int
 ) -> Iterator[tuple[Side, Side]]:
     """The peer and ours, ready to answer; ``server`` and ``threads`` are of ours."""
     group = Group()

@@ -86,7 +86,7 @@ def aggregate_raw(
 def _run(
     command: dict[str, Any], *, collection: str, using: str, session: ClientSession | None
 ) -> RawPage:
-    read = connections[using].run_command
+    read = connections[using].read_command
     with described_errors(collection):
         answer = read(command, session=session, codec_options=RAW)
         batch, cursor_id = read_reply(bytes(answer["cursor"].raw))
@@ -127,6 +127,13 @@ def read_reply(cursor: bytes) -> tuple[bytes, int]:
     if batch is None:
         raise ValueError("A cursor without a batch is not understood.")
     return batch, cursor_id
+
+
+def read_id(document: bytes) -> str:
+    """The ``_id`` of a document as it is stored: its first field, a text. ValueError if not."""
+    if document[4:9] != b"\x02_id\0":
+        raise ValueError("A document whose first field is no text named _id.")
+    return document[13 : 12 + _size_at(document, 9)[0]].decode()
 
 
 def _split_array(data: bytes) -> list[bytes]:

@@ -82,7 +82,7 @@ def find_page(
     command = build_find(
         source, filter=filter, sort=sort, skip=skip, limit=limit, projection=projection, hint=hint
     )
-    read = connections[using].run_command
+    read = connections[using].read_command
     name = command["find"]
     with described_errors(name):
         cursor = read(command, codec_options=codec_options)["cursor"]

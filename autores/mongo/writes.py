@@ -1,7 +1,7 @@
 """Writes below the ORM, where the driver's care for a lost answer costs as much as the write."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
@@ -12,14 +12,14 @@ from autores.mongo.errors import OutcomeUnknownError
 from autores.mongo.reads import collection_name
 
 
-def update_once(
-    source: type[Model] | str,
-    *,
-    filter: Mapping[str, Any],
-    update: Mapping[str, Any],
-    hint: str,
-    using: str = DEFAULT_DB_ALIAS,
-) -> bool:
+class Update(NamedTuple):
+    """Of one document at most, in MongoDB's terms."""
+
+    filter: Mapping[str, Any]
+    update: Mapping[str, Any]
+
+
+def update_once(source: type[Model] | str, update: Update, *, hint: str) -> bool:
     """Update one document by one command that is sent once; whether there was one that matched.
 
     PyMongo's ``update_one`` gives each write a number, by which the server knows it when it is sent
@@ -30,11 +30,38 @@ def update_once(
         OutcomeUnknownError: no answer came, or none that a majority has it.
         DatabaseError: the server refused it; nothing was written.
     """
+    outcome = update_each(source, [update], hint=hint)[0]
+    assert outcome is not None
+    if isinstance(outcome, WriteError):
+        with described_errors(collection_name(source)):
+            raise outcome
+    return outcome
+
+
+def update_each(
+    source: type[Model] | str,
+    updates: Sequence[Update],
+    *,
+    hint: str,
+    using: str = DEFAULT_DB_ALIAS,
+) -> list[bool | WriteError | None]:
+    """Several as ``update_once``, in one command: for each whether a document matched it, or why
+    the server refused it alone.
+
+    None where that is not told: the server counts them all together.
+
+    Raises:
+        OutcomeUnknownError: no answer came, or none that a majority has them. Each may have been
+            made, or not.
+        DatabaseError: the server refused all; nothing was written.
+    """
     name = collection_name(source)
     connection = connections[using]
     command: dict[str, Any] = {
         "update": name,
-        "updates": [{"q": filter, "u": update, "hint": hint}],
+        "updates": [{"q": each.filter, "u": each.update, "hint": hint} for each in updates],
+        # One that is refused keeps no other from being made.
+        "ordered": False,
     }
     # A command takes no write concern from the address; in a transaction, the commit has one.
     concern = connection.get_collection(name).write_concern.document
@@ -51,9 +78,15 @@ def update_once(
                 raise
             said = describe_driver_error(error, collection=name)
             raise OutcomeUnknownError(f"Whether the write was made is not known: {said}") from error
-        for failure in answer.get("writeErrors", ()):
-            raise WriteError(failure.get("errmsg", ""), failure.get("code"), failure)
     if "writeConcernError" in answer:
         code = answer["writeConcernError"].get("codeName", "unnamed")
         raise OutcomeUnknownError(f"The write on collection {name} may not last: {code}.")
-    return bool(answer["n"])
+    refused = {
+        failure["index"]: WriteError(failure.get("errmsg", ""), failure.get("code"), failure)
+        for failure in answer.get("writeErrors", ())
+    }
+    matched = answer["n"]
+    others: bool | None = None
+    if matched in (0, len(updates) - len(refused)):
+        others = matched > 0
+    return [refused.get(index, others) for index in range(len(updates))]

@@ -1,17 +1,19 @@
 """Changes that people make to a message by the API, each with its audit entry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import bson
 from django.db import connection
+from pymongo.errors import WriteError
 
+from autores.batching import Batcher
 from autores.mongo.backend.errors import described_errors
 from autores.mongo.errors import OutcomeUnknownError, TransactionConflictError
 from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
-from autores.mongo.writes import update_once
+from autores.mongo.writes import Update, update_each
 from autores.problems import ApiProblem
 from mentions.api.encoding import EncodedMessage, encode_document
 from mentions.api.etags import changed_meanwhile
@@ -43,6 +45,8 @@ from mentions.models.audit import (
 from mentions.models.tally import keep_tally
 
 _ATTEMPTS = 20
+# While one waits for the journal, another is on its way.
+_LANES = 2
 _MESSAGES = Message._meta.db_table
 # Each of the other conditions of a change has an index, between which MongoDB would choose.
 _BY_KEY = "_id_"
@@ -216,6 +220,13 @@ def _write_change(
     return encode_document(changed)
 
 
+class _Write(NamedTuple):
+    """An update of a row, which leaves the entry on it."""
+
+    update: Update
+    entry: Mapping[str, Any]
+
+
 def _write_with_entry(
     expected: Mapping[str, Any], values: Mapping[str, Any], entry: Mapping[str, Any]
 ) -> bool:
@@ -226,15 +237,38 @@ def _write_with_entry(
     whether the first did.
     """
     left = leave_on_row(entry)
-    update = {"$set": {**values, **left["$set"]}, "$push": left["$push"]}
-    try:
-        return update_once(Message, filter=expected, update=update, hint=_BY_KEY)
-    except OutcomeUnknownError:
-        with described_errors(_MESSAGES):
-            written = connection.get_collection(_MESSAGES).update_one(
-                expected, update, hint=_BY_KEY
-            )
-        return bool(written.matched_count) or is_kept(entry)
+    update = Update(expected, {"$set": {**values, **left["$set"]}, "$push": left["$push"]})
+    write = _write_together if connection.session is None else _write_alone
+    with described_errors(_MESSAGES):
+        try:
+            outcome = write(_Write(update, entry))
+        except OutcomeUnknownError:
+            messages = connection.get_collection(_MESSAGES)
+            written = messages.update_one(*update, hint=_BY_KEY)
+            return bool(written.matched_count) or is_kept(entry)
+        if isinstance(outcome, WriteError):
+            raise outcome
+    return outcome
+
+
+def _write_alone(write: _Write) -> bool | WriteError:
+    return _write_each([write])[0]
+
+
+def _write_each(writes: Sequence[_Write]) -> list[bool | WriteError]:
+    outcomes = update_each(Message, [write.update for write in writes], hint=_BY_KEY)
+    return [
+        is_kept(write.entry) if outcome is None else outcome
+        for write, outcome in zip(writes, outcomes, strict=True)
+    ]
+
+
+def _lane_of(write: _Write) -> int:
+    return hash(write.entry["object_id"]) % _LANES
+
+
+# Changes of several threads at once are one command.
+_write_together = Batcher(_write_each, lane=_lane_of)
 
 
 def delete_message(

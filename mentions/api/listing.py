@@ -32,7 +32,7 @@ class ListRequest:
     since: datetime | None
     until: datetime | None
 
-    def build_query(self, *, account_ids: Sequence[str] | None) -> MessageQuery:
+    def build_query(self, *, account_ids: tuple[str, ...] | None) -> MessageQuery:
         """``account_ids``: those of which messages may be shown; None for all."""
         return MessageQuery(
             account_ids=account_ids,

@@ -7,12 +7,14 @@ costs more than its query.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+import bson
 from django.db import connection
 
-from autores.mongo.rawpages import RawPage, find_raw_page
-from autores.mongo.reads import find_page
+from autores.batching import Batcher, call_shared
+from autores.mongo.rawpages import RawPage, find_raw_page, read_id
+from autores.mongo.reads import AWARE_UTC, find_page
 from mentions import tallies
 from mentions.api.cursors import Cursor
 from mentions.api.encoding import EncodedMessage, encode_message
@@ -42,7 +44,7 @@ class MessageQuery:
     not; both are compared with the post's time.
     """
 
-    account_ids: Sequence[str] | None = None
+    account_ids: tuple[str, ...] | None = None
     status: str = ""
     kind: str = ""
     author: str = ""
@@ -113,14 +115,30 @@ class MessageQuery:
         }
 
 
+class _Page(NamedTuple):
+    query: MessageQuery
+    skip: int
+    limit: int
+
+
 def find_messages(query: MessageQuery, *, skip: int, limit: int) -> RawPage:
     """One page as MongoDB sends it, newest first, but oldest first if the cursor is backward."""
     if limit == 0 or (query.account_ids is not None and not query.account_ids):
         return RawPage(())
+    find = _find_page_together if connection.session is None else _find_page
+    return find(_Page(query, skip, limit))
+
+
+def _find_page(page: _Page) -> RawPage:
+    query, skip, limit = page
     found = _find_deep(query, skip=skip, limit=limit) if skip >= _SHORTEST_DEEP_SKIP else None
     if found is None:
         found = find_raw_page(Message, **query.build_page(skip=skip, limit=limit))
     return found
+
+
+# A team looks at the same page.
+_find_page_together = call_shared(_find_page)
 
 
 def _find_deep(query: MessageQuery, *, skip: int, limit: int) -> RawPage | None:
@@ -138,15 +156,36 @@ def _find_deep(query: MessageQuery, *, skip: int, limit: int) -> RawPage | None:
 
 
 def find_encoded(message_id: str) -> EncodedMessage | None:
-    found = find_raw_page(Message, filter={"_id": message_id}, limit=1, projection=_WITHOUT_LONG)
-    stored = found.split()
-    return encode_message(stored[0]) if stored else None
+    stored = _find_stored(message_id)
+    return None if stored is None else encode_message(stored)
 
 
 def find_message(message_id: str) -> Document | None:
     """The message without X's JSON of it."""
-    found = find_page(Message, filter={"_id": message_id}, limit=1, projection=_WITHOUT_LONG)
-    return found[0] if found else None
+    stored = _find_stored(message_id)
+    return None if stored is None else bson.decode(stored, AWARE_UTC)
+
+
+def _find_stored(message_id: str) -> bytes | None:
+    """Of several threads at once by one command, but in the transaction where one runs."""
+    find = _find_together if connection.session is None else _find_alone
+    return find(message_id)
+
+
+def _find_alone(message_id: str) -> bytes | None:
+    return _find_each([message_id])[0]
+
+
+def _find_each(message_ids: Sequence[str]) -> list[bytes | None]:
+    key = message_ids[0] if len(message_ids) == 1 else {"$in": message_ids}
+    found = find_raw_page(
+        Message, filter={"_id": key}, limit=len(message_ids), projection=_WITHOUT_LONG
+    )
+    by_id = {read_id(stored): stored for stored in found.split()}
+    return [by_id.get(message_id) for message_id in message_ids]
+
+
+_find_together = Batcher(_find_each)
 
 
 def list_messages_by_id(message_ids: Sequence[str], *, limit: int) -> list[Document]:
@@ -162,7 +201,7 @@ def list_messages_by_id(message_ids: Sequence[str], *, limit: int) -> list[Docum
     )
 
 
-def build_count(account_ids: Sequence[str] | None) -> dict[str, Any]:
+def build_count(account_ids: tuple[str, ...] | None) -> dict[str, Any]:
     """The command that counts messages by status, answered from an index alone."""
     query = MessageQuery(account_ids=account_ids)
     pipeline: list[Mapping[str, Any]] = [
@@ -174,11 +213,19 @@ def build_count(account_ids: Sequence[str] | None) -> dict[str, Any]:
     return {"aggregate": name, "pipeline": pipeline, "cursor": {}, "hint": hint}
 
 
-def count_by_status(account_ids: Sequence[str] | None) -> dict[str, int]:
+def count_by_status(account_ids: tuple[str, ...] | None) -> Mapping[str, int]:
     if account_ids is not None and not account_ids:
         return {}
+    count = _count_together if connection.session is None else _count
+    return count(account_ids)
+
+
+def _count(account_ids: tuple[str, ...] | None) -> Mapping[str, int]:
     counted = tallies.count_by_status(account_ids)
     if counted is not None:
         return counted
     rows = connection.database.command(build_count(account_ids))["cursor"]["firstBatch"]
     return {row["_id"]: row["count"] for row in rows}
+
+
+_count_together = call_shared(_count)

@@ -14,12 +14,13 @@ from django.conf import settings
 from django.db import connection
 
 from autores.crypto import cipher_for
+from autores.mongo.rawpages import read_id
 from mentions.legacy.attribution import Ambiguous, AttributionRules
 from mentions.legacy.checkpoint import Checkpoints, DoneChunk
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN
 from mentions.legacy.driver import Row
-from mentions.legacy.encode import MessageEncoder, are_texts_plain, list_notes, probe_row, read_key
+from mentions.legacy.encode import MessageEncoder, are_texts_plain, list_notes, probe_row
 from mentions.legacy.load import Loader, insert_new
 from mentions.legacy.mapping import (
     MappedRow,
@@ -241,7 +242,7 @@ class ChunkLoader:
             while at < len(batch):
                 size = int.from_bytes(batch[at : at + 4], "little")
                 document = batch[at : at + size]
-                stored[read_key(document)] = document
+                stored[read_id(document)] = document
                 at += size
         absent = []
         unchanged = 0

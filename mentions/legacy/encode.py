@@ -204,13 +204,6 @@ def probe_row(account_id: str | None) -> MappedRow:
     return outcome
 
 
-def read_key(document: bytes) -> str:
-    """The ``_id`` of a raw document, which is a text and its first field."""
-    if document[4:9] != b"\x02_id\0":
-        return str(bson.decode(document)["_id"])
-    return document[13 : 12 + _INT32.unpack_from(document, 9)[0]].decode()
-
-
 def list_notes(row: Row) -> tuple[str, ...]:
     """The remarks about a row of the fast path: it knows one, about microseconds."""
     moments = (row[1], row[9], row[10])

@@ -74,7 +74,7 @@ def list_ids(query: MessageQuery, *, skip: int, limit: int) -> list[str]:
 def assert_exact(accounts: list[TwitterAccount]) -> None:
     """Counts and deep pages, by the counters and the plain way; then the counters themselves."""
     ids = [account.pk for account in accounts]
-    for scope in (None, ids, ids[:1]):
+    for scope in (None, tuple(ids), tuple(ids[:1])):
         assert count_by_status(scope) == count_plainly(scope)
         for status in ("", "pending"):
             query = MessageQuery(account_ids=scope, status=status)

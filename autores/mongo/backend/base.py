@@ -9,7 +9,7 @@ from django.db.backends.utils import debug_transaction
 from django.db.transaction import TransactionManagementError  # noqa: TID251 - only the error class
 from django_mongodb_backend import base
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
+from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
 
 from autores.mongo.errors import CommitUnknownError
 
@@ -68,6 +68,26 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # What it was used for may still go on at the server.
             self._kept_session = None
             raise
+
+    def read_command(
+        self,
+        command: Mapping[str, Any],
+        *,
+        codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS,
+        session: ClientSession | None = None,
+    ) -> Any:
+        """As ``run_command``, of one that only reads: where its answer was lost it is sent again,
+        once, as the driver does with its own ``find``. Not in a transaction, which is over then,
+        nor with a cursor, which has moved on.
+        """
+        try:
+            return self.run_command(command, codec_options=codec_options, session=session)
+        except ServerSelectionTimeoutError:
+            raise
+        except AutoReconnect:
+            if session is not None or self.session is not None or "getMore" in command:
+                raise
+        return self.run_command(command, codec_options=codec_options)
 
     def choose_session(self) -> ClientSession:
         """That of the transaction that runs, or one that this thread's single commands share: a new

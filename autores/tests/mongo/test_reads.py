@@ -3,14 +3,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 
 from autores.mongo.plans import parse_plan
+from autores.mongo.rawpages import find_raw_page
 from autores.mongo.reads import explain_find, find_page
 from autores.mongo.transactions import atomic
 from autores.tests.mongo.app.models import Order, Shop
+from autores.tests.mongo.proxy import connected_through
 from autores.tests.other_server import connected_to
 
+FIND = b"\x02find\0"
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -98,6 +101,35 @@ def test_page_is_refused_when_its_bounds_make_no_sense(
 def test_error_is_djangos_when_the_server_refuses(orders: None) -> None:
     with pytest.raises(DatabaseError, match="mongo_app_order: code 2 "):
         find_page(Order, filter={"$nonsense": 1}, limit=1)
+
+
+@pytest.mark.parametrize("is_cut_before", [False, True])
+def test_page_is_read_though_its_answer_was_lost_once(orders: None, is_cut_before: bool) -> None:
+    with connected_through(FIND) as proxy:
+        proxy.is_cut_before = is_cut_before
+        for read in (
+            lambda: find_page(Order, limit=3),
+            lambda: find_raw_page(Order, limit=3).split(),
+        ):
+            proxy.cuts_left = 1
+            assert len(read()) == 3
+            assert proxy.cuts_left == 0
+        proxy.cuts_left = 2
+        with pytest.raises(OperationalError, match="AutoReconnect on collection mongo_app_order"):
+            find_page(Order, limit=3)
+
+
+def test_transaction_whose_read_was_lost_is_over(orders: None) -> None:
+    def read_in_transaction() -> None:
+        with atomic():
+            find_page(Order, limit=1)
+            proxy.cuts_left = 1
+            find_page(Order, limit=1)
+
+    with connected_through(FIND) as proxy:
+        with pytest.raises(OperationalError):
+            read_in_transaction()
+        assert proxy.cuts_left == 0
 
 
 def test_reads_of_a_thread_share_a_session_until_one_fails(orders: None) -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection
+from pymongo.errors import WriteError
 
 from autores.mongo.errors import OutcomeUnknownError
 from autores.mongo.transactions import atomic
-from autores.mongo.writes import update_once
+from autores.mongo.writes import Update, update_each, update_once
 from autores.tests.mongo.app.models import Shop
 from autores.tests.mongo.proxy import connected_through
 from autores.tests.other_server import connected_to
@@ -21,8 +22,8 @@ def shop(mongo_app: None) -> Shop:
 
 
 def rename(name: str, *, number: int = 1) -> bool:
-    found = {"_id": "a", "number": number}
-    return update_once(Shop, filter=found, update={"$set": {"name": name}}, hint="_id_")
+    update = Update({"_id": "a", "number": number}, {"$set": {"name": name}})
+    return update_once(Shop, update, hint="_id_")
 
 
 def name_of(shop: Shop) -> str:
@@ -49,7 +50,7 @@ def test_it_is_undone_with_its_transaction(shop: Shop) -> None:
 @pytest.mark.parametrize("update", [{"$inc": {"name": 1}}, {"$oops": {"name": 1}}])
 def test_error_is_djangos_when_the_server_refuses(shop: Shop, update: dict[str, Any]) -> None:
     with pytest.raises(DatabaseError, match="collection") as caught:
-        update_once(Shop, filter={"_id": "a"}, update=update, hint="_id_")
+        update_once(Shop, Update({"_id": "a"}, update), hint="_id_")
     assert not isinstance(caught.value, OutcomeUnknownError)
     assert rename("b"), "the thread's connection is usable"
 
@@ -85,3 +86,35 @@ def test_nothing_was_sent_when_no_server_answers(shop: Shop) -> None:
         pytest.raises(OperationalError, match="ServerSelectionTimeoutError on collection"),
     ):
         rename("b")
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcomes", "renamed"),
+    [
+        (["a", "c"], [True, True], {"a", "c"}),
+        (["x", "y"], [False, False], set()),
+        # The server says "one", and not which.
+        (["a", "y"], [None, None], {"a"}),
+        # Of two for the same row, the second does not match any more.
+        (["a", "a"], [None, None], {"a"}),
+        # One that is refused (14 is TypeMismatch) keeps no other from being made.
+        (["b!", "a"], [14, True], {"a"}),
+        (["a", "b!", "c"], [True, 14, True], {"a", "c"}),
+        (["y", "b!"], [False, 14], set()),
+    ],
+)
+def test_each_of_several_is_told_as_far_as_the_server_tells(
+    shop: Shop, asked: list[str], outcomes: list[bool | int | None], renamed: set[str]
+) -> None:
+    for number, id_ in enumerate("bc", start=2):
+        Shop.objects.create(id=id_, name=id_, number=number)
+    updates = [
+        Update(
+            {"_id": id_[0], "name": id_[0]},
+            {"$inc": {"name": 1}} if id_.endswith("!") else {"$set": {"name": f"new {id_}"}},
+        )
+        for id_ in asked
+    ]
+    told = update_each(Shop, updates, hint="_id_")
+    assert [one.code if isinstance(one, WriteError) else one for one in told] == outcomes
+    assert {shop.pk for shop in Shop.objects.all() if shop.name != shop.pk} == renamed
