@@ -13,6 +13,7 @@ import requests
 
 from autores.embedded.ports import LOOPBACK, reserve_port
 from autores.embedded.processes import Child, Group
+from autores.web import DEFAULT_THREADS
 from bench.databases import PEER, Databases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +46,12 @@ class Side:
 
 @contextlib.contextmanager
 def run_servers(
-    databases: Databases, folder: Path, *, token: str, server: str, threads: int
+    databases: Databases,
+    folder: Path,
+    *,
+    token: str,
+    server: str = "granian",
+    threads: int = DEFAULT_THREADS,
 ) -> Iterator[tuple[Side, Side]]:
     """The peer and ours, ready to answer; ``server`` and ``threads`` are of ours."""
     group = Group()
