@@ -1,4 +1,4 @@
-"""What a person decides: claim, edit, submit, approve, reject, ignore.
+"""What a person decides about a draft: edit, submit, approve, reject.
 
 The only road from a draft to a reply. Every function is one conditional update with its audit
 entry; who may call it is checked by the API and the admin (accounts.permissions).
@@ -17,7 +17,6 @@ from mentions.models import (
     Draft,
     DraftState,
     Message,
-    MessageStatus,
     Reply,
     ReplyKind,
     record_audit,
@@ -26,119 +25,7 @@ from mentions.outbox.decide import cancel_reply
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.preflight import check_text, clean_text
-
-
-class ReviewConflictError(Exception):
-    """The draft or the mention is not in a state that allows this (any more)."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        self.code = code
-        self.sentence = sentence
-        super().__init__(sentence)
-
-    def __str__(self) -> str:
-        return f"[{self.code}] {self.sentence}"
-
-
-_ANSWERABLE = (MessageStatus.PENDING, MessageStatus.PROCESSING, MessageStatus.ERROR)
-
-
-# -- mentions ---------------------------------------------------------------------------------
-
-
-def _move_message(
-    message: Message,
-    *,
-    to: MessageStatus,
-    from_states: tuple[MessageStatus, ...],
-    action: str,
-    user: Any,
-    now: datetime,
-    note: str = "",
-    **changes: Any,
-) -> Message:
-    def move() -> bool:
-        matched = Message.objects.filter(pk=message.pk, status__in=from_states).update(
-            status=to, updated_at=now, version=F("version") + 1, **changes
-        )
-        if matched:
-            record_audit(
-                action,
-                actor=user.pk,
-                object_type="message",
-                object_id=message.pk,
-                account_id=message.account_id,
-                message_id=message.pk,
-                before={"status": message.status},
-                after={"status": to.value},
-                note=note,
-            )
-        return bool(matched)
-
-    if not run_in_transaction(move):
-        message.refresh_from_db()
-        raise ReviewConflictError(
-            "wrong_status",
-            f"This mention is {message.status}: that is not possible now.",
-        )
-    message.refresh_from_db()
-    return message
-
-
-def claim_message(message: Message, *, user: Any, now: datetime) -> Message:
-    """Take a pending mention to work on it. Raises ReviewConflictError when someone has it."""
-    return _move_message(
-        message,
-        to=MessageStatus.PROCESSING,
-        from_states=(MessageStatus.PENDING, MessageStatus.ERROR),
-        action="message.claimed",
-        user=user,
-        now=now,
-        claimed_by=user.pk,
-        claimed_at=now,
-    )
-
-
-def release_message(message: Message, *, user: Any, now: datetime) -> Message:
-    """Give a claimed mention back."""
-    return _move_message(
-        message,
-        to=MessageStatus.PENDING,
-        from_states=(MessageStatus.PROCESSING,),
-        action="message.released",
-        user=user,
-        now=now,
-        claimed_by="",
-        claimed_at=None,
-    )
-
-
-def ignore_message(message: Message, *, user: Any, now: datetime, note: str = "") -> Message:
-    """Nothing is to be answered here."""
-    return _move_message(
-        message,
-        to=MessageStatus.IGNORED,
-        from_states=_ANSWERABLE,
-        action="message.ignored",
-        user=user,
-        now=now,
-        note=note,
-    )
-
-
-def reopen_message(message: Message, *, user: Any, now: datetime) -> Message:
-    """Back to pending, from ignored or error."""
-    return _move_message(
-        message,
-        to=MessageStatus.PENDING,
-        from_states=(MessageStatus.IGNORED, MessageStatus.ERROR),
-        action="message.reopened",
-        user=user,
-        now=now,
-    )
-
-
-# -- drafts -----------------------------------------------------------------------------------
+from mentions.triage import ANSWERABLE, ReviewConflictError
 
 
 def _move_draft(
@@ -298,7 +185,7 @@ def approve_draft(
 
     def approve() -> Reply:
         message = Message.objects.get(pk=draft.message_id)
-        if message.status not in _ANSWERABLE:
+        if message.status not in ANSWERABLE:
             raise ReviewConflictError(
                 "wrong_status",
                 f"This mention is {message.status}: reopen it before you approve a reply.",

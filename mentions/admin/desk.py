@@ -39,19 +39,21 @@ from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.outlook import look_ahead
 from mentions.outbox.preflight import check_reply
 from mentions.review import (
-    ReviewConflictError,
     approve_draft,
-    claim_message,
     edit_draft,
-    ignore_message,
     reject_draft,
-    release_message,
-    reopen_message,
     submit_draft,
     undo_reply,
     write_draft,
 )
 from mentions.tasks import nudge_delivery
+from mentions.triage import (
+    ReviewConflictError,
+    claim_message,
+    ignore_message,
+    release_message,
+    reopen_message,
+)
 
 REFUSALS = (ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError, MessageGoneError)
 _THREAD_LENGTH = 20

@@ -27,13 +27,9 @@ from mentions.models import (
     ReplyKind,
 )
 from mentions.outbox.preflight import check_reply
-from mentions.review import (
-    ReviewConflictError,
-    approve_draft,
-    ignore_message,
-    reopen_message,
-)
+from mentions.review import approve_draft
 from mentions.tasks import nudge_delivery
+from mentions.triage import ReviewConflictError, ignore_message, reopen_message
 
 
 @admin.register(Message)

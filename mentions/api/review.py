@@ -26,6 +26,7 @@ from mentions.models import Draft, Reply, ReplyKind, ReplyState
 from mentions.outbox.decide import settle_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.tasks import nudge_delivery
+from mentions.triage import ReviewConflictError
 
 
 class _EmptySerializer(serializers.Serializer[Any]):
@@ -136,7 +137,7 @@ class DraftViewSet(viewsets.GenericViewSet[Draft]):
             words["not_before"] = max(words.get("not_before") or earliest, earliest)
         try:
             outcome = decide(draft, user=person, now=timezone.now(), version=version, **words)
-        except review.ReviewConflictError as error:
+        except ReviewConflictError as error:
             if error.code == "draft_changed":
                 raise changed_meanwhile(None) from error
             raise ApiProblem(error.code, error.sentence, status_code=409) from error

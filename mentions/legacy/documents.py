@@ -11,12 +11,8 @@ from pymongo.write_concern import WriteConcern
 from accounts.models import OAuthState, TwitterAccount
 from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
-from mentions.legacy.mapping import (
-    MESSAGE_COMPARED,
-    OAUTH_STATE_COMPARED,
-    USER_COMPARED,
-    digest_values,
-)
+from mentions.legacy.mapping import MESSAGE_COMPARED, OAUTH_STATE_COMPARED, USER_COMPARED
+from mentions.legacy.values import digest_values
 from mentions.models import Message
 
 # What is acknowledged survives the loss of the primary.

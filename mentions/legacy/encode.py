@@ -21,11 +21,11 @@ from mentions.legacy.mapping import (
     MESSAGE_COMPARED,
     MappedRow,
     cut_note,
-    encode_value,
     is_mojibake,
     map_message,
 )
 from mentions.legacy.state import STATE_FIELD
+from mentions.legacy.values import encode_value
 
 _INT32 = struct.Struct("<i")
 _INT64 = struct.Struct("<q")

@@ -11,17 +11,13 @@ from autores.sandbox.server import RunningSandbox
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Draft, Message, Reply
 from mentions.outbox.errors import OutboxRefusedError
-from mentions.review import (
+from mentions.review import approve_draft, edit_draft, reject_draft, submit_draft, write_draft
+from mentions.triage import (
     ReviewConflictError,
-    approve_draft,
     claim_message,
-    edit_draft,
     ignore_message,
-    reject_draft,
     release_message,
     reopen_message,
-    submit_draft,
-    write_draft,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mentions.legacy.documents import TARGETS, DocumentWriter
 from mentions.legacy.encode import MessageEncoder, are_texts_plain, list_notes, probe_row
-from mentions.legacy.mapping import MappedRow, digest_values, map_message
+from mentions.legacy.mapping import MappedRow, map_message
 from mentions.legacy.state import STATE_FIELD, build_state
+from mentions.legacy.values import digest_values
 from mentions.models import ImportReject, Message
 
 EPOCH = datetime(1970, 1, 1)

@@ -13,13 +13,13 @@ from mentions.legacy.mapping import (
     MappedRow,
     RejectedRow,
     SkippedRow,
-    digest_values,
     is_mojibake,
     map_message,
     map_oauth_state,
     map_user,
     mask_row,
 )
+from mentions.legacy.values import digest_values
 from mentions.models import MessageStatus
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
