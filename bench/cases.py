@@ -45,6 +45,13 @@ def list_cases(seeded: Seeded, *, deep_page_follows: datetime) -> list[Case]:
     return [
         Case("list 100 newest", (f"{_MESSAGES}?limit=100",), 4, _CODE),
         Case("list 20 newest", (f"{_MESSAGES}?limit=20",), 2.5, _CODE),
+        # What nobody else asks for at the same time is not read for two.
+        Case(
+            "list 20, thirty pages",
+            tuple(f"{_MESSAGES}?limit=20&skip={skip}" for skip in range(30)),
+            None,
+            _CODE,
+        ),
         Case("get one", one, 1.5, _CODE),
         Case(
             "status filter, newest 50",
