@@ -29,6 +29,7 @@ from mentions.models.tally import (
     TallyKey,
     add_to_tallies,
     group_by_counter,
+    parse_tally_id,
     tally_id,
 )
 
@@ -304,7 +305,7 @@ def _compare(
     }
     differences = []
     for id_ in sorted(wanted.keys() | stored.keys()):
-        account_id, status = id_.split("|", 1)
+        account_id, status = parse_tally_id(id_)
         are, were = wanted.get(id_, {}), stored.get(id_, {})
         for day in sorted(are.keys() | were.keys()):
             was, is_ = were.get(day, 0), are.get(day, 0)
@@ -359,6 +360,6 @@ def _set_state(changes: int, values: dict[str, Any]) -> bool:
 def _replace(id_: str, by_day: Mapping[str, int] | None) -> Any:
     if by_day is None:
         return DeleteOne({"_id": id_})
-    account_id, status = id_.split("|", 1)
+    account_id, status = parse_tally_id(id_)
     document = {"account_id": account_id, "status": status, "total": sum(by_day.values())}
     return ReplaceOne({"_id": id_}, {**document, "days": dict(by_day)}, upsert=True)

@@ -47,6 +47,8 @@ from mentions.models.tally import keep_tally
 _ATTEMPTS = 20
 # While one waits for the journal, another is on its way.
 _LANES = 2
+# Shown, and written by the worker without another version.
+_WITHOUT_VERSION = ("draft_state", "x_checked_at")
 _MESSAGES = Message._meta.db_table
 # Each of the other conditions of a change has an index, between which MongoDB would choose.
 _BY_KEY = "_id_"
@@ -176,6 +178,7 @@ def _write_change(
         "updated_at": document.get("updated_at"),
         # By which the person was allowed to.
         "account_id": document.get("account_id"),
+        **{name: document.get(name) for name in _WITHOUT_VERSION},
         **before,
         **has_room_on_row(),
     }

@@ -54,7 +54,9 @@ class _Days(dict[bytes, int]):
     """Milliseconds since 1970 at the start of a day, by ``b"2024-01-31 "``."""
 
     def __missing__(self, text: bytes) -> int:
-        if text[10:] != b" " or text[4:5] != b"-" or text[7:8] != b"-":
+        numbers = text[:4] + text[5:7] + text[8:10]
+        # int() would take "+203" and " 1" as well.
+        if text[10:] != b" " or text[4:8:3] != b"--" or not numbers.isdigit():
             raise ValueError(text)
         moment = datetime(int(text[:4]), int(text[5:7]), int(text[8:10]), tzinfo=UTC)
         if len(self) > 20_000:

@@ -89,5 +89,10 @@ def forget_state(source: str) -> None:
     connection.get_collection(POSITIONS).delete_one({"_id": source})
 
 
+def forget_states() -> None:
+    """So that the next following reads every table again, whatever it followed before."""
+    connection.get_collection(POSITIONS).delete_many({})
+
+
 def _make_aware(value: datetime | None) -> datetime | None:
     return value and timezone.make_aware(value, timezone.get_fixed_timezone(0))

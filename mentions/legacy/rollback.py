@@ -19,6 +19,7 @@ from mentions.legacy import checkpoint
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, Target, digest_document
 from mentions.legacy.errors import LegacyImportError
+from mentions.legacy.position import forget_states
 from mentions.legacy.proof.fields import rule_of, show_key
 from mentions.legacy.state import STATE_FIELD, is_worked_on, read_state
 from mentions.models import (
@@ -129,6 +130,8 @@ def roll_back(run_id: str, *, is_dry_run: bool = False) -> RollbackReport:
         rejects.delete()
         # Else the next import would take the removed rows for deleted by a person.
         checkpoint.forget_chunks(_ORDER)
+        # Else the next following would go on behind them, and bring none of them back.
+        forget_states()
         ImportRun.objects.filter(pk=run_id).update(state=RUN_ROLLED_BACK)
     return report
 

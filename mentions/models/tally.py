@@ -11,6 +11,7 @@ So the true figure is always the counters and what the marked rows add to it, re
 (``mentions.tallies``). Folding moves marked rows into the counters, in a transaction.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -26,6 +27,8 @@ NOT_COUNTED = "+"
 EVERY_ACCOUNT = "*"
 STATE_ID = "state"
 _DAY = "%Y-%m-%d"
+# Ids of accounts and statuses of the former system may hold the sign that parts a key.
+_KEY = re.compile(r"(.*)\|(\d{4}-\d\d-\d\d)\|(.*)", re.ASCII | re.DOTALL)
 
 
 class TallyKey(NamedTuple):
@@ -39,7 +42,9 @@ class TallyKey(NamedTuple):
     def of(cls, row: Mapping[str, Any]) -> "TallyKey":
         """That of a document of collection ``messages`` as it is."""
         timestamp: datetime = row["timestamp"]
-        return cls(row.get("account_id") or "", timestamp.strftime(_DAY), row.get("status") or "")
+        # Not strftime, which writes the year 203 with three digits.
+        day = timestamp.date().isoformat()
+        return cls(row.get("account_id") or "", day, row.get("status") or "")
 
     @classmethod
     def counted(cls, row: Mapping[str, Any]) -> "TallyKey | None":
@@ -47,7 +52,12 @@ class TallyKey(NamedTuple):
         mark = row.get("tally") or ""
         if not mark:
             return cls.of(row)
-        return None if mark == NOT_COUNTED else cls(*mark.split("|", 2))
+        if mark == NOT_COUNTED:
+            return None
+        key = _KEY.fullmatch(mark)
+        if key is None:
+            raise ValueError(f"{mark!r} is no key of a counter.")
+        return cls(*key.groups())
 
 
 class KeepTally(Expression):
@@ -135,7 +145,13 @@ def group_by_counter(numbers: Mapping[TallyKey, int]) -> dict[tuple[str, str], C
 
 
 def tally_id(account_id: str, status: str) -> str:
-    return f"{account_id}|{status}"
+    return f"{account_id.replace('%', '%25').replace('|', '%7C')}|{status}"
+
+
+def parse_tally_id(id_: str) -> tuple[str, str]:
+    """Account and status."""
+    account_id, _, status = id_.partition("|")
+    return account_id.replace("%7C", "|").replace("%25", "%"), status
 
 
 class Tally(models.Model):

@@ -4,7 +4,7 @@ import contextlib
 import random
 import threading
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bson
@@ -40,8 +40,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def accounts(db: None) -> list[TwitterAccount]:
     return [
-        TwitterAccount.objects.create(twitter_id=f"900{number}", twitter_username=f"team{number}")
-        for number in range(2)
+        TwitterAccount.objects.create(
+            id=id_, twitter_id=f"900{number}", twitter_username=f"team{number}"
+        )
+        # As a former system may have named them.
+        for number, id_ in enumerate(["account-1", "50%|2024-01-01|x"])
     ]
 
 
@@ -131,6 +134,20 @@ def test_counts_and_pages_are_exact_before_and_after_rows_are_folded(
     assert fold_all() > 3
 
     assert Message.objects.filter(tally__gt="").count() == 0
+    assert_exact(accounts)
+
+
+def test_counts_are_exact_when_messages_are_older_than_a_thousand_years(
+    accounts: list[TwitterAccount], messages: list[Message], ana: User
+) -> None:
+    old = store_message(accounts[1], 7000, timestamp=datetime(203, 5, 5, 12, tzinfo=UTC))
+    fold_all()
+    document = find_message(old.pk)
+    assert document is not None
+    update_message(document, changes={"status": "ignored"}, actor=ana.pk, now=timezone.now())
+    assert_exact(accounts)
+    fold_all()
+    Message.objects.filter(pk=old.pk).update(status="replied")
     assert_exact(accounts)
 
 

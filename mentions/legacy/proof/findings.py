@@ -171,7 +171,9 @@ class FindingJudge:
                     self._count("settled", key, (), "")
                 return
         if reject is not None:
-            self._count("rejected", key, differences, reject)
+            # The row was taken over once, and is refused as it is now.
+            why = f"cannot be taken over any more ({reject}): what is here is an older copy"
+            self._count("differing", key, differences, why)
             return
         outcome, why = self._explain_difference(document, differences)
         self._count(outcome, key, differences, why)

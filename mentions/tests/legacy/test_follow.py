@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import OAuthState, TwitterAccount
 from mentions.legacy.position import POSITIONS
+from mentions.legacy.rollback import roll_back
 from mentions.models import ImportReject, ImportRun, Message
 from mentions.tests.legacy.comparison import compare
 
@@ -75,6 +76,19 @@ def test_changes_arrive_when_made_after_the_load(legacy, follow):
     assert report["counts"]["messages"]["deleted"] == 2
     run = ImportRun.objects.get(report__kind="follow")
     assert (run.state, run.report["is_drained"]) == ("done", True)
+
+
+def test_everything_comes_back_when_a_following_was_rolled_back(legacy, follow):
+    legacy.add_user()
+    for key in ("1", "2", "3"):
+        legacy.add_message(key)
+    follow()
+    for run in ImportRun.objects.order_by("-started_at"):
+        roll_back(run.pk)
+    assert Message.objects.count() == 0
+    assert follow()["exit_code"] == 0
+    assert compare(legacy) == []
+    assert Message.objects.count() == 3
 
 
 def test_row_comes_back_when_it_was_deleted_and_followed_before(legacy, follow):

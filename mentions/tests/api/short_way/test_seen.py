@@ -94,6 +94,11 @@ def queue_reply(message_id: str) -> None:
     enqueue_reply(Message.objects.get(pk=message_id), kind="public", text="Y", now=timezone.now())
 
 
+def check_on_x(message_id: str) -> None:
+    # As the worker does, without another version.
+    Message.objects.filter(pk=message_id).update(x_checked_at=timezone.now(), draft_state="done")
+
+
 def give_to_another_account(message_id: str) -> None:
     globex = TwitterAccount.objects.get(twitter_username="globex")
     Message.objects.filter(pk=message_id).update(account=globex)
@@ -112,6 +117,7 @@ def delete_elsewhere(message_id: str) -> None:
         (change_elsewhere, {"status": "processing"}, {}, '"2"'),
         (change_elsewhere, {"status": "ignored"}, {"if-match": '"2"'}, '"3"'),
         (queue_reply, {"credits_used": 3}, {}, '"3"'),
+        (check_on_x, {"credits_used": 3}, {}, '"2"'),
     ],
 )
 def test_change_is_made_of_the_message_as_it_is_when_it_was_seen_otherwise(

@@ -181,6 +181,22 @@ def test_rejects_and_expired_states_are_explained_when_compared(legacy, run_impo
     assert proof.is_proven
 
 
+def test_an_older_copy_of_a_row_that_is_refused_now_is_a_difference(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("1", text="old")
+    legacy.add_message("2")
+    run_import("--quiet")
+    legacy.execute("SET SESSION sql_mode = ''")
+    legacy.execute("UPDATE messages SET text = 'new', created_at = '0000-00-00' WHERE id = '1'")
+    report = run_import("--quiet")
+
+    proof, tables = verify(legacy)
+
+    assert (tables["messages"]["rejected"], tables["messages"]["differing"]) == (0, 1)
+    assert not proof.is_proven
+    assert report["exit_code"] == 2
+
+
 def test_only_a_sample_is_compared_when_asked_for(legacy, run_import):
     legacy.add_user()
     legacy.add_messages(50)
