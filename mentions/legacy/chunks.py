@@ -163,7 +163,14 @@ class ChunkLoader:
                 now=plan.now,
             )
         total = sum(report.counts.values())
-        return Result(task.number, total, report, rejects, present=total - len(report.absent))
+        present = total - len(report.absent) + self._count_older_copies(rejects)
+        return Result(task.number, total, report, rejects, present=present)
+
+    def _count_older_copies(self, rejects: list[RejectedRow]) -> int:
+        """Of rows that are refused now, and were taken over as they had been before."""
+        if not rejects:
+            return 0
+        return int(self._documents.count_documents({"_id": {"$in": [row.key for row in rejects]}}))
 
     def _attribute(self, rows: list[Row], report: TableReport) -> dict[bytes | None, str | None]:
         """The account of each message by its key, where rules decide; empty where they do not."""

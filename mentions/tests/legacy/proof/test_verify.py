@@ -195,6 +195,7 @@ def test_an_older_copy_of_a_row_that_is_refused_now_is_a_difference(legacy, run_
     assert (tables["messages"]["rejected"], tables["messages"]["differing"]) == (0, 1)
     assert not proof.is_proven
     assert report["exit_code"] == 2
+    assert report["tables"]["messages"]["in_mongodb"] == 2
 
 
 def test_only_a_sample_is_compared_when_asked_for(legacy, run_import):
