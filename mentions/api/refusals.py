@@ -56,6 +56,8 @@ _STATUS_OF_MODEL = {
 
 _TEXT_CODES = frozenset({"empty_text", "control_characters", "invalid_unicode", "text_too_long"})
 _KEY_CODES = frozenset({"idempotency_key_invalid"})
+# Also where no row is shown that stands in the way.
+_CONFLICTS = frozenset({"already_replied", "idempotency_key_reused"})
 
 
 def reply_url(reply: Reply) -> str:
@@ -101,7 +103,7 @@ def problem_of_refusal(
         members["errors"] = [
             {"field": "Idempotency-Key", "code": error.code, "detail": error.sentence}
         ]
-    is_conflict = existing is not None or error.code == "already_replied"
+    is_conflict = existing is not None or error.code in _CONFLICTS
     return ApiProblem(
         error.code, error.sentence, status_code=409 if is_conflict else 422, **members
     )

@@ -140,6 +140,19 @@ def test_409_shows_the_earlier_reply_when_it_was_answered_already(
     assert len(sandbox.control.list_posts(author="acme")) == 1
 
 
+def test_nothing_is_shown_of_another_accounts_reply_when_its_key_comes_again(
+    ana: User, path: str, sandbox: RunningSandbox, sender: None, client_of: Client
+) -> None:
+    client, headers = client_of(ana), {"Idempotency-Key": "click-1"}
+    client.post(f"{path}/reply", {"response": "Of another account."}, headers=headers)
+    other = TwitterAccount.objects.create(twitter_id="9009", twitter_username="globex")
+    Reply.objects.update(account_id=other.pk)
+    reused = client.post(f"{path}/reply", {"response": "Other."}, headers=headers)
+    assert (reused.status_code, reused.json()["code"]) == (409, "idempotency_key_reused")
+    assert b"Of another account" not in reused.content
+    assert reused.json().keys().isdisjoint({"reply", "reply_url", "existing_text"})
+
+
 def test_one_reply_is_made_when_the_same_key_comes_twice(
     ana: User, path: str, sandbox: RunningSandbox, sender: None, client_of: Client
 ) -> None:
