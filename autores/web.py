@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         log_level=LogLevels.info,
         log_dictconfig=settings.LOGGING,
         workers_kill_timeout=options.graceful_seconds,
-        # The others go on meanwhile.
+        # The others go on meanwhile; but one that dies again within 5.5 s ends the server, as
+        # Granian takes that for a fault of the code.
         respawn_failed_workers=True,
         respawn_interval=1.0,
     )

@@ -11,11 +11,13 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.mongo.transactions import atomic
+from autores.mongo.writes import Update
 from autores.tests.mongo.proxy import connected_through
-from mentions.api import changes as changes_module
-from mentions.api.changes import change_as_seen, update_message
+from mentions.api import changes
+from mentions.api.changes import update_message
 from mentions.api.queries import MessageQuery, find_encoded, find_message, find_messages
 from mentions.models import AuditEntry, Message, file_entries
+from mentions.models.audit import build_entry, leave_on_row
 from mentions.tests.api.conftest import Client, store_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,23 +93,31 @@ def test_who_reads_in_a_transaction_reads_what_he_wrote_there(messages: list[Mes
         write()
 
 
-def test_changes_that_went_together_are_told_apart(
-    messages: list[Message], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parties: list[Any] = []
-    # The parties that the race happens to make are none that a test could ask for.
-    monkeypatch.setattr(changes_module, "_write_together", lambda write: parties.append(write))
-    documents = [find_message(message.pk) for message in messages[:4]]
-    for document in documents:
-        assert document is not None
-        change = {"changes": {"credits_used": 7}, "actor": "ana", "now": timezone.now()}
-        assert change_as_seen(document, **change) is None
+def build_write(message: Message) -> changes._Write:
+    """A change of the message as it is, with its entry."""
+    entry = build_entry(
+        "message.changed",
+        actor="ana",
+        object_type="message",
+        object_id=message.pk,
+        message_id=message.pk,
+        after={"credits_used": 7},
+    )
+    left = leave_on_row(entry)
+    update = {"$set": {"credits_used": 7, "version": 2, **left["$set"]}, "$push": left["$push"]}
+    return changes._Write(Update({"_id": message.pk, "version": message.version}, update), entry)
+
+
+def test_changes_that_went_together_are_told_apart(messages: list[Message]) -> None:
+    # The parties that a race happens to make are none that a test could ask for.
+    party = [build_write(message) for message in messages[:4]]
     Message.objects.filter(pk=messages[1].pk).update(version=2)
     Message.objects.filter(pk=messages[3].pk).delete()
-    assert changes_module._write_each(parties) == [True, False, True, False]
+    assert changes._write_each(party) == [True, False, True, False]
+    changed = Message.objects.filter(credits_used=7).values_list("pk", flat=True)
     file_entries()
     told = AuditEntry.objects.filter(action="message.changed").values_list("message_id", flat=True)
-    assert sorted(told) == [messages[0].pk, messages[2].pk]
+    assert sorted(told) == sorted(changed) == [messages[0].pk, messages[2].pk]
 
 
 @pytest.mark.parametrize("is_cut_before", [False, True])
