@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import bson
 
 from autores.renderers import render_json
+from mentions.api.etags import etag_of
 from mentions.api.seen import seen_messages
 from mentions.api.serializers import message_json
 
@@ -31,6 +32,10 @@ class EncodedMessage(NamedTuple):
     timestamp: datetime
     account_id: str | None
     version: int
+
+    @property
+    def etag(self) -> str:
+        return etag_of(self.version, self.digest)
 
 
 def encode_message(stored: bytes) -> EncodedMessage:

@@ -1,13 +1,25 @@
-"""ETag, If-None-Match and If-Match, made of a row's version."""
+"""ETag, If-None-Match and If-Match, made of a row's version.
 
+Autores itself writes down some things about a message that are no change to it: when X was asked
+about it last, how far its draft is. They must not make a person's change fail, but be seen by
+whoever asks again. So a message's tag is its version and a digest of what is shown: If-None-Match
+compares all of it, If-Match the version alone.
+"""
+
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from autores.problems import ApiProblem
 
+_DIGEST_BYTES = 4
+# The version, and the digest where there is one.
+_TAG = re.compile(r'"([0-9]+)(?:-[0-9a-f]+)?"')
 
-def etag_of(version: int) -> str:
-    return f'"{version}"'
+
+def etag_of(version: int, digest: bytes = b"") -> str:
+    """``digest``: of all that is shown, where that can change without another version."""
+    return f'"{version}-{digest[:_DIGEST_BYTES].hex()}"' if digest else f'"{version}"'
 
 
 def _list_tags(header: str) -> list[str]:
@@ -27,7 +39,8 @@ def is_match(meta: Mapping[str, Any], version: int) -> bool:
     An empty header, which is also what the web server makes of one that is not ASCII, matches none.
     """
     header = _read_match(meta)
-    return header == "*" or etag_of(version) in _list_tags(header)
+    tags = [_TAG.fullmatch(tag) for tag in _list_tags(header)]
+    return header == "*" or any(tag and tag[1] == str(version) for tag in tags)
 
 
 def _read_match(meta: Mapping[str, Any]) -> str:

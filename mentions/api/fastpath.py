@@ -38,7 +38,7 @@ from autores.problems import answer_error
 from mentions.api import listing, reading
 from mentions.api.access import load_document, recall_document
 from mentions.api.changes import Change, change_as_seen, update_message
-from mentions.api.etags import etag_of, is_match, require_match
+from mentions.api.etags import is_match, require_match
 from mentions.api.serializers import MessageUpdateSerializer
 
 logger = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ class ShortWay:
             document = load_document(user, message_id, role=Role.RESPONDER)
             expected = require_match(environ, document.get("version") or 1)
             message = update_message(document, **work, expected_version=expected)
-        return reading.Answer(message.content, {"ETag": etag_of(message.version)}, is_known=False)
+        return reading.Answer(message.content, {"ETag": message.etag}, is_known=False)
 
     def _find_origin(self, environ: WSGIEnvironment) -> str | None:
         """Scheme and host as the caller wrote them; None if Django refuses or redirects them."""

@@ -18,7 +18,7 @@ from mentions.api import access, listing, queries, reading, refusals, schema, se
 from mentions.api import draft_serializers as draft_shapes
 from mentions.api import serializers as shapes
 from mentions.api.changes import delete_message, update_message
-from mentions.api.etags import etag_of, require_match
+from mentions.api.etags import require_match
 from mentions.api.fetching import fetch_all, fetch_one
 from mentions.api.filters import MessageFilterForm
 from mentions.api.preflight import (
@@ -144,9 +144,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
             now=timezone.now(),
             expected_version=expected,
         )
-        return Response(
-            ready_json(request, message.content), headers={"ETag": etag_of(message.version)}
-        )
+        return Response(ready_json(request, message.content), headers={"ETag": message.etag})
 
     @extend_schema(
         summary="Delete a message for good",

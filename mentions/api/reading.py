@@ -9,7 +9,7 @@ from accounts.models import User
 from autores.mongo.rawpages import RawPage
 from mentions.api import access, listing, queries
 from mentions.api.encoding import digest_messages, encode_message, join_messages
-from mentions.api.etags import etag_of, is_unchanged
+from mentions.api.etags import is_unchanged
 
 # Of a hundred messages 250 kB, BSON and JSON together: 8 MB a process, and 26 at the most.
 _MOST_PAGES = 32
@@ -72,5 +72,4 @@ _build_kept = lru_cache(_MOST_PAGES)(_build_page)
 def read_one(meta: Mapping[str, Any], user: User, message_id: str) -> Answer:
     """Raises ApiProblem (404) for what is not there, or not theirs to see."""
     message = access.load_encoded(user, message_id)
-    etag = etag_of(message.version)
-    return Answer(message.content, {"ETag": etag}, is_unchanged(meta, etag))
+    return Answer(message.content, {"ETag": message.etag}, is_unchanged(meta, message.etag))

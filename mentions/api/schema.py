@@ -54,5 +54,5 @@ IF_MATCH = OpenApiParameter(
     "If-Match",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The ETag you read: 412 if it was changed since.",
+    description="The ETag you read: 412 if its version was changed since.",
 )

@@ -10,8 +10,9 @@ from rest_framework import status
 from rest_framework.response import Response
 
 from autores.problems import ApiProblem
+from autores.renderers import ready_json
 from mentions.api.access import load_document
-from mentions.api.etags import etag_of
+from mentions.api.encoding import encode_document
 from mentions.api.refusals import problem_of_failed_reply, problem_of_refusal, reply_url
 from mentions.api.serializers import ReplySerializer, ResponseSerializer, message_json
 from mentions.models import Message, Reply, ReplyState
@@ -72,9 +73,8 @@ def send_reply(
         reply = deliver_and_wait(reply)
     document = load_document(request.user, message.pk)
     if reply.state == ReplyState.SENT:
-        return Response(
-            message_json(document), headers={"ETag": etag_of(document.get("version") or 1)}
-        )
+        shown = encode_document(document)
+        return Response(ready_json(request, shown.content), headers={"ETag": shown.etag})
     return Response(
         {"message": message_json(document), "reply": ReplySerializer(reply).data},
         status=status.HTTP_202_ACCEPTED,

@@ -62,7 +62,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     )
     x_checked_at = serializers.DateTimeField(allow_null=True, help_text="When it was looked up.")
     deleted_found_at = serializers.DateTimeField(allow_null=True)
-    version = serializers.IntegerField(help_text="Counts the changes; the ETag is made of it.")
+    version = serializers.IntegerField(help_text="Counts the changes; the ETag begins with it.")
 
     def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
         get = instance.get

@@ -206,6 +206,21 @@ def test_304_is_answered_when_the_caller_has_this_version(
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
 
 
+def test_tag_changes_and_still_matches_when_autores_itself_notes_something(
+    bruno: User, acme: TwitterAccount, client_of: Client
+) -> None:
+    message = store_message(acme, 1)
+    client, path = client_of(bruno), f"/api/v1/messages/{message.pk}"
+    etag = client.get(path)["ETag"]
+    Message.objects.filter(pk=message.pk).update(draft_state="drafting")
+    again = client.get(path, headers={"If-None-Match": etag})
+    assert (again.status_code, again.json()["draft_state"]) == (200, "drafting")
+    changed = client.patch(path, {"credits_used": 2}, headers={"If-Match": etag})
+    assert (changed.status_code, changed.json()["version"]) == (200, 2)
+    known = client.get(path, headers={"If-None-Match": changed["ETag"]})
+    assert known.status_code == 304
+
+
 def test_counts_are_by_status_when_stats_are_asked_for(
     bruno: User, acme: TwitterAccount, client_of: Client
 ) -> None:

@@ -40,6 +40,8 @@ def test_same_change_is_made_by_either_way(
         again = client.get(f"/api/v1/messages/{message.pk}")
         assert (again.content, again["ETag"]) == (answer.content, answer["ETag"])
         status, content, headers = describe(answer)
+        # Of two messages: the digest after the version differs as they do.
+        headers["ETag"] = headers["ETag"].partition("-")[0]
         shown = {
             name: value
             for name, value in json.loads(content).items()
@@ -117,14 +119,14 @@ def test_body_that_was_cut_is_left_to_django_as_it_came(
     assert Message.objects.get(pk=stored["one"]).status == "replied"
 
 
-@pytest.mark.parametrize("match", ['"1"', 'W/"1"', '"9", "1"', "*"])
+@pytest.mark.parametrize("match", ['"1"', 'W/"1"', '"9", "1"', '"1-0badc0de"', 'W/"1-0a"', "*"])
 def test_change_is_made_at_the_version_that_was_named(
     stored: dict[str, str], ways: Ways, match: str
 ) -> None:
     path = f"/api/v1/messages/{stored['one']}"
     answer = ways.short.patch(path, {"credits_used": 5}, headers={"if-match": match})
     assert is_short(answer)
-    assert (answer.status_code, answer["ETag"]) == (200, '"2"')
+    assert (answer.status_code, answer["ETag"][:3]) == (200, '"2-')
     answer = ways.short.patch(path, {"credits_used": 6}, headers={"if-match": '"1"'})
     assert (answer.status_code, answer.json()["current_etag"]) == (412, '"2"')
 

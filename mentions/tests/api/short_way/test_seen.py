@@ -72,11 +72,11 @@ def test_message_that_was_seen_is_changed_without_reading_it(
     with recorded_commands() as commands:
         answer = ways.short.patch(path, {"status": "ignored"}, headers={"if-match": '"1"'})
     assert is_short(answer)
-    assert (answer.status_code, answer["ETag"]) == (200, '"2"')
+    assert (answer.status_code, answer["ETag"][:3]) == (200, '"2-')
     assert commands == (["update"] if read else ["query", "update"])
     with recorded_commands() as commands:
         answer = ways.short.patch(path, {"status": "error"})
-    assert (answer["ETag"], commands) == ('"3"', ["update"])
+    assert (answer["ETag"][:3], commands) == ('"3-', ["update"])
     assert describe(ways.long.get(path))[1] == answer.content
     assert list_entries(stored["0"]) == [
         ({"status": "pending"}, {"status": "ignored"}),
@@ -111,13 +111,13 @@ def delete_elsewhere(message_id: str) -> None:
 @pytest.mark.parametrize(
     ("befall", "changes", "given", "etag"),
     [
-        (change_elsewhere, {"status": "ignored"}, {}, '"3"'),
+        (change_elsewhere, {"status": "ignored"}, {}, '"3-'),
         # What it was when it was seen: the other's change is taken back, not passed over.
-        (change_elsewhere, {"status": "pending"}, {}, '"3"'),
-        (change_elsewhere, {"status": "processing"}, {}, '"2"'),
-        (change_elsewhere, {"status": "ignored"}, {"if-match": '"2"'}, '"3"'),
-        (queue_reply, {"credits_used": 3}, {}, '"3"'),
-        (check_on_x, {"credits_used": 3}, {}, '"2"'),
+        (change_elsewhere, {"status": "pending"}, {}, '"3-'),
+        (change_elsewhere, {"status": "processing"}, {}, '"2-'),
+        (change_elsewhere, {"status": "ignored"}, {"if-match": '"2"'}, '"3-'),
+        (queue_reply, {"credits_used": 3}, {}, '"3-'),
+        (check_on_x, {"credits_used": 3}, {}, '"2-'),
     ],
 )
 def test_change_is_made_of_the_message_as_it_is_when_it_was_seen_otherwise(
@@ -134,7 +134,7 @@ def test_change_is_made_of_the_message_as_it_is_when_it_was_seen_otherwise(
     before = read_row(stored["0"])
     answer = ways.short.patch(path, changes, headers=given)
     assert is_short(answer)
-    assert (answer.status_code, answer["ETag"]) == (200, etag)
+    assert (answer.status_code, answer["ETag"][:3]) == (200, etag)
     assert describe(ways.long.get(path))[1] == answer.content
     after = read_row(stored["0"])
     assert {name: after[name] for name in changes} == changes
