@@ -5,8 +5,10 @@ caller's decision, by the error it gets. Redirects are not followed, since they 
 tokens elsewhere.
 """
 
+import json
 import logging
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +34,7 @@ log = logging.getLogger("autores.x")
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _POOL_SIZE = 64
+_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 Observe = Callable[[Call], None]
 
@@ -232,7 +235,26 @@ def _parse_json(body: bytes) -> tuple[Any, bool]:
     try:
         return orjson.loads(body), True
     except orjson.JSONDecodeError:
+        whole = _replace_halves(body)
+    try:
+        return (None, False) if whole is None else (orjson.loads(whole), True)
+    except orjson.JSONDecodeError:
         return None, False
+
+
+def _replace_halves(body: bytes) -> bytes | None:
+    """The JSON with U+FFFD for each half of a character, None if that is not what is wrong.
+
+    A name that was cut inside an emoji leaves one, as ``\\ud83d``. JSON allows it, orjson does not,
+    and one such name must not keep the other mentions of a page out.
+    """
+    if not _ESCAPED_HALF.search(body):
+        return None
+    try:
+        text = json.dumps(json.loads(body), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _classify_failure(error: Exception, *, call: CallKind) -> XError:

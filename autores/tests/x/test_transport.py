@@ -118,6 +118,33 @@ def test_a_success_is_not_believed_when_its_body_is(
     assert caught.value.is_outcome_unknown is unknown
 
 
+@pytest.mark.parametrize(
+    ("escaped", "read"),
+    [
+        (rb"\ud83d", "\ufffd"),
+        (rb"Lena \uD83D and \ude00 \ud83d\ude00\ud83d", "Lena \ufffd and \ufffd 😀\ufffd"),
+        (rb"\\ud83d \ude00\ud83d", "\\ud83d \ufffd\ufffd"),
+    ],
+)
+def test_other_halves_are_shown_as_missing_when_a_text_was_cut_inside_a_character(
+    x: ScriptedServer, client: XClient, escaped: bytes, read: str
+) -> None:
+    x.answer(json.dumps({"data": ANA}).encode().replace(b"ana_team", escaped))
+    assert client.get_me().username == read
+
+
+@pytest.mark.parametrize(
+    "body", [rb'{"data": "\ud83d"', rb'["\ud83d", NaN]', b'"\\ud83d' + b"[" * 9]
+)
+def test_answer_is_refused_when_more_is_wrong_than_half_a_character(
+    x: ScriptedServer, client: XClient, body: bytes
+) -> None:
+    x.answer(body)
+    with pytest.raises(transport.ContractError) as caught:
+        client.get_me()
+    assert caught.value.code == "not_json"
+
+
 def test_json_is_read_when_its_content_type_is_wrong(x: ScriptedServer, client: XClient) -> None:
     x.answer({"data": ANA}, content_type="text/html")
     assert client.get_me().username == "ana_team"
