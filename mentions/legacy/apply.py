@@ -35,7 +35,7 @@ from mentions.legacy.mapping import (
 )
 from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import TableReport, spell_values
-from mentions.legacy.state import STATE_FIELD, read_state
+from mentions.legacy.state import EXPORT_FIELD, STATE_FIELD, read_baseline
 from mentions.models import ImportConflict, ImportReject
 
 CONFLICTS = ImportConflict._meta.db_table
@@ -131,18 +131,16 @@ class RowApplier:
         operations: dict[str, DeleteOne] = {}
         for document in documents:
             key = document["_id"]
-            state = read_state(document)
-            if state is None:
+            known = read_baseline(document)
+            if known is None:
                 problems[key] = "deleted there; here it was not written by the import, and stays"
-            elif digest_document(target, document, self._cipher) != state.digest:
+            elif digest_document(target, document, self._cipher) != known.here:
                 problems[key] = "deleted there, but changed here since the import"
             elif key in referred:
                 problems[key] = f"deleted there, but {referred[key]} here refer to it"
             else:
-                same = {name: document.get(name) for name in columns}
-                operations[key] = DeleteOne(
-                    {"_id": key, f"{STATE_FIELD}.digest": state.digest, **same}
-                )
+                same = {name: document.get(name) for name in (*columns, STATE_FIELD, EXPORT_FIELD)}
+                operations[key] = DeleteOne({"_id": key, **same})
         # Before the documents go: after a crash in between, a row that came back there would
         # otherwise look like one that a person deleted here.
         forget_keys(target.table, operations)
@@ -267,7 +265,14 @@ class RowApplier:
             found = [
                 item["_id"]
                 for item in collection.find(
-                    {"_id": {"$gt": after}, f"{STATE_FIELD}.digest": {"$exists": True}}, {"_id": 1}
+                    {
+                        "_id": {"$gt": after},
+                        "$or": [
+                            {f"{STATE_FIELD}.digest": {"$exists": True}},
+                            {f"{EXPORT_FIELD}.here": {"$exists": True}},
+                        ],
+                    },
+                    {"_id": 1},
                 )
                 .sort("_id", 1)
                 .limit(_PAGE)

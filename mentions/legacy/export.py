@@ -1,7 +1,8 @@
 """Writes what was created or changed here since the import back into the legacy schema.
 
 Only rows that are not in MySQL are inserted, and only those that nobody changed there since the
-import are updated. What the legacy schema cannot hold is listed, never cut to fit.
+import are updated. What the legacy schema cannot hold is listed, never cut to fit. Each document
+remembers what was written, so that the next import knows which of the two sides changed since.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,14 +22,13 @@ from autores.crypto import CipherError
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.contract import MESSAGES, USERS, Table
 from mentions.legacy.documents import TARGETS, Target, digest_document
+from mentions.legacy.errors import SourceError
 from mentions.legacy.legacy_writer import LegacyWriter
 from mentions.legacy.mapping import MappedRow, map_message, map_user
 from mentions.legacy.proof.fields import rule_of, show_key
-from mentions.legacy.state import RowState, read_state
+from mentions.legacy.state import EXPORT_FIELD, Baseline, build_export, read_baseline
 from mentions.models import Tombstone
 
-# Beside the models' fields, as the import's own mark is.
-EXPORT_FIELD = "exported"
 _BATCH = 500
 _LISTED = 100
 # Unique here beside the key: the same post may be the work of two accounts, but not there.
@@ -71,6 +71,8 @@ class ExportReport:
     deleted_here: list[str] = field(default_factory=list)
     deleted_count: int = 0
     fenced: int = 0
+    # Why a rehearsal could not ask MySQL what it would refuse.
+    untried: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -103,6 +105,7 @@ class ExportReport:
             },
             "deleted_here": {"count": self.deleted_count, "listed": self.deleted_here},
             "fenced_accounts": self.fenced,
+            "untried": self.untried,
         }
 
     def render(self) -> str:
@@ -123,6 +126,8 @@ class ExportReport:
                 + ", ".join(self.deleted_here[:10])
                 + ("…" if self.deleted_count > 10 else "")
             )
+        if self.untried:
+            lines.append(f"  What MySQL itself would refuse is not known: {self.untried}.")
         if self.fenced:
             lines.append(
                 f"  {self.fenced} accounts are fenced: this system refreshes their tokens no more."
@@ -139,19 +144,36 @@ def export_to_mysql(
     """Write back; may be interrupted and repeated, and changes nothing the second time.
 
     The accounts are fenced before their tokens are read: from then on they are the former
-    system's to refresh. Raises SourceError.
+    system's to refresh. A rehearsal writes, too, where MySQL can take it back, and takes it back.
+    Raises SourceError; nothing is fenced then unless the error says so.
     """
     report = ExportReport(target=target.label, is_dry_run=is_dry_run)
-    if not is_dry_run:
-        report.fenced = TwitterAccount.objects.filter(fenced_since=None).update(
-            fenced_since=timezone.now()
-        )
     with LegacyWriter(target) as database:
-        for table in _TABLES:
-            exporter = _TableExporter(table, database, is_dry_run=is_dry_run)
-            report.tables.append(exporter.run(on_progress))
-        _list_deleted(database, report)
+        if is_dry_run:
+            report.untried = database.find_obstacle()
+        else:
+            database.require_writable()
+            report.fenced = TwitterAccount.objects.filter(fenced_since=None).update(
+                fenced_since=timezone.now()
+            )
+        try:
+            for table in _TABLES:
+                exporter = _TableExporter(
+                    table, database, is_dry_run=is_dry_run, is_tried=not report.untried
+                )
+                report.tables.append(exporter.run(on_progress))
+            _list_deleted(database, report)
+        except pymysql.err.MySQLError as error:
+            if is_dry_run:
+                raise
+            raise SourceError(f"{database.explain(error)} {_HALF_DONE}") from None
     return report
+
+
+_HALF_DONE = (
+    "What was written before stays, and this system refreshes no tokens any more: export again, or "
+    "go on here with --declare-old-poller-stopped."
+)
 
 
 def _list_deleted(database: LegacyWriter, report: ExportReport) -> None:
@@ -165,11 +187,14 @@ def _list_deleted(database: LegacyWriter, report: ExportReport) -> None:
 
 
 class _TableExporter:
-    def __init__(self, table: Table, database: LegacyWriter, *, is_dry_run: bool) -> None:
+    def __init__(
+        self, table: Table, database: LegacyWriter, *, is_dry_run: bool, is_tried: bool
+    ) -> None:
         self._table = table
         self._rule = rule_of(table.name)
         self._database = database
         self._is_dry_run = is_dry_run
+        self._is_tried = is_tried
         self._target: Target = next(item for item in TARGETS if item.table is table)
         self._cipher = token_cipher()
         self._report = TableExport(table.name)
@@ -198,10 +223,8 @@ class _TableExporter:
             yield batch
 
     def _is_changed(self, document: Mapping[str, Any]) -> bool:
-        state = read_state(document)
-        if state is None:
-            return True
-        return digest_document(self._target, document, self._cipher) != state.digest
+        known = read_baseline(document)
+        return known is None or digest_document(self._target, document, self._cipher) != known.here
 
     def _write(self, documents: Sequence[Mapping[str, Any]]) -> None:
         if not documents:
@@ -217,19 +240,21 @@ class _TableExporter:
                 self._insert(key, values, document=document)
             else:
                 self._update(key, values, row=row, document=document)
-        if not self._is_dry_run:
+        if self._is_dry_run:
+            self._database.take_back()
+        else:
             self._database.commit()
             if self._marks:
                 self._collection.bulk_write(self._marks, ordered=False)
         self._marks = []
 
     def _insert(self, key: str, values: dict[str, Any], *, document: Mapping[str, Any]) -> None:
-        if read_state(document) is not None or EXPORT_FIELD in document:
+        if read_baseline(document) is not None:
             self._report.add_conflict(
                 show_key(self._rule, key), "changed here, and deleted in MySQL since"
             )
             return
-        if self._is_dry_run or self._try(key, lambda: self._database.insert(self._rule, values)):
+        if self._try(key, lambda: self._database.insert(self._rule, values)):
             self._report.inserted += 1
             self._mark(document, {name: _spell(value) for name, value in values.items()})
 
@@ -248,13 +273,14 @@ class _TableExporter:
         }
         if not changed:
             self._report.unchanged += 1
+            self._mark(document, row)
             return
-        state = read_state(document)
-        if not self._is_as_written(row, document, state=state):
+        known = read_baseline(document)
+        if known is None or self._digest_row(row, document) != known.there:
             self._report.add_conflict(
                 show_key(self._rule, key),
                 "changed here, and in MySQL since"
-                if state
+                if known
                 else "made on both sides: differs in " + ", ".join(sorted(changed)),
             )
             return
@@ -262,7 +288,7 @@ class _TableExporter:
         def write() -> bool:
             return self._database.update(self._rule, changed, row=row)
 
-        if self._is_dry_run or self._try(key, write):
+        if self._try(key, write):
             self._report.updated += 1
             spelled = {name: _spell(value) for name, value in changed.items()}
             self._mark(document, {**row, **spelled})
@@ -275,6 +301,9 @@ class _TableExporter:
         return rule.types == {bool} and value is not None and (int(found) != 0) == bool(value)
 
     def _try(self, key: str, write: Callable[[], bool]) -> bool:
+        """Whether it was written, or would have been; what is not goes to the report."""
+        if not self._is_tried:
+            return True
         shown = show_key(self._rule, key)
         try:
             if write():
@@ -293,18 +322,6 @@ class _TableExporter:
         self._report.add_conflict(shown, "changed in MySQL in this moment")
         return False
 
-    def _is_as_written(
-        self,
-        row: dict[str, bytes | None],
-        document: Mapping[str, Any],
-        *,
-        state: RowState | None,
-    ) -> bool:
-        """Whether MySQL's row still is what the import read, or an earlier export wrote."""
-        known = {state.digest} if state else set()
-        known.add((document.get(EXPORT_FIELD) or {}).get("digest", ""))
-        return self._digest_row(row, document) in known
-
     def _digest_row(self, row: dict[str, bytes | None], document: Mapping[str, Any]) -> str | None:
         if self._table is MESSAGES:
             mapped = map_message(row, account_id=document.get("account_id"))
@@ -313,21 +330,21 @@ class _TableExporter:
         return mapped.digest if isinstance(mapped, MappedRow) else None
 
     def _mark(self, document: Mapping[str, Any], row: dict[str, bytes | None]) -> None:
-        """Remember what MySQL has now, so that a later export knows its own writing again."""
-        digest = self._digest_row(row, document)
-        self._marks.append(
-            UpdateOne({"_id": document["_id"]}, {"$set": {EXPORT_FIELD: {"digest": digest}}})
-        )
+        """Remember what both sides have now: a later export or import starts from it."""
+        there = self._digest_row(row, document)
+        here = digest_document(self._target, document, self._cipher)
+        if there and here:
+            mark = build_export(Baseline(there, here, timezone.now()))
+            self._marks.append(UpdateOne({"_id": document["_id"]}, {"$set": {EXPORT_FIELD: mark}}))
 
     def _make_row(self, document: Mapping[str, Any]) -> dict[str, Any] | None:
         """The legacy row of a document; None when it cannot be one."""
         key = document["_id"]
         shown = show_key(self._rule, key)
-        if len(key) > 36:
-            reason = f"its id has {len(key)} characters; the legacy column holds 36"
-            if self._table is MESSAGES and document.get("post_id") != key:
-                reason = "the post is another account's too; the legacy table has one row a post"
-            self._report.refuse(shown, reason)
+        if self._table is MESSAGES and document.get("post_id") != key:
+            self._report.refuse(
+                shown, "the post is another account's too; the legacy table has one row a post"
+            )
             return None
         values: dict[str, Any] = {}
         is_cut = False

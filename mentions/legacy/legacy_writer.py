@@ -9,7 +9,9 @@ from pymysql.constants import ER
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.driver import CONNECT_SECONDS, READ_SECONDS, Connection
 from mentions.legacy.errors import SourceError
-from mentions.legacy.proof.fields import TableRule
+from mentions.legacy.proof.fields import MESSAGES, USERS, TableRule
+
+_WRITTEN = (USERS, MESSAGES)
 
 
 class LegacyWriter:
@@ -43,7 +45,7 @@ class LegacyWriter:
                 init_command="SET SESSION time_zone = '+00:00'",
             )
         except pymysql.err.MySQLError as error:
-            raise self._explain(error) from None
+            raise self.explain(error) from None
         except OSError as error:
             raise SourceError(f"Connecting to {target.label} failed: {error.strerror}.") from None
         return self
@@ -53,10 +55,56 @@ class LegacyWriter:
             # What is not committed is written by the next export.
             self._connection.close()
         if isinstance(error, pymysql.err.MySQLError):
-            raise self._explain(error) from None
+            raise self.explain(error) from None
 
     def commit(self) -> None:
         self._connection.commit()
+
+    def take_back(self) -> None:
+        """Undo what was written since the last commit."""
+        self._connection.rollback()
+
+    def require_writable(self) -> None:
+        """Ask MySQL whether it would write, with statements that touch no row.
+
+        Raises SourceError where it is read-only or the user may not.
+        """
+        try:
+            for rule in _WRITTEN:
+                names = ", ".join(f"`{name}`" for name in dict.fromkeys(rule.columns))
+                table, key = f"`{rule.table}`", f"`{rule.key}`"
+                self._execute(f"UPDATE {table} SET {key} = {key} WHERE 1 = 0", [])  # noqa: S608
+                self._execute(
+                    f"INSERT INTO {table} ({names}) SELECT {names} FROM {table} WHERE 1 = 0",  # noqa: S608
+                    [],
+                )
+        except pymysql.err.MySQLError as error:
+            raise self.explain(error) from None
+
+    def find_obstacle(self) -> str:
+        """Why nothing may be written in order to be taken back; empty if it may."""
+        tables = [rule.table for rule in _WRITTEN]
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT table_name, engine FROM information_schema.tables "
+                "WHERE table_schema = DATABASE() AND table_name IN (%s, %s)",
+                tables,
+            )
+            for name, engine in cursor.fetchall():
+                if str(engine).lower() != "innodb":
+                    return f"{name} is a table of {engine}, which takes nothing back"
+            cursor.execute(
+                "SELECT trigger_name FROM information_schema.triggers "
+                "WHERE trigger_schema = DATABASE() AND event_object_table IN (%s, %s)",
+                tables,
+            )
+            if found := cursor.fetchall():
+                return f"the trigger {found[0][0]} might do what is not taken back"
+        try:
+            self.require_writable()
+        except SourceError as error:
+            return str(error).rstrip(".")
+        return ""
 
     def look_up(self, rule: TableRule, keys: Sequence[str]) -> dict[str, dict[str, bytes | None]]:
         """Rows by key, as the server spells them; only those whose key is the same byte by byte."""
@@ -112,7 +160,7 @@ class LegacyWriter:
         with self._connection.cursor() as cursor:
             return bool(cursor.execute(sql, arguments))
 
-    def _explain(self, error: pymysql.err.MySQLError) -> SourceError:
+    def explain(self, error: pymysql.err.MySQLError) -> SourceError:
         code = error.args[0] if error.args else 0
         detail = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
         if self._target.password:

@@ -1,18 +1,20 @@
 """Writes mapped rows into MongoDB, without ever overwriting what was changed here.
 
-Three digests decide about a row: of the legacy row now (s), of the document now (t), and of what
-the import wrote last (d, kept in the document itself; see ``mentions.legacy.state``).
+Four digests decide about a row: of the legacy row now (s), of the document now (t), and of what
+either was when an import or an export made them agree (d there, e here; kept in the document
+itself, see ``mentions.legacy.state``).
 
     no document, never taken over   created
     no document, but taken over     deleted here: stays deleted
-    s == t                          unchanged
-    s == d, t != d                  changed here: kept
-    s != d, t == d                  changed there: updated
+    s == t, or s == d and t == e    unchanged
+    s == d, t != e                  changed here: kept
+    s != d, t == e                  changed there: updated
     otherwise                       conflict: reported, the document stays as it is
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +31,7 @@ from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import WRITE_CONCERN, DocumentWriter, Target, digest_document
 from mentions.legacy.mapping import MappedRow, RejectedRow
 from mentions.legacy.report import TableReport
-from mentions.legacy.state import STATE_FIELD, build_state, read_state
+from mentions.legacy.state import EXPORT_FIELD, STATE_FIELD, build_state, read_baseline, read_state
 from mentions.models import MentionKind, Tombstone
 from mentions.models.tombstone import tombstone_key
 
@@ -108,25 +110,28 @@ class Loader:
         adopted: list[MappedRow],
         changed: list[_Change],
     ) -> None:
-        state = read_state(document)
-        recorded = state.digest if state else None
+        known = read_baseline(document)
+        if known and known.exported_at and self.target.table is MESSAGES:
+            # It left with this account, which MySQL could not keep.
+            values = {**row.values, "account_id": document.get("account_id")}
+            row = replace(row, values=values)
         present = digest_document(self.target, document, self._cipher, names=row.compared)
         if row.digest == present:
             self._report.count("unchanged", row.key)
-            if recorded != row.digest:
+            if known is None or known.exported_at or known.there != row.digest:
                 adopted.append(row)
-        elif row.digest == recorded:
+        elif known and row.digest == known.there and present == known.here:
+            self._report.count("unchanged", row.key)
+        elif known and row.digest == known.there:
             self._report.add_kept(row.key, self._list_differences(row, document))
-        elif present is not None and present == recorded:
+        elif known and present == known.here:
             changed.append((row, document))
         else:
-            self._report.add_conflict(
-                row.key,
-                "changed both there and here since the last import"
-                if recorded
-                else "exists here, but was not written by the import, and differs",
-                values=self._list_differences(row, document),
-            )
+            reason = "exists here, but was not written by the import, and differs"
+            if known:
+                last = "export" if known.exported_at else "import"
+                reason = f"changed both there and here since the last {last}"
+            self._report.add_conflict(row.key, reason, values=self._list_differences(row, document))
 
     def _list_differences(
         self, row: MappedRow, document: Mapping[str, Any]
@@ -235,16 +240,21 @@ class Loader:
                 self._report.count("updated", row.key)
 
     def _make_update(self, row: MappedRow, document: Mapping[str, Any]) -> UpdateOne:
-        change = self.writer.encode(self._complete(row, document=document))
+        values = self._complete(row, document=document)
+        if self.target.table is MESSAGES and values["account_id"] == document.get("account_id"):
+            # Whether it may be answered was judged here since.
+            values = {name: values[name] for name in ("id", *row.compared)}
+        change = self.writer.encode(values)
         key = change.pop("_id")
         state = read_state(document)
         change[STATE_FIELD] = build_state(
             self._run_id,
             row.digest,
-            created_by=state.created_by if state else None,
+            # One that was made here, and came back changed, is no import's to take back.
+            created_by=state.created_by if state else "",
             updates=state.updates + 1 if state else 1,
         )
-        operation: dict[str, Any] = {"$set": change}
+        operation: dict[str, Any] = {"$set": change, "$unset": {EXPORT_FIELD: ""}}
         if self.target.table is MESSAGES:
             operation["$inc"] = {"version": 1}
         columns = [self.writer.column(name) for name in row.compared]
@@ -277,7 +287,10 @@ class Loader:
             [
                 UpdateOne(
                     {"_id": row.key},
-                    [{"$set": {STATE_FIELD: _adopted_state(self._run_id, row.digest)}}],
+                    [
+                        {"$set": {STATE_FIELD: _adopted_state(self._run_id, row.digest)}},
+                        {"$unset": EXPORT_FIELD},
+                    ],
                 )
                 for row in rows
             ],

@@ -1,14 +1,16 @@
-"""What the import remembers about a document it wrote: inside the document, in one extra field.
+"""What import and export remember about a document: inside the document, in one extra field each.
 
-Written together with the values, it cannot disagree with them after a crash. It is no field of the
-models: Django's saves leave it alone, and documents of other origin have none.
+The import's is written together with the values, and cannot disagree with them after a crash.
+Neither is a field of the models: Django's saves leave them alone, and other documents have none.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 STATE_FIELD = "imported"
+EXPORT_FIELD = "exported"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,34 @@ def read_state(document: Mapping[str, Any]) -> RowState | None:
         created_by=str(state.get("created_by", run_id)),
         updates=int(state.get("updates", 0)),
     )
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Digests of MySQL's row (``there``) and of the document (``here``) when they last agreed.
+
+    They are one and the same after an import. After an export they differ where MySQL could not
+    keep all of a value, a time's milliseconds for instance; ``exported_at`` tells when it was.
+    """
+
+    there: str
+    here: str
+    exported_at: datetime | None = None
+
+
+def build_export(baseline: Baseline) -> dict[str, Any]:
+    """The value of the export's field. An import that writes the document removes the field."""
+    return {"there": baseline.there, "here": baseline.here, "at": baseline.exported_at}
+
+
+def read_baseline(document: Mapping[str, Any]) -> Baseline | None:
+    """By the export that wrote the document back, or else the import; None if neither knows it."""
+    mark = document.get(EXPORT_FIELD)
+    if isinstance(mark, Mapping) and mark.get("here") and isinstance(mark.get("at"), datetime):
+        exported_at = mark["at"].replace(tzinfo=UTC)
+        return Baseline(str(mark["there"]), str(mark["here"]), exported_at)
+    state = read_state(document)
+    return None if state is None else Baseline(state.digest, state.digest)
 
 
 def is_worked_on(document: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from mentions.legacy.documents import TARGETS, digest_document
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
 from mentions.legacy.proof.streams import MySqlReader, write_lookup
-from mentions.legacy.state import is_worked_on, read_state
+from mentions.legacy.state import is_worked_on, read_baseline, read_state
 from mentions.models import (
     AuditEntry,
     ImportReject,
@@ -32,18 +32,7 @@ from mentions.models import (
 
 # What may become of a row that is not the same on both sides. The first four need a person.
 FAULTS = ("missing", "extra", "differing", "conflicts")
-EXPLAINED = ("rejected", "skipped", "deleted_here", "changed_here", "settled")
-MEANINGS = {
-    "missing": "in MySQL, and neither in MongoDB nor refused",
-    "extra": "written by an import, and no longer in MySQL",
-    "differing": "the values differ, and nobody here is known to have changed them",
-    "conflicts": "here already when the import came, and different",
-    "rejected": "cannot be taken over: see the rejected rows",
-    "skipped": "left behind on purpose",
-    "deleted_here": "deleted here since the import",
-    "changed_here": "changed here since the import: a person's work, or a refreshed token",
-    "settled": "differed for a moment, while one of the sides was being written",
-}
+EXPLAINED = ("rejected", "skipped", "deleted_here", "changed_here", "exported", "settled")
 _LISTED = 100
 # Beyond this many, rows are counted as they were found: that is no handful of late writes.
 _LOOKED_AT_AGAIN = 20_000
@@ -175,6 +164,9 @@ class FindingJudge:
             why = f"cannot be taken over any more ({reject}): what is here is an older copy"
             self._count("differing", key, differences, why)
             return
+        if expected is not None and self._is_only_cut(expected, document):
+            self._count("exported", key, differences, "written back by an export")
+            return
         outcome, why = self._explain_difference(document, differences)
         self._count(outcome, key, differences, why)
 
@@ -207,25 +199,41 @@ class FindingJudge:
                 return "conflicts", f"is here already as {holder.pk!r}"
         return "missing", ""
 
+    def _is_only_cut(self, expected: tuple[Any, ...], document: dict[str, Any]) -> bool:
+        """Whether an export wrote the row, and it differs in what a column of times cannot keep."""
+        known = read_baseline(document)
+        if known is None or known.exported_at is None:
+            return False
+        shortened = dict(document)
+        for rule, value in zip(self._rule.fields, expected, strict=True):
+            found = document.get(rule.name)
+            if isinstance(value, datetime) and isinstance(found, datetime):
+                shortened[rule.name] = _cut_alike(found, value)
+        return not self._reader.compare(expected, shortened)
+
     def _explain_difference(
         self, document: Mapping[str, Any], differences: Sequence[FieldDifference]
     ) -> tuple[str, str]:
-        state = read_state(document)
-        if state is None:
+        state, known = read_state(document), read_baseline(document)
+        if known is None:
             return "conflicts", "was not written by an import"
-        if digest_document(self._target, document, cipher=self._cipher) == state.digest:
+        if digest_document(self._target, document, cipher=self._cipher) == known.here:
+            if known.exported_at:
+                return "differing", "is what an export wrote back: MySQL's row was changed since"
+            assert state is not None
             touched = {difference.field for difference in differences}
             if self._rule.table == "users" and touched == {"updated_at"}:
                 # The row was touched here, for instance by its health; its tokens were not.
-                trace = self._find_trace(document, run_id=state.run_id)
+                trace = self._find_trace(document, since=self._find_start(state.run_id))
                 return ("changed_here", trace) if trace else ("differing", "")
             return "differing", "is what the import wrote"
-        trace = self._find_trace(document, run_id=state.run_id)
+        since = known.exported_at or (self._find_start(state.run_id) if state else None)
+        trace = self._find_trace(document, since=since)
         if trace and self._check_digests():
             return "changed_here", trace
         return "differing", "is not what the import wrote, and no change was recorded here"
 
-    def _find_trace(self, document: Mapping[str, Any], *, run_id: str) -> str:
+    def _find_trace(self, document: Mapping[str, Any], *, since: datetime | None) -> str:
         """What the application recorded of a change; the digest alone proves nothing."""
         key = document["_id"]
         if self._rule.table == "messages":
@@ -237,10 +245,9 @@ class FindingJudge:
             return f"version {version}" if is_worked_on(document) else ""
         if self._rule.table == "users":
             changed_at = document.get("updated_at")
-            began = self._find_start(run_id)
-            if isinstance(changed_at, datetime) and began is not None:
+            if isinstance(changed_at, datetime) and since is not None:
                 moment = changed_at.replace(tzinfo=UTC)
-                if moment > began:
+                if moment > since:
                     return f"changed {moment:%Y-%m-%d %H:%M} UTC"
         return ""
 
@@ -287,6 +294,15 @@ class FindingJudge:
         self.found.add(outcome, item)
         if outcome != "settled":
             self._on_item({"table": self._rule.table, "outcome": outcome, **item})
+
+
+def _cut_alike(found: datetime, value: datetime) -> datetime:
+    """``found`` with as many digits of its fraction as a column kept that holds ``value``."""
+    for unit in (1_000, 10_000, 100_000, 1_000_000):
+        cut = found.replace(microsecond=found.microsecond // unit * unit)
+        if cut == value:
+            return cut
+    return found
 
 
 def _name_fault(kind: str) -> str:

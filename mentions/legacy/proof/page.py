@@ -18,6 +18,7 @@ _MEANINGS = {
     "skipped": "left behind on purpose",
     "deleted_here": "deleted here since the import",
     "changed_here": "changed here since the import: a person's work, or a refreshed token",
+    "exported": "written back to MySQL, whose columns cut its times",
     "settled": "differed for a moment, while one side was being written",
 }
 _FAULTS = ("missing", "extra", "differing", "conflicts")

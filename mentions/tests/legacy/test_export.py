@@ -156,6 +156,58 @@ def test_nothing_is_written_when_only_rehearsed(imported):
     assert report.fenced == 0
 
 
+def test_rehearsal_tells_what_mysql_will_refuse(imported):
+    imported.execute("ALTER TABLE messages MODIFY `text` TEXT CHARACTER SET latin1 NOT NULL")
+    add_new()
+    add_new("5", text="a" * 70_000)
+    add_new("6", text="fits")
+    Message.objects.filter(pk="1").update(text="b" * 70_000, version=2)
+    before = imported.execute("SELECT * FROM messages ORDER BY id")
+
+    rehearsed, tables = export(imported, is_dry_run=True)
+
+    assert imported.execute("SELECT * FROM messages ORDER BY id") == before
+    assert (tables["messages"].inserted, tables["messages"].refused) == (1, 3)
+    listed = tables["messages"].listed
+    _, tables = export(imported)
+    assert (tables["messages"].inserted, tables["messages"].listed) == (1, listed)
+    assert rehearsed.untried == ""
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "told"),
+    [
+        ("ALTER TABLE messages ENGINE = MyISAM", "messages is a table of MyISAM"),
+        (
+            "CREATE TRIGGER noted AFTER INSERT ON messages FOR EACH ROW SET @noted = NEW.id",
+            "the trigger noted might do",
+        ),
+    ],
+)
+def test_rehearsal_writes_nothing_when_mysql_could_not_take_it_back(imported, obstacle, told):
+    imported.execute(obstacle)
+    add_new("5", text="a" * 70_000)
+
+    report, tables = export(imported, is_dry_run=True)
+
+    assert imported.execute("SELECT COUNT(*) FROM messages") == [(3,)]
+    assert tables["messages"].inserted == 1
+    assert told in report.render()
+
+
+def test_rehearsal_goes_on_when_mysql_is_frozen(imported, set_global):
+    add_new()
+    imported.execute("CREATE OR REPLACE USER writer@'%%' IDENTIFIED BY 'pw'")
+    imported.execute(f"GRANT SELECT, INSERT, UPDATE ON {imported.name}.* TO writer@'%%'")
+    set_global("read_only", 1)
+    url = imported.url.replace("root@", "writer:pw@")
+
+    report = export_to_mysql(parse_source_url(url), is_dry_run=True)
+
+    assert "SET GLOBAL read_only = 0" in report.untried
+    assert report.changes == 1
+
+
 def test_accounts_are_fenced_when_they_go_back(imported):
     TwitterAccount.objects.update(fenced_since=None)
 
@@ -163,6 +215,117 @@ def test_accounts_are_fenced_when_they_go_back(imported):
 
     assert report.fenced == 1
     assert TwitterAccount.objects.get().is_fenced
+
+
+def test_no_account_is_fenced_when_nothing_can_be_written(imported, set_global):
+    TwitterAccount.objects.update(fenced_since=None)
+    imported.execute("CREATE OR REPLACE USER reader@'%%' IDENTIFIED BY 'pw'")
+    imported.execute(f"GRANT SELECT, INSERT ON {imported.name}.* TO reader@'%%'")
+    for user in ("reader:pw@", "reader:wrong@"):
+        with pytest.raises(SourceError):
+            export_to_mysql(parse_source_url(imported.url.replace("root@", user)))
+    imported.execute(f"GRANT UPDATE ON {imported.name}.* TO reader@'%%'")
+    set_global("read_only", 1)
+    with pytest.raises(SourceError):
+        export_to_mysql(parse_source_url(imported.url.replace("root@", "reader:pw@")))
+    assert not TwitterAccount.objects.get().is_fenced
+
+
+def test_error_tells_of_the_fence_when_the_export_ends_amid_the_rows(imported):
+    imported.execute(
+        "CREATE TRIGGER broken BEFORE INSERT ON messages FOR EACH ROW "
+        "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'disk of the archive is full'"
+    )
+    add_new()
+
+    with pytest.raises(SourceError, match=r"archive is full.*refreshes no tokens"):
+        export(imported)
+
+    assert TwitterAccount.objects.get().is_fenced
+    imported.execute("DROP TRIGGER broken")
+    assert export(imported)[1]["messages"].inserted == 1
+
+
+def test_other_accounts_item_of_a_post_is_refused_whatever_its_length(imported):
+    add_new("1900000000000000005:1002", post_id="1900000000000000005")
+
+    _, tables = export(imported)
+
+    assert tables["messages"].listed[0][1:] == (
+        "refused",
+        "the post is another account's too; the legacy table has one row a post",
+    )
+    assert imported.execute("SELECT COUNT(*) FROM messages") == [(3,)]
+
+
+def test_what_the_former_system_did_since_is_taken_when_it_comes_back(imported, run_import):
+    add_new()
+    add_new("1790000000000000778", is_replyable=False, replyable_code="not_invited")
+    add_new("1790000000000000779")
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    export(imported)
+    imported.execute(
+        "UPDATE users SET access_token = 'newest', refresh_token = 'newest-too', updated_at = NOW()"
+    )
+    imported.execute("UPDATE messages SET status = 'replied' WHERE id = '1'")
+    imported.execute("UPDATE messages SET status = 'error' WHERE id = '1790000000000000778'")
+    Message.objects.filter(pk="1790000000000000779").update(status="ignored", version=2)
+
+    report = run_import("--quiet")
+
+    account = TwitterAccount.objects.get()
+    assert token_cipher().decrypt(account.refresh_token) == "newest-too"
+    counts = report["tables"]["messages"]
+    assert (counts["updated"], counts["kept"], counts["conflicts"]) == (2, 1, 0)
+    assert Message.objects.get(pk="1").status == "replied"
+    changed = Message.objects.get(pk="1790000000000000778")
+    assert (changed.status, changed.account_id) == ("error", "account-1")
+    assert (changed.is_replyable, changed.replyable_code) == (False, "not_invited")
+    # The fraction of a second that MySQL did not keep.
+    assert Message.objects.get(pk=NEW).created_at.microsecond == 234000
+    assert report["verification"]["is_proven"]
+    again = run_import("--quiet")
+    assert again["tables"]["messages"]["updated"] == 0
+
+
+def test_messages_keep_their_account_when_the_import_is_given_none(imported, run_import):
+    add_new()
+    export(imported)
+    imported.add_message("9", text="came while the former system ran again")
+
+    report = run_import("--quiet", "--unattributed")
+
+    assert report["tables"]["messages"]["conflicts"] == 0
+    assert Message.objects.get(pk=NEW).account_id == "account-1"
+    assert Message.objects.get(pk="9").account_id is None
+
+
+def test_both_sides_values_are_told_when_both_changed_since_the_export(imported, run_import):
+    add_new()
+    export(imported)
+    imported.execute("UPDATE messages SET status = 'error' WHERE id = %s", NEW)
+    Message.objects.filter(pk=NEW).update(status="ignored", version=2)
+
+    report = run_import("--quiet")
+
+    assert report["exit_code"] == 2
+    told = report["tables"]["messages"]["conflict_list"][0]
+    assert told["reason"] == "changed both there and here since the last export"
+    assert Message.objects.get(pk=NEW).status == "ignored"
+
+
+def test_later_changes_go_back_when_the_export_was_killed_before_it_could_note_them(imported):
+    from django.db import connection
+
+    add_new()
+    export(imported)
+    connection.get_collection("messages").update_many({}, {"$unset": {"exported": ""}})
+
+    export(imported)
+    Message.objects.filter(pk=NEW).update(status="error")
+    report, tables = export(imported)
+
+    assert (tables["messages"].updated, report.is_complete) == (1, True)
 
 
 def test_deleted_mentions_are_listed_when_mysql_still_has_them(imported):
