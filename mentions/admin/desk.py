@@ -1,12 +1,14 @@
 """The desk: one mention, its draft and its answers, and what a person does about them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.admin.utils import quote as quote_key
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -20,6 +22,7 @@ from mentions.admin.scope import (
     account_names,
     name_actors,
 )
+from mentions.admin.typed import keep_typed, take_typed
 from mentions.drafting.generate import MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
 from mentions.drafting.queue import SKIPPED
@@ -82,7 +85,7 @@ class MessageDesk(AccountScopedAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        message = self.get_object(request, object_id)
+        message = self.get_object(request, unquote(object_id))
         if message is None:
             return super().change_view(request, object_id, form_url, extra_context)
         if request.method == "POST":
@@ -93,6 +96,7 @@ class MessageDesk(AccountScopedAdmin):
 
     def _desk(self, request: HttpRequest, message: Message) -> dict[str, Any]:
         now = timezone.now()
+        typed = take_typed(request, message.pk)
         draft = Draft.objects.filter(open_key=message.pk, state__in=OPEN_DRAFT_STATES).first()
         thread = []
         if message.conversation_id:
@@ -139,42 +143,49 @@ class MessageDesk(AccountScopedAdmin):
             "post_url": f"https://x.com/i/status/{message.reply_target_id}"
             if message.reply_target_id.isdigit()
             else "",
-            "desk_text": request.session.pop(f"typed:{message.pk}", draft.text if draft else ""),
+            "desk_text": typed.get("text") or (draft.text if draft else ""),
+            "desk_version": typed.get("draft_version")
+            if draft and typed.get("draft") == draft.pk
+            else None,
+            "typed": typed,
         }
 
     def _act(self, request: HttpRequest, message: Message) -> HttpResponse:
         name = request.POST.get("act", "")
-        actions: dict[str, tuple[Role, Callable[[HttpRequest, Message], str]]] = {
-            "generate": (Role.RESPONDER, self._generate),
-            "save": (Role.RESPONDER, self._save_draft),
-            "submit": (Role.RESPONDER, self._submit),
-            "reject": (Role.RESPONDER, self._reject),
-            "send": (Role.APPROVER, self._send),
-            "send_dm": (Role.APPROVER, self._send_dm),
-            "claim": (Role.RESPONDER, self._claim),
-            "release": (Role.RESPONDER, self._release),
-            "ignore": (Role.RESPONDER, self._ignore),
-            "reopen": (Role.RESPONDER, self._reopen),
-            "undo": (Role.APPROVER, self._undo),
+        # Who may, what it does, and which of the typed fields it uses up.
+        actions: dict[str, tuple[Role, Callable[[HttpRequest, Message], str], Collection[str]]] = {
+            "generate": (Role.RESPONDER, self._generate, ("text", "custom_prompt")),
+            "save": (Role.RESPONDER, self._save_draft, ("text",)),
+            "submit": (Role.RESPONDER, self._submit, ("text",)),
+            "reject": (Role.RESPONDER, self._reject, ("text",)),
+            "send": (Role.APPROVER, self._send, ("text",)),
+            "send_dm": (Role.APPROVER, self._send_dm, ("dm_text",)),
+            "claim": (Role.RESPONDER, self._claim, ()),
+            "release": (Role.RESPONDER, self._release, ()),
+            "ignore": (Role.RESPONDER, self._ignore, ()),
+            "reopen": (Role.RESPONDER, self._reopen, ()),
+            "undo": (Role.APPROVER, self._undo, ()),
         }
         if name not in actions:
             messages.error(request, "Nothing was done: use one of the buttons.")
+            keep_typed(request, message.pk)
             return self._back(message)
-        role, act = actions[name]
+        role, act, used = actions[name]
         if not self.may(request, message, role):
             raise PermissionDenied(f"This needs the role “{role.value}” on the account.")
         try:
             done = act(request, message)
         except REFUSALS as error:
             messages.error(request, say(error))
-            # What was typed must survive a refusal.
-            request.session[f"typed:{message.pk}"] = request.POST.get("text", "")
+            is_newer = getattr(error, "code", "") == "draft_changed"
+            keep_typed(request, message.pk, knows_newer=is_newer)
         else:
             messages.success(request, done)
+            keep_typed(request, message.pk, used=used, **self._wanted_again(request, message))
         return self._back(message)
 
     def _back(self, message: Message) -> HttpResponse:
-        return redirect(reverse("admin:mentions_message_change", args=[message.pk]))
+        return redirect(reverse("admin:mentions_message_change", args=[quote_key(message.pk)]))
 
     def _open_draft(self, request: HttpRequest, message: Message) -> Draft | None:
         draft_id = request.POST.get("draft")
@@ -288,10 +299,14 @@ class MessageDesk(AccountScopedAdmin):
         if reply is None:
             raise ReviewConflictError("reply_gone", "This reply is gone: look at the page again.")
         undo_reply(reply, user=request.user, now=timezone.now())
-        if reply.kind == ReplyKind.PUBLIC:
-            # What was written is wanted again, to be changed.
-            request.session[f"typed:{message.pk}"] = reply.text
         return "Undone: it is not sent."
+
+    def _wanted_again(self, request: HttpRequest, message: Message) -> dict[str, str]:
+        """The text of a reply that was undone, to be changed."""
+        if request.POST.get("act") != "undo":
+            return {}
+        reply = Reply.objects.get(pk=request.POST["reply"], message_id=message.pk)
+        return {"text" if reply.kind == ReplyKind.PUBLIC else "dm_text": reply.text}
 
 
 def send_time() -> Any:

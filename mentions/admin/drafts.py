@@ -1,6 +1,7 @@
 """Drafts as a list: what waits for approval, and what became of the rest."""
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -50,4 +51,4 @@ class DraftAdmin(AccountScopedAdmin):
         draft = self.get_object(request, object_id)
         if draft is None:
             return super().change_view(request, object_id, form_url, extra_context)
-        return redirect(reverse("admin:mentions_message_change", args=[draft.message_id]))
+        return redirect(reverse("admin:mentions_message_change", args=[quote(draft.message_id)]))

@@ -129,7 +129,13 @@ class AsyncmySession:
     def close(self) -> None:
         if self._loop.is_closed():
             return
+        # A query that Ctrl-C left behind: asyncio would tell of its end after everything else.
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
         with contextlib.suppress(AsyncMySQLError, OSError):
+            if left:
+                self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._connection.close()
             # The transport closes in the loop's next turn.
             self._loop.run_until_complete(asyncio.sleep(0))

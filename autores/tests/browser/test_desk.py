@@ -1,6 +1,7 @@
 """The moderation desk: from the list of mentions to a reply on X."""
 
 from collections.abc import Callable
+from typing import Any
 
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -92,6 +93,40 @@ def test_draft_is_changed_approved_and_sent_when_ana_works_the_desk(
     (reply,) = sandbox.control.list_posts(author="aurora_coffee")
     assert reply["text"] == "@dora_k Yes, from nine to six. See you!"
     assert reply["in_reply_to"] == mentions["dora_k"].post_id
+
+
+def test_what_ana_typed_is_still_there_when_she_presses_another_button(
+    page: Page,
+    ana: User,
+    mentions: dict[str, Message],
+    sign_in: Callable[[User], None],
+    settings: Any,
+) -> None:
+    settings.REPLY_UNDO_SECONDS = 60
+
+    def read_fields() -> tuple[str | None, ...]:
+        ids = ("#desk-text", "#desk-dm-text", "#desk-prompt")
+        return tuple(page.find(name).get_attribute("value") for name in ids)
+
+    sign_in(ana)
+    page.open(address_of(mentions["dora_k"]))
+    page.fill("#desk-text", "Half a sentence")
+    page.fill("#desk-prompt", "be kind")
+    page.find("#desk-dm summary").click()
+    page.fill("#desk-dm-text", "Only for you")
+    page.press_and_load(page.find_button("Claim"))
+    assert read_fields() == ("Half a sentence", "Only for you", "be kind")
+    page.shoot("typed-after-claim")
+
+    # The reply is used up, the rest is not; and undoing it brings it back.
+    page.press_and_load(page.find_button("Approve and send"))
+    assert page.find("#desk-dm-text").get_attribute("value") == "Only for you"
+    page.fill("#desk-dm-text", "Only for you, really")
+    page.press_and_load(page.find_button("Undo"))
+    assert "Undone: it is not sent." in page.text
+    text, message, _ = read_fields()
+    assert (text, message) == ("Half a sentence", "Only for you, really")
+    page.shoot("typed-after-undo")
 
 
 def test_list_is_narrowed_when_ana_filters_and_searches(

@@ -42,13 +42,31 @@
     }
   }
 
+  const fields = ["desk-text", "desk-dm-text", "desk-prompt"]
+    .map((id) => document.getElementById(id))
+    .filter(Boolean);
+  const shown = fields.map((field) => field.value);
+
+  // The page's other forms send along what was typed, so that it is there again afterwards.
+  for (const form of document.querySelectorAll(".autores-desk form")) {
+    form.addEventListener("submit", () => {
+      for (const hidden of form.querySelectorAll("[data-typed]")) {
+        const field = document.getElementById(hidden.dataset.typed);
+        hidden.disabled = Boolean(hidden.dataset.typed) && (!field || field.form === form);
+        if (field) {
+          hidden.value = field.value;
+        }
+      }
+    });
+  }
+
   // Look for X's word and show it, unless somebody is writing.
-  const first = box ? box.value : "";
   if (data.under_way.length) {
     setInterval(async () => {
       for (const [url, state] of data.under_way) {
         const answer = await fetch(url, { headers });
-        if (answer.ok && (await answer.json()).state !== state && (!box || box.value === first)) {
+        const isWriting = fields.some((field, index) => field.value !== shown[index]);
+        if (answer.ok && (await answer.json()).state !== state && !isWriting) {
           location.reload();
         }
       }

@@ -1,5 +1,6 @@
 """Addresses, refusals and drifted schemas, against a real server."""
 
+import gc
 import socket
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ from django.test import override_settings
 
 from mentions.legacy.address import parse_source_url
 from mentions.legacy.contract import MESSAGES, Column, Table, compare_columns
+from mentions.legacy.driver import open_session
 from mentions.legacy.errors import SourceError
 from mentions.legacy.source import Source
 
@@ -166,6 +168,30 @@ def test_snapshot_holds_when_rows_are_added_meanwhile(legacy):
         legacy.add_messages(5, first=1_900_000_000_000_000_000)
         seen += sum(len(page) for page in pages)
         assert seen == source.count_rows(MESSAGES) == 6
+
+
+def test_nothing_is_said_of_a_query_that_ctrl_c_left_behind(legacy, caplog):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    session = open_session(
+        host=legacy.host,
+        port=legacy.port,
+        user="root",
+        password="",
+        database=legacy.name,
+        unix_socket=None,
+        ssl_ca=None,
+        connect_seconds=5,
+        read_seconds=5,
+    )
+    # Where the signal came when it was seen: the query is a task that has not begun yet.
+    session._loop.call_soon(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(session.stream("SELECT 1"))
+    session.close()
+    gc.collect()
+    assert caplog.messages == []
 
 
 def test_nothing_can_be_written_when_the_snapshot_is_open(legacy):

@@ -1,0 +1,44 @@
+"""What a person typed on the desk and has not used yet: it survives the next page.
+
+Every button of the desk sends a form and shows the page anew. A refusal uses up nothing, claiming
+a mention neither; kept in the session until the page is shown, and never stored elsewhere.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django.http import HttpRequest
+
+FIELDS = ("text", "dm_text", "custom_prompt")
+# With the version it was typed upon: saving it later must not undo what others wrote meanwhile.
+_UPON = ("draft", "draft_version")
+
+
+def keep_typed(
+    request: HttpRequest,
+    message_id: str,
+    *,
+    used: Collection[str] = (),
+    knows_newer: bool = False,
+    **wanted: str,
+) -> None:
+    """Keep the form's fields but ``used``, and ``wanted`` where the person typed nothing.
+
+    ``knows_newer``: the person was told that others changed the draft, and may save over it now.
+    """
+    kept = {**wanted, **{name: request.POST[name] for name in FIELDS if request.POST.get(name)}}
+    for name in used:
+        kept.pop(name, None)
+    if kept and not knows_newer:
+        kept |= {name: request.POST[name] for name in _UPON if request.POST.get(name)}
+    if kept:
+        request.session[_key(message_id)] = kept
+
+
+def take_typed(request: HttpRequest, message_id: str) -> Mapping[str, Any]:
+    """What was kept, once."""
+    return request.session.pop(_key(message_id), {})
+
+
+def _key(message_id: str) -> str:
+    return f"typed:{message_id}"
