@@ -23,7 +23,7 @@ class BoundedLookupsMixin:
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         offered = self.get_list_filter(request)  # type: ignore[attr-defined]  # a mixin: the admin class brings it
         # A class is a filter with a parameter of its own, the others are fields.
-        if lookup in [item.parameter_name for item in offered if isinstance(item, type)]:
+        if lookup in [getattr(item, "parameter_name", "") for item in offered]:
             return True
         name, *comparison = lookup.split("__")
         fields = [

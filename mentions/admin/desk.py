@@ -181,7 +181,8 @@ class MessageDesk(AccountScopedAdmin):
             keep_typed(request, message.pk, knows_newer=is_newer)
         else:
             messages.success(request, done)
-            keep_typed(request, message.pk, used=used, **self._wanted_again(request, message))
+            wanted = self._wanted_again(request, message)
+            keep_typed(request, message.pk, used=used, wanted=wanted)
         return self._back(message)
 
     def _back(self, message: Message) -> HttpResponse:

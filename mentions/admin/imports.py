@@ -25,6 +25,7 @@ _RUN_LABELS = {
     "rolled_back": "info",
     "undo": "info",
     "exported": "info",
+    "exported_in_part": "warning",
     "running": "warning",
 }
 
@@ -36,7 +37,7 @@ class ImportRunAdmin(SuperuserOnlyAdmin):
     list_display = ("started_at", "shown_state", "verdict", "shown_seal", "source", "finished_at")
     list_filter = ("state",)
     ordering = ("-started_at",)
-    fieldsets = ((None, {"fields": ("id", "shown_state", "source", "started_at", "finished_at")}),)
+    fieldsets = ((None, {"fields": ("id", "state", "source", "started_at", "finished_at")}),)
 
     @display(description="State", label=_RUN_LABELS)
     def shown_state(self, run: ImportRun) -> tuple[str, str]:
@@ -47,6 +48,9 @@ class ImportRunAdmin(SuperuserOnlyAdmin):
         report = run.report or {}
         if report.get("verification"):
             return str(report["verification"].get("verdict", ""))
+        if written_back := report.get("export"):
+            rest = "" if written_back["is_complete"] else ", some rows could not be"
+            return f"{written_back['changes']} rows written back to MySQL{rest}"
         return str(report.get("stopped") or "not compared")
 
     @display(description="Seal", label={"intact": "success", "broken": "danger"})

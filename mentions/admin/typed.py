@@ -20,13 +20,16 @@ def keep_typed(
     *,
     used: Collection[str] = (),
     knows_newer: bool = False,
-    **wanted: str,
+    wanted: Mapping[str, str] | None = None,
 ) -> None:
     """Keep the form's fields but ``used``, and ``wanted`` where the person typed nothing.
 
     ``knows_newer``: the person was told that others changed the draft, and may save over it now.
     """
-    kept = {**wanted, **{name: request.POST[name] for name in FIELDS if request.POST.get(name)}}
+    kept = {
+        **(wanted or {}),
+        **{name: request.POST[name] for name in FIELDS if request.POST.get(name)},
+    }
     for name in used:
         kept.pop(name, None)
     if kept and not knows_newer:

@@ -7,19 +7,26 @@ the import wrote it, nobody changed it since, and nothing here refers to it.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
 from django.db import connection
 from django.utils import timezone
-from pymongo import DeleteOne, UpdateOne
+from pymongo import DeleteOne
 
 from autores.crypto import TokenCipher
 from mentions.legacy.attribution import Ambiguous, AttributionRules
 from mentions.legacy.bulk import write_all
 from mentions.legacy.checkpoint import forget_keys
+from mentions.legacy.conflicts import ConflictWriter, KeyedReport, Problem
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
 from mentions.legacy.current import CurrentSource
-from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target, digest_document, record_key
+from mentions.legacy.documents import (
+    TARGETS,
+    WRITE_CONCERN,
+    Target,
+    digest_document,
+    document_key,
+    record_key,
+)
 from mentions.legacy.load import Loader
 from mentions.legacy.mapping import (
     MappedRow,
@@ -27,25 +34,21 @@ from mentions.legacy.mapping import (
     RawRow,
     RejectedRow,
     SkippedRow,
-    hash_state,
     map_message,
     map_oauth_state,
     map_user,
     show_key,
 )
 from mentions.legacy.rejects import RejectWriter
-from mentions.legacy.report import TableReport, spell_values
 from mentions.legacy.state import EXPORT_FIELD, STATE_FIELD, read_baseline
-from mentions.models import ImportConflict, ImportReject
+from mentions.models import ImportReject
 
-CONFLICTS = ImportConflict._meta.db_table
 _PAGE = 1000
-# Why a row waits for a person, and the differing values of both sides.
-Problem = tuple[str, Mapping[str, Any]]
 
 
 class RowApplier:
-    """Applies changes for one run. ``counts`` adds up what became of the rows, ``deleted`` too.
+    """Applies changes for one run. ``counts`` adds up what became of the rows, ``deleted`` too;
+    ``unsettled`` are the records of the conflicts that it met.
 
     What it cannot settle goes to the collections of rejects and conflicts, and leaves them when a
     later change settles it. Raises SourceError and pymongo's errors.
@@ -64,13 +67,16 @@ class RowApplier:
     ) -> None:
         self.current = current
         self.counts: dict[str, Counter[str]] = {target.table.name: Counter() for target in TARGETS}
+        self.unsettled: set[str] = set()
         self._cipher = cipher
         self._run_id = run_id
         self._account_id = account_id
         self._rules = rules
         self._on_reject = on_reject
         self._on_ambiguous = on_ambiguous
-        self._conflicts = connection.get_collection(CONFLICTS)
+        self._conflicts = {
+            target.table.name: ConflictWriter(target.table, run_id=run_id) for target in TARGETS
+        }
         self._rejects = connection.get_collection(ImportReject._meta.db_table)
 
     def apply(self, keys: Mapping[str, Collection[bytes]]) -> None:
@@ -106,15 +112,19 @@ class RowApplier:
         if target.table is OAUTH_STATES:
             self._delete_missing_states(target)
             return
-        for keys in self._list_imported(target):
-            raw = {key.encode("utf-8", "surrogatepass") for key in keys}
-            missing = raw - self.current.find_existing(target.table, raw)
+        for _, missing in self.find_missing(target):
             if missing:
                 self.delete(target, missing)
 
+    def find_missing(self, target: Target) -> Iterator[tuple[int, set[bytes]]]:
+        """Page by page of what the import wrote: how many rows, and which MySQL no longer has."""
+        for keys in self._list_imported(target):
+            raw = {key.encode("utf-8", "surrogatepass") for key in keys}
+            yield len(raw), raw - self.current.find_existing(target.table, raw)
+
     def delete(self, target: Target, keys: Collection[bytes]) -> None:
         """Delete the documents of rows that are gone there; what may not go is a conflict."""
-        shown = {name for key in keys for name in list_document_keys(target.table, key)}
+        shown = {document_key(target.table, key) for key in keys}
         self._delete_documents(target, shown)
 
     def _delete_documents(self, target: Target, keys: Collection[str]) -> None:
@@ -160,14 +170,14 @@ class RowApplier:
         here = {key for page in self._list_imported(target) for key in page}
         for page in self.current.read_key_pages(target.table):
             for key in page:
-                here.difference_update(list_document_keys(target.table, key))
+                here.discard(document_key(target.table, key))
         if here:
             self._delete_documents(target, here)
 
     def _store(self, target: Target, rows: Iterable[RawRow]) -> None:
         now = timezone.now()
         table = target.table
-        report = _KeyedReport(table.name, has_secret_keys=table is OAUTH_STATES)
+        report = KeyedReport(table)
         rejects: list[RejectedRow] = []
 
         def refuse(row: RejectedRow) -> None:
@@ -178,7 +188,7 @@ class RowApplier:
         mapped: list[MappedRow] = []
         seen: set[str] = set()
         for raw in rows:
-            seen |= list_document_keys(table, raw[table.key] or b"")
+            seen.add(document_key(table, raw[table.key] or b""))
             outcome = self._map(table, raw, now=now)
             if isinstance(outcome, MappedRow):
                 mapped.append(outcome)
@@ -231,29 +241,8 @@ class RowApplier:
     ) -> None:
         """Keep what is open about the keys, and forget what was."""
         table = target.table
-        settled = [record_key(table, key) for key in set(keys) - set(conflicts)]
-        if settled:
-            self._conflicts.delete_many({"_id": {"$in": settled}})
-        if conflicts:
-            self._conflicts.bulk_write(
-                [
-                    UpdateOne(
-                        {"_id": record_key(table, key)},
-                        {
-                            "$set": {
-                                "table": table.name,
-                                "legacy_id": f"{key[:8]}…" if table is OAUTH_STATES else key,
-                                "reason": reason,
-                                "differing": values,
-                                "run_id": self._run_id,
-                            }
-                        },
-                        upsert=True,
-                    )
-                    for key, (reason, values) in conflicts.items()
-                ],
-                ordered=False,
-            )
+        self._conflicts[table.name].settle(keys, conflicts)
+        self.unsettled |= {record_key(table, key) for key in conflicts}
         accepted = [record_key(table, key) for key in set(keys) - set(rejected)]
         if accepted:
             self._rejects.delete_many({"_id": {"$in": accepted}})
@@ -284,23 +273,6 @@ class RowApplier:
             after = found[-1]
 
 
-class _KeyedReport(TableReport):
-    """A page's report that keeps every conflict with its whole key."""
-
-    def __init__(self, table: str, *, has_secret_keys: bool) -> None:
-        super().__init__(table, has_secret_keys=has_secret_keys)
-        self.problems: dict[str, Problem] = {}
-
-    def add_conflict(self, key: str, reason: str, **details: Any) -> None:
-        super().add_conflict(key, reason, **details)
-        self.problems[key] = (reason, spell_values(details.get("values") or {}))
-
-
-def list_document_keys(table: Table, key: bytes) -> set[str]:
-    """The id of a row's document: for a consent flow, its state's hash."""
-    return {hash_state(key) if table is OAUTH_STATES else show_key(key)}
-
-
 def find_references(target: Target, keys: Collection[str]) -> dict[str, str]:
     """Which of the documents others here refer to, with the plural name of what does."""
     referred: dict[str, str] = {}
@@ -317,39 +289,3 @@ def find_references(target: Target, keys: Collection[str]) -> dict[str, str]:
         ):
             referred[found["_id"]] = str(model._meta.verbose_name_plural)
     return referred
-
-
-def render_conflicts(conflicts: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Lines for a terminal about what ``list_conflicts`` gives."""
-    lines = []
-    for item in conflicts:
-        lines.append(f"  {item['table']} {item['id']!r}: {item['reason']}")
-        lines += [
-            f"    {name}: {found['legacy']!r} there, {found['here']!r} here"
-            for name, found in item["values"].items()
-        ]
-    return lines
-
-
-def count_open(run_id: str) -> tuple[int, int]:
-    """Conflicts and rejects that wait for a person, of the whole import."""
-    return (
-        connection.get_collection(CONFLICTS).count_documents({"run_id": run_id}),
-        connection.get_collection(ImportReject._meta.db_table).count_documents({}),
-    )
-
-
-def list_conflicts(run_id: str, *, limit: int = 50) -> list[dict[str, Any]]:
-    """Conflicts that wait for a person: table, id, reason, and the values of both sides."""
-    found = (
-        connection.get_collection(CONFLICTS).find({"run_id": run_id}).sort("_id", 1).limit(limit)
-    )
-    return [
-        {
-            "table": item["table"],
-            "id": item["legacy_id"],
-            "reason": item["reason"],
-            "values": item.get("differing") or {},
-        }
-        for item in found
-    ]

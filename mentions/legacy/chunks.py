@@ -17,8 +17,9 @@ from autores.crypto import cipher_for
 from autores.mongo.rawpages import read_id
 from mentions.legacy.attribution import Ambiguous, AttributionRules
 from mentions.legacy.checkpoint import Checkpoints, DoneChunk
+from mentions.legacy.conflicts import ConflictWriter, KeyedReport
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
-from mentions.legacy.documents import TARGETS, WRITE_CONCERN
+from mentions.legacy.documents import TARGETS, WRITE_CONCERN, document_key
 from mentions.legacy.driver import Row
 from mentions.legacy.encode import MessageEncoder, are_texts_plain, list_notes, probe_row
 from mentions.legacy.load import Loader, insert_new
@@ -103,6 +104,7 @@ class ChunkLoader:
         self._key_at = self._names.index(self._target.table.key)
         self._checkpoints = Checkpoints(self._target.table)
         self._rejects = RejectWriter(self._target.table, run_id=plan.run_id, now=plan.now)
+        self._conflicts = ConflictWriter(self._target.table, run_id=plan.run_id)
         self._documents = connection.get_collection(self._target.model._meta.db_table).with_options(
             write_concern=WRITE_CONCERN
         )
@@ -119,7 +121,7 @@ class ChunkLoader:
             if done is not None and self._is_done(done, checksum):
                 return self._report_done(task, done)
         rows: list[Row] = marshal.loads(task.payload)  # noqa: S302 - made by ``Task.make``
-        report = TableReport(plan.table, has_secret_keys=self._target.table is OAUTH_STATES)
+        report = KeyedReport(self._target.table)
         rejects: list[RejectedRow] = []
 
         def refuse(row: RejectedRow) -> None:
@@ -138,6 +140,7 @@ class ChunkLoader:
                     rules=("duplicate",),
                 )
             )
+        all_rows = rows
         if task.refusals:
             rows = [row for index, row in enumerate(rows) if index not in task.refusals]
         keys: list[str] = []
@@ -148,6 +151,11 @@ class ChunkLoader:
         keys += self._load_slowly(loader, slow, accounts, report, refuse)
         if not plan.is_dry_run:
             self._rejects.write(rejects)
+            self._conflicts.settle(
+                (document_key(self._target.table, row[self._key_at] or b"") for row in all_rows),
+                report.problems,
+            )
+            report.problems = {}
         if is_chunk and not plan.is_dry_run:
             absent = report.absent - loader.deleted
             counts = report.counts

@@ -11,7 +11,18 @@ from pymongo.write_concern import WriteConcern
 from accounts.models import OAuthState, TwitterAccount
 from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS, Table
-from mentions.legacy.mapping import MESSAGE_COMPARED, OAUTH_STATE_COMPARED, USER_COMPARED
+from mentions.legacy.mapping import (
+    MESSAGE_COMPARED,
+    OAUTH_STATE_COMPARED,
+    USER_COMPARED,
+    MappedRow,
+    RawRow,
+    hash_state,
+    map_message,
+    map_oauth_state,
+    map_user,
+    show_key,
+)
 from mentions.legacy.values import digest_values
 from mentions.models import Message
 
@@ -54,6 +65,11 @@ TARGETS = (
 def record_key(table: Table, key: str) -> str:
     """The id of a reject; for a consent flow, ``key`` is its state's hash."""
     return f"{table.name}:{key}"
+
+
+def document_key(table: Table, key: bytes) -> str:
+    """The id of a row's document: for a consent flow, its state's hash."""
+    return hash_state(key) if table is OAUTH_STATES else show_key(key)
 
 
 class DocumentWriter:
@@ -113,6 +129,20 @@ def digest_document(
     except (CipherError, TypeError):
         # Encrypted with a key that is gone: certainly not what an import would write now.
         return None
+
+
+def digest_row(table: Table, row: RawRow, document: Mapping[str, Any]) -> str | None:
+    """What ``MappedRow.digest`` is of MySQL's row, for the account that its document has now.
+
+    None for a row that cannot be taken over.
+    """
+    if table is MESSAGES:
+        mapped = map_message(row, account_id=document.get("account_id"))
+    elif table is USERS:
+        mapped = map_user(row, now=datetime.now(UTC))
+    else:
+        mapped = map_oauth_state(row, now=datetime.now(UTC))
+    return mapped.digest if isinstance(mapped, MappedRow) else None
 
 
 def _adapt(field: models.Field, value: Any) -> Any:

@@ -14,17 +14,16 @@ import pymysql
 from django.db import connection
 from django.utils import timezone
 from pymongo import UpdateOne
-from pymysql.constants import ER
+from pymysql.constants import CR, ER
 
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import token_cipher
 from autores.crypto import CipherError
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.contract import MESSAGES, USERS, Table
-from mentions.legacy.documents import TARGETS, Target, digest_document
+from mentions.legacy.documents import TARGETS, Target, digest_document, digest_row
 from mentions.legacy.errors import SourceError
 from mentions.legacy.legacy_writer import LegacyWriter
-from mentions.legacy.mapping import MappedRow, map_message, map_user
 from mentions.legacy.proof.fields import rule_of, show_key
 from mentions.legacy.state import EXPORT_FIELD, Baseline, build_export, read_baseline
 from mentions.models import Tombstone
@@ -46,6 +45,8 @@ class TableExport:
     conflicts: int = 0
     refused: int = 0
     cut_times: int = 0
+    # Unchanged here, and deleted in MySQL since: they stay deleted there.
+    deleted_there: int = 0
     listed: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add_conflict(self, key: str, reason: str) -> None:
@@ -96,6 +97,7 @@ class ExportReport:
                     "conflicts": table.conflicts,
                     "refused": table.refused,
                     "cut_times": table.cut_times,
+                    "deleted_there": table.deleted_there,
                     "listed": [
                         {"id": key, "kind": kind, "reason": reason}
                         for key, kind, reason in table.listed
@@ -119,6 +121,11 @@ class ExportReport:
             )
             if table.cut_times:
                 lines.append(f"    {table.cut_times} with times cut to the column's precision")
+            if table.deleted_there:
+                lines.append(
+                    f"    {table.deleted_there} deleted in MySQL since, and as they were here: "
+                    "not brought back"
+                )
             lines += [f"    {key}: {kind}: {reason}" for key, kind, reason in table.listed]
         if self.deleted_count:
             lines.append(
@@ -206,7 +213,10 @@ class _TableExporter:
         done = 0
         for batch in self._read_batches():
             changed = [document for document in batch if self._is_changed(document)]
-            self._report.unchanged += len(batch) - len(changed)
+            same = {found["_id"] for found in batch} - {found["_id"] for found in changed}
+            deleted = len(same) - self._database.count_present(self._rule, list(same))
+            self._report.unchanged += len(same) - deleted
+            self._report.deleted_there += deleted
             self._write(changed)
             done += len(batch)
             on_progress(self._table.name, done)
@@ -276,7 +286,7 @@ class _TableExporter:
             self._mark(document, row)
             return
         known = read_baseline(document)
-        if known is None or self._digest_row(row, document) != known.there:
+        if known is None or digest_row(self._table, row, document) != known.there:
             self._report.add_conflict(
                 show_key(self._rule, key),
                 "changed here, and in MySQL since"
@@ -298,6 +308,9 @@ class _TableExporter:
         rule = next(item for item in self._rule.fields if item.column == name)
         if found is None:
             return rule.has_own_default
+        if isinstance(value, datetime):
+            # As the import cut it, and then the column: 12:00:00.123456 is still 12:00:00.123.
+            return _cut(rule.read(found), digits=self._precision.get(name, 0)) == value
         return rule.types == {bool} and value is not None and (int(found) != 0) == bool(value)
 
     def _try(self, key: str, write: Callable[[], bool]) -> bool:
@@ -310,28 +323,21 @@ class _TableExporter:
                 return True
         except pymysql.err.MySQLError as error:
             code = error.args[0] if error.args else 0
-            # A column of this row; anything else ends the export.
-            if code == ER.DUP_ENTRY:
-                reason = "MySQL calls a unique value of it equal to another row's"
-            elif code in _ROW_CODES or isinstance(error, pymysql.err.DataError):
-                reason = f"MySQL refuses it ({code}): {error.args[1]}"
-            else:
+            if isinstance(error, pymysql.err.InterfaceError) or code in _NOT_THE_ROWS:
                 raise
+            reason = (
+                "MySQL calls a unique value of it equal to another row's"
+                if code == ER.DUP_ENTRY
+                else f"MySQL refuses it ({code}): {error.args[1]}"
+            )
             self._report.refuse(shown, reason)
             return False
         self._report.add_conflict(shown, "changed in MySQL in this moment")
         return False
 
-    def _digest_row(self, row: dict[str, bytes | None], document: Mapping[str, Any]) -> str | None:
-        if self._table is MESSAGES:
-            mapped = map_message(row, account_id=document.get("account_id"))
-        else:
-            mapped = map_user(row, now=timezone.now())
-        return mapped.digest if isinstance(mapped, MappedRow) else None
-
     def _mark(self, document: Mapping[str, Any], row: dict[str, bytes | None]) -> None:
         """Remember what both sides have now: a later export or import starts from it."""
-        there = self._digest_row(row, document)
+        there = digest_row(self._table, row, document)
         here = digest_document(self._target, document, self._cipher)
         if there and here:
             mark = build_export(Baseline(there, here, timezone.now()))
@@ -377,8 +383,16 @@ class _TableExporter:
         return values
 
 
-# Incorrect value, data too long, out of range, NULL, incorrect string, check violated.
-_ROW_CODES = {1048, 1264, 1265, 1292, 1364, 1366, 1406, 3819, 4025}
+# What is no fault of the row, so that the export ends: no rights, no place, no lock, no server.
+_NOT_THE_ROWS = frozenset(
+    {
+        *(ER.DBACCESS_DENIED_ERROR, ER.ACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR),
+        *(ER.COLUMNACCESS_DENIED_ERROR, ER.OPTION_PREVENTS_STATEMENT, ER.NO_SUCH_TABLE),
+        *(ER.DISK_FULL, ER.RECORD_FILE_FULL, ER.OUT_OF_RESOURCES, ER.OUTOFMEMORY),
+        *(ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK, ER.SERVER_SHUTDOWN, ER.QUERY_INTERRUPTED),
+        *(CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, ER.NEW_ABORTING_CONNECTION),
+    }
+)
 
 
 def _cut(moment: datetime, *, digits: int) -> datetime:

@@ -18,7 +18,7 @@ from pymongo.errors import ConnectionFailure
 
 from autores.crypto import TokenCipher
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.apply import RowApplier, count_open, list_conflicts, render_conflicts
+from mentions.legacy.apply import RowApplier
 from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
 from mentions.legacy.binlog import Batch, ChangeLog
 from mentions.legacy.binlog_server import (
@@ -27,6 +27,7 @@ from mentions.legacy.binlog_server import (
     read_committed_position,
     read_log_end,
 )
+from mentions.legacy.conflicts import count_open, list_conflicts, render_conflicts
 from mentions.legacy.current import CurrentSource
 from mentions.legacy.documents import TARGETS
 from mentions.legacy.errors import LegacyImportError, SourceError

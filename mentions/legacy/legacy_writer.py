@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pymysql
-from pymysql.constants import ER
+from pymysql.constants import CLIENT, ER
 
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.driver import CONNECT_SECONDS, READ_SECONDS, Connection
@@ -41,6 +41,8 @@ class LegacyWriter:
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=READ_SECONDS,
                 autocommit=False,
+                # Rows that were found count, also where the new value is stored like the old.
+                client_flag=CLIENT.FOUND_ROWS,
                 sql_mode="STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
                 init_command="SET SESSION time_zone = '+00:00'",
             )
@@ -123,6 +125,19 @@ class LegacyWriter:
             rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         wanted = {key.encode(): key for key in keys}
         return {wanted[row[rule.key]]: row for row in rows if row[rule.key] in wanted}
+
+    def count_present(self, rule: TableRule, keys: Sequence[str]) -> int:
+        """How many of the keys a row has, byte for byte."""
+        if not keys:
+            return 0
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT CAST(CONVERT(`{rule.key}` USING utf8mb4) AS BINARY) FROM `{rule.table}` "  # noqa: S608
+                f"WHERE `{rule.key}` IN ({', '.join(['%s'] * len(keys))})",
+                list(keys),
+            )
+            found = {row[0] for row in cursor.fetchall()}
+        return len(found & {key.encode() for key in keys})
 
     def insert(self, rule: TableRule, values: Mapping[str, Any]) -> bool:
         names = ", ".join(f"`{name}`" for name in values)

@@ -26,6 +26,7 @@ from mentions.models import (
     AuditEntry,
     Cursor,
     Draft,
+    ImportConflict,
     ImportReject,
     ImportRun,
     Message,
@@ -128,6 +129,7 @@ def roll_back(run_id: str, *, is_dry_run: bool = False) -> RollbackReport:
     report.forgotten_rejects = rejects.count()
     if not is_dry_run:
         rejects.delete()
+        ImportConflict.objects.filter(run_id=run_id).delete()
         # Else the next import would take the removed rows for deleted by a person.
         checkpoint.forget_chunks(_ORDER)
         # Else the next following would go on behind them, and bring none of them back.

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from autores.crypto import TokenCipher
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.attribution import Ambiguous, AttributionRules
-from mentions.legacy.delta import delete_missing_rows
+from mentions.legacy.delta import delete_missing_rows, require_same_source
 from mentions.legacy.follow import Follower, FollowOptions
 from mentions.legacy.importer import Importer
 from mentions.legacy.lease import ImportLease
@@ -77,6 +77,12 @@ def add_arguments(parser: CommandParser) -> None:
         help="Read everything again, and also delete here what was deleted there: catches up "
         "where the binary log is off.",
     )
+    group.add_argument(
+        "--accept-deletions",
+        action="store_true",
+        help="With --delta: delete here also where a tenth or all of a table's rows are gone "
+        "there, or where another database was read before.",
+    )
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -89,6 +95,8 @@ def check_options(options: Mapping[str, Any]) -> None:
             raise CommandError(f"{name} writes: rehearse with --dry-run alone.")
         if options["retry_rejects"]:
             raise CommandError(f"{name} reads every row: leave --retry-rejects away.")
+    if options["accept_deletions"] and not options["delta"]:
+        raise CommandError("--accept-deletions belongs to --delta.")
     if options["follow"]:
         return
     for option in ("until_drained", "marker", "start_over", "server_id"):
@@ -111,11 +119,16 @@ def run(
     if options["dry_run"]:
         return importer.run()
     with ImportLease(f"the import of {source.label}") as lease:
-        if not options["follow"]:
+        if options["delta"]:
+            is_accepted = options["accept_deletions"]
+            if not is_accepted:
+                require_same_source(source)
             report = importer.run(lease)
-            if options["delta"]:
-                return delete_missing_rows(source, imported=report, cipher=cipher)
-            return report
+            return delete_missing_rows(
+                source, imported=report, cipher=cipher, is_accepted=is_accepted
+            )
+        if not options["follow"]:
+            return importer.run(lease)
 
         def load() -> tuple[ImportReport, str | None]:
             return importer.run(lease), importer.account_id

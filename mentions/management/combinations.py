@@ -26,6 +26,7 @@ _CHOOSABLE = (
     *("dry_run", "chunk_size", "workers", "max_rejects", "retry_rejects"),
     *("account", "unattributed", "attribute_by"),
     *("follow", "until_drained", "marker", "start_over", "server_id", "delta"),
+    "accept_deletions",
     *("sample", "processes", "window", *_FILES),
 )
 

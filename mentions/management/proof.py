@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import lift_fences
 from mentions.legacy.address import SourceUrl, parse_source_url
+from mentions.legacy.contract import USERS
 from mentions.legacy.export import export_to_mysql
 from mentions.legacy.handover import DEFAULT_WINDOW, render_handover, report_handover
 from mentions.legacy.lease import ImportLease
@@ -26,12 +27,13 @@ from mentions.legacy.proof.seal import SealError, seal_report
 from mentions.legacy.proof.verify import MAX_SAMPLE, Verification, Verifier, VerifyOptions
 from mentions.legacy.rollback import roll_back
 from mentions.management.numbers import whole_number
-from mentions.models import ImportRun
+from mentions.models import ImportConflict, ImportRun
 
 EXIT_DIFFERS = 2
 # A report is one document, of 16 MB at most.
 _KEPT_ACCOUNTS = 1000
 STATE_VERIFIED, STATE_DIFFERS, STATE_EXPORTED = "verified", "differs", "exported"
+STATE_PARTLY = "exported_in_part"
 STATE_UNDONE = "undo"
 _MODES = (
     "verify_only",
@@ -240,10 +242,15 @@ def _export(
     command: BaseCommand, options: Mapping[str, Any], target: SourceUrl, progress: ProgressView
 ) -> None:
     began = timezone.now()
-    report = export_to_mysql(target, is_dry_run=options["dry_run"])
+    if options["dry_run"]:
+        report = export_to_mysql(target, is_dry_run=True)
+    else:
+        with ImportLease(f"the export to {target.label}"):
+            report = export_to_mysql(target)
     shown = {"export": report.to_json()}
     if not options["dry_run"]:
-        run = keep_report(shown, source=target.label, state=STATE_EXPORTED, started_at=began)
+        state = STATE_EXPORTED if report.is_complete else STATE_PARTLY
+        run = keep_report(shown, source=target.label, state=state, started_at=began)
         _write_files(run, options)
         shown = run.report
     _print(command, options, shown, report.render())
@@ -252,17 +259,28 @@ def _export(
 
 
 def _declare_stopped(command: BaseCommand, options: Mapping[str, Any]) -> None:
+    fenced = TwitterAccount.objects.filter(fenced_since__isnull=False)
+    # Their newest tokens may be in MySQL alone, and a refresh with older ones loses the account.
+    conflicts = ImportConflict.objects.filter(table=USERS.name).values_list("legacy_id", flat=True)
+    doubtful = list(fenced.filter(pk__in=list(conflicts)))
     if options["dry_run"]:
-        count = TwitterAccount.objects.filter(fenced_since__isnull=False).count()
-        command.stdout.write(f"{count} accounts are fenced.")
-        return
-    count = lift_fences()
-    command.stdout.write(
-        f"The old poller is declared stopped: the tokens of {count} accounts are refreshed here "
-        "from now on. Do not start it again."
-        if count
-        else "No account was fenced."
-    )
+        command.stdout.write(f"{fenced.count()} accounts are fenced.")
+    else:
+        count = lift_fences(but=[account.pk for account in doubtful])
+        command.stdout.write(
+            f"The old poller is declared stopped: the tokens of {count} accounts are refreshed "
+            "here from now on. Do not start it again."
+            if count or doubtful
+            else "No account was fenced."
+        )
+    if doubtful:
+        listed = ", ".join(str(account) for account in doubtful[:10])
+        raise CommandError(
+            f"{len(doubtful)} accounts stay fenced, for their tokens were changed on both sides "
+            f"and an import could not decide: {listed}{'…' if len(doubtful) > 10 else ''}. Connect "
+            "them again, which ends their fence.",
+            returncode=EXIT_DIFFERS,
+        )
 
 
 def _check_seal(command: BaseCommand, name: str) -> None:

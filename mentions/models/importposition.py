@@ -37,10 +37,11 @@ class ImportPosition(models.Model):
 
 
 class ImportConflict(models.Model):
-    """A row of the log, or a deletion, that could not be applied, keyed ``<table>:<id>``.
+    """A row, or its deletion, that could not be taken over, for it was changed here, too.
 
-    It vanishes with the first later change of the row that can be. ``differing``: for each field
-    that differs, the value there (``legacy``) and ``here``, secrets as digests.
+    Keyed ``<table>:<id>``. It vanishes with the first later run or change that settles the row.
+    ``differing``: for each field that differs, the value there (``legacy``) and ``here``, secrets
+    as digests.
     """
 
     id = models.CharField(primary_key=True, max_length=700, db_column="_id", editable=False)

@@ -15,7 +15,7 @@ from accounts.models import TwitterAccount
 from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.checkpoint import Checkpoints
-from mentions.legacy.documents import TARGETS, digest_document
+from mentions.legacy.documents import TARGETS, digest_document, digest_row
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
 from mentions.legacy.proof.streams import MySqlReader, write_lookup
@@ -167,7 +167,7 @@ class FindingJudge:
         if expected is not None and self._is_only_cut(expected, document):
             self._count("exported", key, differences, "written back by an export")
             return
-        outcome, why = self._explain_difference(document, differences)
+        outcome, why = self._explain_difference(row, document, differences)
         self._count(outcome, key, differences, why)
 
     def _explain_missing(
@@ -212,7 +212,10 @@ class FindingJudge:
         return not self._reader.compare(expected, shortened)
 
     def _explain_difference(
-        self, document: Mapping[str, Any], differences: Sequence[FieldDifference]
+        self,
+        row: RawRow,
+        document: Mapping[str, Any],
+        differences: Sequence[FieldDifference],
     ) -> tuple[str, str]:
         state, known = read_state(document), read_baseline(document)
         if known is None:
@@ -229,9 +232,15 @@ class FindingJudge:
             return "differing", "is what the import wrote"
         since = known.exported_at or (self._find_start(state.run_id) if state else None)
         trace = self._find_trace(document, since=since)
-        if trace and self._check_digests():
-            return "changed_here", trace
-        return "differing", "is not what the import wrote, and no change was recorded here"
+        if not trace or not self._check_digests():
+            return "differing", "is not what the import wrote, and no change was recorded here"
+        if digest_row(self._target.table, self._name_values(row), document) != known.there:
+            # A change here explains what is here, and not that something there never came.
+            return "conflicts", f"changed there too since the import, and here: {trace}"
+        return "changed_here", trace
+
+    def _name_values(self, row: RawRow) -> dict[str, bytes | None]:
+        return dict(zip(self._rule.columns, row, strict=True))
 
     def _find_trace(self, document: Mapping[str, Any], *, since: datetime | None) -> str:
         """What the application recorded of a change; the digest alone proves nothing."""

@@ -113,6 +113,58 @@ def test_nothing_is_written_when_exported_twice_and_later_changes_follow(importe
     assert third.is_complete
 
 
+def test_microseconds_stay_where_nobody_changed_the_time(legacy, run_import):
+    legacy.execute(
+        "ALTER TABLE messages MODIFY `timestamp` DATETIME(6) NOT NULL, "
+        "MODIFY updated_at DATETIME(3)"
+    )
+    legacy.add_user()
+    legacy.add_message(
+        "1", timestamp="2025-03-01 10:00:33.123456", updated_at="2025-03-01 10:00:34"
+    )
+    run_import("--quiet")
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    add_new()
+
+    report, tables = export(legacy)
+    assert (report.is_complete, tables["messages"].updated) == (True, 1)
+    assert legacy.execute("SELECT `timestamp`, status FROM messages WHERE id = '1'") == [
+        (datetime(2025, 3, 1, 10, 0, 33, 123456), "ignored")
+    ]
+    again, _ = export(legacy)
+    assert (again.is_complete, again.changes) == (True, 0)
+
+
+def test_row_is_refused_by_name_when_a_rule_of_the_database_forbids_it(imported):
+    imported.execute("CREATE TABLE authors (x VARCHAR(255) PRIMARY KEY)")
+    imported.execute("INSERT INTO authors SELECT DISTINCT `user` FROM messages")
+    imported.execute("INSERT IGNORE INTO authors VALUES ('77')")
+    imported.execute(
+        "ALTER TABLE messages ADD CONSTRAINT known FOREIGN KEY (`user`) REFERENCES authors (x)"
+    )
+    add_new("1790000000000000001")
+    add_new("1790000000000000002", user="nobody knows")
+    add_new("1790000000000000003")
+
+    _, rehearsed = export(imported, is_dry_run=True)
+    _, tables = export(imported)
+
+    assert rehearsed["messages"].listed == tables["messages"].listed
+    ((key, kind, reason),) = tables["messages"].listed
+    assert (key, kind) == ("1790000000000000002", "refused")
+    assert "foreign key" in reason
+    assert tables["messages"].inserted == 2
+
+
+def test_rows_deleted_there_are_counted_apart(imported):
+    imported.execute("DELETE FROM messages WHERE id IN ('1', '2')")
+
+    report, tables = export(imported)
+
+    assert (tables["messages"].unchanged, tables["messages"].deleted_there) == (1, 2)
+    assert "2 deleted in MySQL since" in report.render()
+
+
 def test_row_is_a_conflict_when_it_was_changed_on_both_sides(imported):
     Message.objects.filter(pk="1").update(status="ignored", version=2)
     imported.execute("UPDATE messages SET text = 'edited there' WHERE id = '1'")
@@ -234,7 +286,7 @@ def test_no_account_is_fenced_when_nothing_can_be_written(imported, set_global):
 def test_error_tells_of_the_fence_when_the_export_ends_amid_the_rows(imported):
     imported.execute(
         "CREATE TRIGGER broken BEFORE INSERT ON messages FOR EACH ROW "
-        "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'disk of the archive is full'"
+        "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1021, MESSAGE_TEXT = 'the archive is full'"
     )
     add_new()
 

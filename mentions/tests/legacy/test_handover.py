@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from django.core.management import call_command
+import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
@@ -77,3 +78,21 @@ def test_accounts_are_fenced_until_the_poller_is_declared_stopped(legacy, run_im
     legacy.execute("UPDATE users SET access_token = 'newer'")
     run_import("--quiet")
     assert not TwitterAccount.objects.get().is_fenced
+
+
+def test_account_stays_fenced_when_its_newest_tokens_may_be_in_mysql_alone(legacy, run_import):
+    for number in (1, 2):
+        legacy.add_user(f"account-{number}", twitter_id=str(number))
+    run_import("--quiet", "--unattributed")
+    TwitterAccount.objects.filter(pk="account-1").update(
+        access_token=token_cipher().encrypt("made here")
+    )
+    legacy.execute("UPDATE users SET access_token = 'made there'")
+    run_import("--quiet", "--unattributed")
+
+    with pytest.raises(CommandError, match="1 accounts stay fenced") as raised:
+        call_command("migrate_from_mysql", "--declare-old-poller-stopped")
+
+    assert raised.value.returncode == 2
+    fenced = TwitterAccount.objects.filter(fenced_since__isnull=False)
+    assert [account.pk for account in fenced] == ["account-1"]

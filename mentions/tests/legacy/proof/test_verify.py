@@ -138,6 +138,24 @@ def test_change_is_explained_when_the_application_recorded_it(legacy, run_import
     assert [item["id"] for item in tables["messages"]["listed"]["differing"]] == ["2"]
 
 
+def test_change_here_explains_nothing_when_the_row_changed_there_too(legacy, run_import):
+    """What never arrived would be called proven otherwise."""
+    legacy.add_user()
+    legacy.add_message("1")
+    run_import("--quiet")
+    Message.objects.update(status="ignored", version=2)
+    legacy.execute("UPDATE messages SET public_response = 'answered over there'")
+    TwitterAccount.objects.update(access_token="", updated_at=timezone.now())
+    legacy.execute("UPDATE users SET refresh_token = 'newer'")
+
+    proof, tables = verify(legacy)
+
+    assert not proof.is_proven
+    for name in ("messages", "users"):
+        assert (tables[name]["conflicts"], tables[name]["changed_here"]) == (1, 0)
+        assert "changed there too" in tables[name]["listed"]["conflicts"][0]["why"]
+
+
 def test_document_is_extra_when_its_row_is_gone(legacy, run_import):
     legacy.add_user()
     legacy.add_message("1")
