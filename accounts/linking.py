@@ -58,10 +58,13 @@ def hash_browser(cookie: str) -> str:
     return hashlib.sha256(cookie.encode()).hexdigest() if cookie else ""
 
 
-def begin_link(*, user: User | None, browser_hash: str, return_to: str = "") -> str:
+def begin_link(
+    *, user: User | None, browser_hash: str, return_to: str = "", reconnects: str = ""
+) -> str:
     """X's consent page for a new flow, to be opened by the person.
 
-    return_to  a path inside the admin to end at; LinkRefusedError for anything else
+    return_to   a path inside the admin to end at; LinkRefusedError for anything else
+    reconnects  the id of an account: the flow ends with an error if another one consents
     """
     if return_to and not is_admin_path(return_to):
         raise LinkRefusedError(
@@ -76,6 +79,7 @@ def begin_link(*, user: User | None, browser_hash: str, return_to: str = "") -> 
         browser_hash=browser_hash,
         redirect_uri=settings.TWITTER_CALLBACK_URL,
         return_to=return_to,
+        reconnects=reconnects,
     )
     return authorization.url
 
@@ -114,12 +118,16 @@ def complete_link(
     verifier = token_cipher().decrypt(flow.code_verifier)
     grant = client.exchange(one_time_code, code_verifier=verifier)
     try:
-        return _accept_grant(
-            grant, person, return_to=flow.return_to, now=moment, is_renewal=is_taken_over
-        )
+        return _accept_grant(grant, person, flow=flow, now=moment, is_renewal=is_taken_over)
     except BaseException:
         _revoke(grant)
         raise
+
+
+def list_missing_scopes(account: TwitterAccount) -> list[str]:
+    """What was asked of the account's owner and not granted; none while that is not known."""
+    asked = set(settings.TWITTER_SCOPE.split()) | REQUIRED_SCOPES
+    return sorted(asked - set(account.scopes)) if account.scopes else []
 
 
 def find_return_to(state: str) -> str:
@@ -162,6 +170,7 @@ def _take_state(state: str, *, now: datetime) -> tuple[OAuthState, bool]:
         browser_hash=found.get("browser_hash") or "",
         redirect_uri=found.get("redirect_uri") or "",
         return_to=_safe_path(found.get("return_to") or ""),
+        reconnects=found.get("reconnects") or "",
         expires_at=_aware(found["expires_at"]),
     )
     if flow.expires_at <= now:
@@ -196,7 +205,7 @@ def _check_binding(flow: OAuthState, *, user: User | None, browser_hash: str) ->
 
 
 def _accept_grant(
-    grant: TokenGrant, person: User | None, *, return_to: str, now: datetime, is_renewal: bool
+    grant: TokenGrant, person: User | None, *, flow: OAuthState, now: datetime, is_renewal: bool
 ) -> LinkedAccount:
     missing = REQUIRED_SCOPES - grant.scopes
     if missing or grant.refresh_token is None:
@@ -209,6 +218,15 @@ def _accept_grant(
         )
     profile = x_client(grant.access_token, scopes=sorted(grant.scopes)).get_me()
     known = TwitterAccount.objects.filter(twitter_id=profile.id).first()
+    if flow.reconnects and (known is None or known.pk != flow.reconnects):
+        wanted = TwitterAccount.objects.filter(pk=flow.reconnects).first()
+        raise LinkRefusedError(
+            f"On X you were signed in as @{profile.username}, and it is {wanted or 'another one'} "
+            "that was to be connected again. Nothing was changed: sign in on X as that account, "
+            "or use “Connect an account” for this one.",
+            code="other_account",
+            status_code=403,
+        )
     if is_renewal and not (known and person and has_role(person, known.pk, Role.MANAGER)):
         raise _begin_again()
     if person is None:
@@ -235,7 +253,7 @@ def _accept_grant(
         after={"username": account.twitter_username, "scopes": " ".join(sorted(grant.scopes))},
     )
     logger.info("Account %s connected for person %s", account.pk, person.pk)
-    return LinkedAccount(account=account, person=person, is_new=is_new, return_to=return_to)
+    return LinkedAccount(account=account, person=person, is_new=is_new, return_to=flow.return_to)
 
 
 def _save_account(

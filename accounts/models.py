@@ -235,6 +235,8 @@ class OAuthState(models.Model):
     browser_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
     redirect_uri = models.CharField(max_length=500, blank=True, default="")
     return_to = models.CharField(max_length=200, blank=True, default="")
+    # The id of the account that is to be connected again; empty: whichever consents.
+    reconnects = models.CharField(max_length=64, blank=True, default="", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(default=oauth_state_expiry)
 

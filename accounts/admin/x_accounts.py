@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import quote
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -17,7 +18,7 @@ from accounts.admin.access import is_signed_in_staff
 from accounts.browser import choose_cookie, set_cookie
 from accounts.errors import AccountError, RefreshFencedError
 from accounts.health import pause_account, resume_account
-from accounts.linking import REQUIRED_SCOPES, begin_link, hash_browser
+from accounts.linking import begin_link, hash_browser, list_missing_scopes
 from accounts.models import AccountEvent, AccountStatus, Role, TwitterAccount
 from accounts.permissions import account_ids_visible_to, has_role
 from autores.mongo.admin import TransactionalAdminMixin
@@ -38,10 +39,10 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
     """Members see their accounts, managers change them. Tokens are on no page."""
 
     list_display = (
-        "twitter_username",
+        "show_account",
         "display_name",
         "show_status",
-        "status_reason",
+        "show_reason",
         "last_polled_at",
         "complete_until",
         "token_expires_at",
@@ -114,6 +115,16 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
     def show_status(self, account: TwitterAccount) -> tuple[str, str]:
         return account.status, AccountStatus(account.status).label
 
+    @admin.display(description="account", ordering="twitter_username")
+    def show_account(self, account: TwitterAccount) -> str:
+        # One that was taken over has no name before its first call.
+        return str(account)
+
+    @admin.display(description="reason", ordering="status_reason")
+    def show_reason(self, account: TwitterAccount) -> str:
+        fence = "The former system refreshes its tokens." if account.is_fenced else ""
+        return " ".join(filter(None, (account.status_reason, fence))) or "—"
+
     @admin.display(description="history")
     def show_history(self, account: TwitterAccount) -> SafeString | str:
         events = list(AccountEvent.objects.filter(account_id=account.pk)[:_SHOWN_EVENTS])
@@ -139,8 +150,9 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
 
     @admin.display(description="missing permissions")
     def show_missing_scopes(self, account: TwitterAccount) -> str:
-        missing = REQUIRED_SCOPES - set(account.scopes) if account.scopes else frozenset()
-        return ", ".join(sorted(missing)) or "none"
+        if not account.scopes:
+            return "not known"
+        return ", ".join(list_missing_scopes(account)) or "none"
 
     @admin.action(description="Pause: no polling, no replies", permissions=["change"])
     def pause_accounts(self, request: HttpRequest, chosen: QuerySet[TwitterAccount]) -> None:
@@ -174,9 +186,8 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
 
     @action(description="Connect again", icon="sync", url_path="reconnect")
     def reconnect_account(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._begin(
-            request, reverse("admin:accounts_twitteraccount_change", args=[object_id])
-        )
+        page = reverse("admin:accounts_twitteraccount_change", args=[quote(object_id)])
+        return self._begin(request, page, reconnects=object_id)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TwitterAccount]:
         ids = account_ids_visible_to(request.user)
@@ -229,7 +240,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
             )
         return managed
 
-    def _begin(self, request: HttpRequest, return_to: str) -> HttpResponse:
+    def _begin(self, request: HttpRequest, return_to: str, *, reconnects: str = "") -> HttpResponse:
         # Unfold's buttons are links; a link on a foreign page must not start a flow.
         if request.headers.get("Sec-Fetch-Site", "none") in {"cross-site", "same-site"}:
             self.message_user(request, "Use the button on this page.", messages.WARNING)
@@ -237,7 +248,10 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         cookie = choose_cookie(request)
         try:
             url = begin_link(
-                user=request.user, browser_hash=hash_browser(cookie), return_to=return_to
+                user=request.user,
+                browser_hash=hash_browser(cookie),
+                return_to=return_to,
+                reconnects=reconnects,
             )
         except (AccountError, XError) as error:
             self.message_user(request, error.sentence, messages.ERROR)

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate
 from django.http import HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -33,7 +34,13 @@ from accounts.api.serializers import (
 from accounts.browser import choose_cookie, read_browser_hash, set_cookie
 from accounts.errors import AccountError
 from accounts.guessing import seconds_until_retry
-from accounts.linking import begin_link, complete_link, find_return_to, hash_browser
+from accounts.linking import (
+    begin_link,
+    complete_link,
+    find_return_to,
+    hash_browser,
+    list_missing_scopes,
+)
 from accounts.models import PersonalToken, Role, User
 from accounts.personal import create_personal_token
 from accounts.tokens import access_token_for
@@ -118,21 +125,34 @@ class CallbackView(APIView):
                 **given, user=signed_in(request), browser_hash=read_browser_hash(request)
             )
         except (AccountError, XError) as error:
-            if return_to:
+            if page := return_to or _find_admin_page(request):
                 messages.error(request._request, error.sentence)
-                return HttpResponseRedirect(return_to)
+                return HttpResponseRedirect(page)
             raise problem_for(error) from None
+        message = f"{linked.account} is connected."
+        if missing := list_missing_scopes(linked.account):
+            message += f" Not granted: {', '.join(missing)}."
         if linked.return_to:
-            messages.success(request._request, f"{linked.account} is connected.")
+            tell = messages.warning if missing else messages.success
+            tell(request._request, message)
             return HttpResponseRedirect(linked.return_to)
         return Response(
             {
-                "message": f"{linked.account} is connected.",
+                "message": message,
                 "account": AccountBriefSerializer(linked.account).data,
                 **token_members(linked.person),
             },
             headers={"Cache-Control": "no-store"},
         )
+
+
+def _find_admin_page(request: Request) -> str:
+    """Where a person in a browser goes on whose flow is not known (any more)."""
+    user = signed_in(request)
+    is_browser = request.accepted_renderer.format == "api"
+    if user is None or not user.is_staff or not is_browser:
+        return ""
+    return reverse("admin:accounts_twitteraccount_changelist")
 
 
 class RefreshView(APIView):

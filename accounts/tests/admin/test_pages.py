@@ -18,7 +18,7 @@ from accounts.models import AppPause, Membership, OAuthState, PersonalToken, Rol
 from accounts.models import TwitterAccount as Account
 from accounts.personal import create_personal_token, digest_personal_token
 from accounts.stored_tokens import token_cipher
-from accounts.tests.conftest import Browser, client_of, make_person
+from accounts.tests.conftest import Browser, client_of, count_calls, make_person
 from autores.tests.cast import give_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -195,6 +195,77 @@ def test_account_page_is_shown_again_when_reconnecting_is_denied(
 
     assert answer["Location"] == address("twitteraccount", "change", acme.pk)
     assert "Access was not granted" in browser.client.get(answer["Location"]).content.decode()
+
+
+def test_nothing_is_connected_when_another_account_consents_than_was_to_be_reconnected(
+    sandbox: Any, acme: Account, admin: User
+) -> None:
+    sandbox.control.create_user("nimbus")
+    browser = Browser(sandbox)
+    browser.client.force_login(admin)
+    before = Account.objects.get(pk=acme.pk).access_token
+
+    begun = browser.client.get(address("twitteraccount", "reconnect_account", acme.pk))
+    answer = browser.finish(browser.consent(begun["Location"], "nimbus"))
+
+    assert answer["Location"] == address("twitteraccount", "change", acme.pk)
+    page = browser.client.get(answer["Location"]).content.decode()
+    assert "you were signed in as @nimbus, and it is @acme that was to be connected" in page
+    assert Account.objects.get().access_token == before
+    # And what X granted is given back.
+    assert count_calls(sandbox, "revoke") == 2
+    begun = browser.client.get(address("twitteraccount", "reconnect_account", acme.pk))
+    browser.finish(browser.consent(begun["Location"], "acme"))
+    assert Account.objects.get().access_token != before
+
+
+def test_person_is_led_back_to_the_accounts_when_the_callback_comes_twice(
+    sandbox: Any, admin: User
+) -> None:
+    sandbox.control.create_user("acme")
+    browser = Browser(sandbox)
+    browser.client.force_login(admin)
+    begun = browser.client.get(address("twitteraccount", "connect_account"))
+    callback = browser.consent(begun["Location"], "acme")
+    browser.finish(callback)
+
+    again = browser.client.get(
+        "/api/v1/auth/twitter/callback", callback, headers={"Accept": "text/html"}
+    )
+
+    assert again["Location"] == address("twitteraccount", "changelist")
+    page = browser.client.get(again["Location"]).content.decode()
+    assert "was finished already, or is too old" in page
+
+
+def test_what_x_did_not_grant_is_told_when_an_account_is_connected(
+    sandbox: Any, admin: User, settings: Any
+) -> None:
+    settings.TWITTER_SCOPE = "tweet.read tweet.write users.read offline.access"
+    sandbox.control.create_user("acme")
+    browser = Browser(sandbox)
+    browser.client.force_login(admin)
+    begun = browser.client.get(address("twitteraccount", "connect_account"))
+    callback = browser.consent(begun["Location"], "acme")
+    settings.TWITTER_SCOPE += " dm.read dm.write"
+
+    page = browser.client.get(browser.finish(callback)["Location"]).content.decode()
+
+    assert "@acme is connected. Not granted: dm.read, dm.write." in page
+    account = Account.objects.get()
+    assert (
+        "dm.read, dm.write"
+        in page_of(admin).get(address("twitteraccount", "change", account.pk)).content.decode()
+    )
+
+
+def test_accounts_can_be_told_apart_when_they_were_taken_over(admin: User) -> None:
+    for number in (71, 72):
+        Account.objects.create(twitter_id=str(number), fenced_since=timezone.now())
+    page = page_of(admin).get(address("twitteraccount", "changelist")).content.decode()
+    assert "X user 71" in page
+    assert "X user 72" in page
+    assert page.count("The former system refreshes its tokens.") == 2
 
 
 def test_no_flow_begins_when_a_foreign_page_links_to_the_button(sandbox: Any, admin: User) -> None:
