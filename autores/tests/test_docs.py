@@ -214,6 +214,38 @@ def test_runbook_names_codes_that_exist() -> None:
         assert f'"{code}"' in source, code
 
 
+# Said to a person in the admin, to a caller of Python alone, or of one field, in ``errors``.
+NO_ANSWERS_OF_THE_API = {
+    *("already_member", "draft_changed", "draft_gone", "no_draft", "reply_gone", "too_many"),
+    *("empty", "max_value", "read_only", "unknown_field"),
+}
+NAMED_FIRST = {"ApiProblem", "SignInProblem", "ReviewConflictError", "OutboxRefusedError"}
+
+
+def list_codes() -> Iterator[str]:
+    """Every code that an error is given: ``code="…"``, ``default_code``, or its first argument."""
+    for path in OURS:
+        if path.parts[len(ROOT.parts) + 1] == "sandbox":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            given: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                given = [word.value for word in node.keywords if word.arg == "code"]
+                if ast.unparse(node.func) in NAMED_FIRST:
+                    given += node.args[:1]
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "default_code":
+                given = [node.value]
+            for value in given:
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield value.value
+
+
+def test_codes_of_errors_are_all_documented() -> None:
+    codes = set(list_codes()) - NO_ANSWERS_OF_THE_API
+    assert len(codes) > 100
+    assert codes <= in_code_marks((DOCS / "api.md").read_text())
+
+
 def test_tasks_are_all_documented() -> None:
     tasks = {name for name in celery_app.tasks if name.startswith(("mentions.", "accounts."))}
     rows = read_rows(read_section(ARCHITECTURE, "Tasks"))[2:]

@@ -188,9 +188,11 @@ def classify_refusal(
     """
     problem = read_problem(body)
     facts: dict[str, Any] = {"status": status, "detail": problem.detail, "rate": rate}
-    if status >= 500:
+    # 408 is said by whoever stands before X, too, who may have handed the request on.
+    if status >= 500 or status == 408:
         return x.ServerError(
             **facts,
+            code="request_timeout" if status == 408 else "server_error",
             is_outcome_unknown=call not in ("read", "revoke"),
             # A token call may be repeated: an old refresh token is either good or refused.
             retryable=call not in ("post", "dm"),
@@ -221,8 +223,6 @@ def classify_refusal(
         return _build(rule, facts)
     if status in (404, 410):
         return x.NotFoundError(**facts)
-    if status == 408:
-        return x.ServerError(**facts, code="request_timeout", retryable=True)
     return x.BadRequestError(**facts, code=f"refused_{status}")
 
 

@@ -150,6 +150,12 @@ REFUSALS: list[tuple[str, int, object, CallKind, type[x.XError], str, str, bool,
      "dm", x.ServerError, "server_error", "call", False, True),
     ("server error on a deletion", 500, None,
      "delete", x.ServerError, "server_error", "call", True, True),
+    ("time-out said by a gateway, of a read", 408, None,
+     "read", x.ServerError, "request_timeout", "call", True, False),
+    ("time-out said by a gateway, of a post", 408, None,
+     "post", x.ServerError, "request_timeout", "call", False, True),
+    ("time-out said by a gateway, of a message", 408, {"title": "Request Timeout"},
+     "dm", x.ServerError, "request_timeout", "call", False, True),
     ("unlisted refusal", 418, None, "post", x.BadRequestError, "refused_418", "call", False, False),
 ]  # fmt: skip
 
@@ -245,6 +251,7 @@ TOKEN_REFUSALS: list[tuple[str, int, object, type[x.XError], str, str]] = [
     ("bad scope", 400, {"error": "invalid_scope"}, x.InvalidScopeError, "invalid_scope", "app"),
     ("unknown", 400, {"error": "odd"}, x.OAuthError, "oauth_failed", "call"),
     ("X down", 503, None, x.ServerError, "server_error", "call"),
+    ("time-out said by a gateway", 408, None, x.ServerError, "request_timeout", "call"),
     ("too many", 429, None, x.RateLimitedError, "rate_limited_window", "account"),
 ]  # fmt: skip
 
