@@ -38,7 +38,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "rate_limit_user_day": _RATE_LIMIT,
     "rate_limit_app_day": _RATE_LIMIT,
     "server_error": {
-        "status": "5xx (503; route responses 500)",
+        "status": "5xx, or 408 as a gateway says it (503; route responses 500)",
         "applied": "true: the call took effect all the same (false)",
     },
     "forbidden": {"detail": "X's sentence (Forbidden)"},

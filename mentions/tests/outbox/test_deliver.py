@@ -337,12 +337,23 @@ def test_a_dm_reaches_the_author_once(mention: Message, ana: User, sandbox: Runn
     assert mention.public_response is None
 
 
+# A gateway says 408 of a request that it may have handed on.
+@pytest.mark.parametrize(
+    ("fault", "params"),
+    [
+        ("reset_after", {}),
+        *(("server_error", {"status": status, "applied": True}) for status in (408, 500, 504)),
+    ],
+)
 def test_a_lost_dm_answer_is_found_in_the_conversation(
-    mention: Message, ana: User, sandbox: RunningSandbox
+    mention: Message, ana: User, sandbox: RunningSandbox, fault: str, params: dict[str, Any]
 ) -> None:
-    sandbox.control.add_fault("dm", "reset_after")
+    sandbox.control.add_fault("dm", fault, params=params)
     row = enqueue_reply(mention, kind="dm", text="Hi!", requested_by=ana, now=timezone.now())
     deliver(row)
+    row.refresh_from_db()
+    assert row.state == ReplyState.UNKNOWN
+    assert deliver(row) is None, "an unknown row must never be sent"
     look_again(row)
     row.refresh_from_db()
     assert row.state == ReplyState.SENT
