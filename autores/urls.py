@@ -1,6 +1,6 @@
 """Every address of the web process."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.templatetags.static import static
@@ -26,6 +26,12 @@ def show_admin_home(request: HttpRequest) -> HttpResponse:
         for model, model_admin in admin.site._registry.items()
     ):
         return redirect(mentions)
+    if request.user.is_authenticated and request.user.is_staff:
+        messages.info(
+            request,
+            "You have no role on an account yet: ask a manager of one for it, or connect an "
+            "account of your own under X accounts.",
+        )
     return admin.site.admin_view(admin.site.index)(request)
 
 

@@ -16,6 +16,7 @@ _WRITES: list[Fault] = [
     ("timeout_after", 0.005, {"seconds": 0, "effect_after": 6}),
     ("server_error", 0.02, {}),
     ("server_error", 0.02, {"applied": True, "status": 502}),
+    ("server_error", 0.02, {"applied": True, "status": 408}),
     ("reset_before", 0.015, {}),
     ("reset_after", 0.02, {}),
     ("reset_mid_body", 0.02, {}),

@@ -137,11 +137,14 @@ class MessageAdmin(MessageDesk):
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """For the bulk actions; each row is checked again by role."""
-        return self.has_module_permission(request)
+        return self.may_anywhere(request, Role.RESPONDER)
+
+    def has_send_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may_anywhere(request, Role.APPROVER)
 
     # -- bulk actions -------------------------------------------------------------------------
 
-    @admin.action(description="Approve and send the proposed drafts …", permissions=["act"])
+    @admin.action(description="Approve and send the proposed drafts …", permissions=["send"])
     def approve_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         """Shows every text first; only what was shown, in the version shown, is sent."""
         if "confirmed" not in request.POST:

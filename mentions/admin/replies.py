@@ -100,7 +100,8 @@ class ReplyAdmin(AccountScopedAdmin):
         return account_name(reply.account_id)
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_module_permission(request)
+        """For the bulk actions; each row is checked again by role."""
+        return self.may_anywhere(request, Role.APPROVER)
 
     # -- one row ------------------------------------------------------------------------------
 

@@ -110,6 +110,11 @@ class AccountScopedAdmin(NamedRowsMixin, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def may_anywhere(self, request: HttpRequest, role: Role) -> bool:
+        """Whether the person holds ``role`` on some account: what is offered beside a list."""
+        ids = account_ids_visible_to(request.user, role=role)
+        return self.has_module_permission(request) and (ids is None or bool(ids))
+
     def may(self, request: HttpRequest, obj: Any, role: Role) -> bool:
         """Whether the person holds ``role`` on the row's account."""
         if request.user.is_superuser:

@@ -126,11 +126,11 @@ class ExportReport:
                     f"    {table.deleted_there} deleted in MySQL since, and as they were here: "
                     "not brought back"
                 )
-            lines += [f"    {key}: {kind}: {reason}" for key, kind, reason in table.listed]
+            lines += [f"    {key!r}: {kind}: {reason}" for key, kind, reason in table.listed]
         if self.deleted_count:
             lines.append(
                 f"  {self.deleted_count} messages were deleted here and are still in MySQL: "
-                + ", ".join(self.deleted_here[:10])
+                + ", ".join(map(repr, self.deleted_here[:10]))
                 + ("…" if self.deleted_count > 10 else "")
             )
         if self.untried:

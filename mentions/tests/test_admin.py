@@ -68,7 +68,9 @@ def test_home_is_the_queue_for_who_has_one_and_an_index_for_others(
     client.force_login(bruno)
     assert client.get("/admin/").url == "/admin/mentions/message/"
     client.force_login(carla)
-    assert client.get("/admin/").status_code == 200
+    start = client.get("/admin/")
+    assert start.status_code == 200
+    assert "You have no role on an account yet" in start.content.decode()
 
 
 def test_strangers_see_nothing_and_their_address_leads_nowhere(
@@ -91,6 +93,27 @@ def test_what_strangers_write_is_shown_and_never_run(
         page = client.get(f"/admin/mentions/message/{path}").content.decode()
         assert "&lt;b&gt;where&lt;/b&gt;" in page
         assert "<b>where</b>" not in page
+
+
+@pytest.mark.parametrize(
+    ("role", "offered"),
+    [
+        (Role.VIEWER, set()),
+        (Role.RESPONDER, {"ignore_selected", "reopen_selected"}),
+        (Role.APPROVER, {"approve_selected", "ignore_selected", "reopen_selected"}),
+    ],
+)
+def test_actions_are_offered_to_who_may_take_them(
+    mention: Message, acme: TwitterAccount, client: Client, role: Role, offered: set[str]
+) -> None:
+    person = create_person("dana")
+    give_role(person, acme, role)
+    client.force_login(person)
+    page = client.get("/admin/mentions/message/").content.decode()
+    known = {"approve_selected", "ignore_selected", "reopen_selected"}
+    assert {name for name in known if f'value="{name}"' in page} == offered
+    outbox = client.get("/admin/mentions/reply/").content.decode()
+    assert ('value="cancel_selected"' in outbox) == (role is Role.APPROVER)
 
 
 def test_a_responder_cannot_send_by_any_button(
@@ -230,9 +253,15 @@ def test_a_person_settles_an_unknown_outcome_as_absent(
 def test_only_an_approver_settles_and_only_what_is_unknown(
     unknown: Reply, acme: TwitterAccount, ana: User, client: Client
 ) -> None:
-    viewer = create_person("vera")
-    give_role(viewer, acme, Role.RESPONDER)
-    client.force_login(viewer)
+    vera = create_person("vera")
+    give_role(vera, acme, Role.RESPONDER)
+    client.force_login(vera)
+    form = {"action": "settle_as_absent", "_selected_action": [unknown.pk]}
+    client.post("/admin/mentions/reply/", form)
+    unknown.refresh_from_db()
+    assert unknown.state == "unknown"
+    # Offered to an approver, also of another account: each row is looked at.
+    give_role(vera, TwitterAccount.objects.create(twitter_id="99"), Role.APPROVER)
     act_on_replies(client, "settle_as_absent", unknown)
     unknown.refresh_from_db()
     assert unknown.state == "unknown"

@@ -52,7 +52,8 @@ def render_text(report: Mapping[str, Any]) -> str:
             lines += ["", f"{outcome.replace('_', ' ').capitalize()} in {table_name}:"]
             most = _LISTED_IN_TEXT if outcome != "skipped" else _SKIPPED_IN_TEXT
             for item in items[:most]:
-                lines.append(f"  {item['id']}" + (f": {item['why']}" if item["why"] else ""))
+                # Spelled out: an id may hold what moves a terminal's cursor.
+                lines.append(f"  {item['id']!r}" + (f": {item['why']}" if item["why"] else ""))
                 lines += [f"    {line}" for line in _describe_fields(item)]
             more = table[outcome] - min(len(items), most)
             lines += [f"  … and {more} more"] if more > 0 else []
@@ -60,7 +61,7 @@ def render_text(report: Mapping[str, Any]) -> str:
     if clock:
         lines += ["", f"Clock: {clock['sentence']}"]
         lines += [
-            f"  {item['id']}: {item['timestamp']} is off by {item['offset_seconds']:+.0f} s"
+            f"  {item['id']!r}: {item['timestamp']} is off by {item['offset_seconds']:+.0f} s"
             for item in clock["listed"][:_OFF_IN_TEXT]
         ]
         more = clock["off"] - min(len(clock["listed"]), _OFF_IN_TEXT)
