@@ -175,7 +175,7 @@ class ReplyAdmin(AccountScopedAdmin):
             if reply.state == ReplyState.QUEUED and self.may(request, reply, Role.APPROVER)
         ]
         Reply.objects.filter(pk__in=ids, state=ReplyState.QUEUED).update(
-            not_before=now, updated_at=now
+            not_before=now, due_at=now, updated_at=now
         )
         for reply in Reply.objects.filter(pk__in=ids):
             nudge_delivery(reply)

@@ -23,6 +23,7 @@ _STATUS_OF_FAILED_REPLY = {
     "not_found": 409,
     "cancelled": 409,
     "abandoned": 409,
+    "too_late": 409,
     "unauthorized": 409,
     "missing_scope": 409,
     "account_suspended": 409,

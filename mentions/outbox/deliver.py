@@ -15,7 +15,14 @@ from accounts.errors import AccountError, CallRefusedError
 from autores.x.errors import XError
 from mentions.models import Message, Reply, ReplyKind, ReplyState
 from mentions.outbox.metering import BUDGET_OF, name_attempt
-from mentions.outbox.policy import Failure, decide_after_failure, is_certainly_unsent
+from mentions.outbox.policy import (
+    GIVE_UP_AFTER,
+    TOO_LATE,
+    Failure,
+    decide_after_failure,
+    is_certainly_unsent,
+    say_too_late,
+)
 from mentions.outbox.settle import (
     mark_departed,
     mark_failed,
@@ -87,6 +94,17 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
             reply,
             code="message_deleted",
             sentence="The mention was deleted before the reply could be sent.",
+            now=now,
+            from_state=ReplyState.SENDING,
+            lease=reply.lease,
+        )
+        return reply
+    if _age(reply, now=now) >= GIVE_UP_AFTER:
+        # Also if nothing failed, for instance as all calls were paused.
+        mark_failed(
+            reply,
+            code=TOO_LATE,
+            sentence=say_too_late(reply.reason or "Nothing was sent in that time."),
             now=now,
             from_state=ReplyState.SENDING,
             lease=reply.lease,
@@ -174,7 +192,7 @@ def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
         failure,
         attempts=reply.attempts,
         departures=reply.departures + _count_given_up(reply, error),
-        age=now - (reply.due_at or reply.created_at),
+        age=_age(reply, now=now),
     )
     logger.warning("%s %s: %s -> %s", reply.kind, reply.pk, decision.code, decision.state)
     lease = reply.lease
@@ -207,6 +225,11 @@ def _settle_failure(reply: Reply, error: XError | AccountError) -> None:
         )
         if is_failed and decision.code == _TARGET_GONE:
             note_target_gone(reply, code=decision.code, sentence=decision.sentence, now=now)
+
+
+def _age(reply: Reply, *, now: datetime) -> timedelta:
+    """Since it was due, or a person last wanted it sent."""
+    return now - (reply.due_at or reply.created_at)
 
 
 def _count_given_up(reply: Reply, error: XError | AccountError) -> int:

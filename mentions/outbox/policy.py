@@ -10,8 +10,10 @@ _FIRST_DELAY = timedelta(seconds=15)
 _LONGEST_DELAY = timedelta(minutes=30)
 # What does not pass by itself is looked at this often; a resumed account or app wakes its rows.
 _WAITING_DELAY = timedelta(minutes=10)
-# A reply that could not leave within a day answers nobody any more: a person should look.
+# A reply that could not leave within a day answers nobody any more, whatever held it up: a person
+# should look.
 GIVE_UP_AFTER = timedelta(hours=24)
+TOO_LATE = "too_late"
 # The account is the cause, and waiting does not help: only its owner does, on X or by consent.
 _ENDS_THE_ROW = frozenset({"account_suspended", "missing_scope"})
 _NOT_COUNTED_BY_X = frozenset({401, 402, 429})
@@ -48,6 +50,11 @@ def is_certainly_unsent(*, status: int | None, is_outcome_unknown: bool) -> bool
     return not is_outcome_unknown and (status is None or status in _NOT_COUNTED_BY_X)
 
 
+def say_too_late(reason: str) -> str:
+    """The sentence of a row that waited for too long; ``reason`` is what it waited for."""
+    return f"Not sent within {GIVE_UP_AFTER.total_seconds() / 3600:.0f} hours. {reason}".rstrip()
+
+
 def decide_after_failure(
     failure: Failure, *, attempts: int, departures: int, age: timedelta
 ) -> Decision:
@@ -68,11 +75,7 @@ def decide_after_failure(
     if failure.code in _ENDS_THE_ROW or (not failure.is_retryable and failure.scope == "call"):
         return Decision("failed", failure.code, failure.sentence)
     if age >= GIVE_UP_AFTER:
-        return Decision(
-            "failed",
-            failure.code,
-            f"Not sent within {GIVE_UP_AFTER.total_seconds() / 3600:.0f} hours. {failure.sentence}",
-        )
+        return Decision("failed", failure.code, say_too_late(failure.sentence))
     return Decision("queued", failure.code, failure.sentence, _delay(failure, attempts))
 
 

@@ -219,7 +219,7 @@ def mark_queued_again(
 ) -> bool:
     """It certainly did not reach the public; it may be tried at ``now + delay``.
 
-    With ``has_departed`` only if that still is so: a sender may depart at this moment.
+    If a person (``actor``) wants that, its day begins anew. With ``has_departed`` only if that still is so: a sender may depart at this moment.
     """
     expected: dict[str, Any] = {"state": from_state}
     if has_departed is not None:
@@ -237,6 +237,7 @@ def mark_queued_again(
             "lease": "",
             "lease_until": None,
             **({"proof": proof} if proof else {}),
+            **({"due_at": now} if actor != ACTOR else {}),
         },
         now=now,
         actor=actor,

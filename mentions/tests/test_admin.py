@@ -1,5 +1,7 @@
 """The moderation desk as HTTP: who sees what, and what a person may settle."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib import admin
 from django.contrib.admin.utils import quote
@@ -93,6 +95,18 @@ def test_what_strangers_write_is_shown_and_never_run(
         page = client.get(f"/admin/mentions/message/{path}").content.decode()
         assert "&lt;b&gt;where&lt;/b&gt;" in page
         assert "<b>where</b>" not in page
+
+
+def test_day_of_a_queued_reply_begins_again_when_a_person_wants_it_sent(
+    mention: Message, ana: User, client: Client
+) -> None:
+    long_ago = timezone.now() - timedelta(days=2)
+    reply = enqueue_reply(mention, kind="public", text="Late", requested_by=ana, now=long_ago)
+    client.force_login(ana)
+    act_on_replies(client, "send_now", reply)
+    deliver_reply(reply.pk, now=timezone.now())
+    reply.refresh_from_db()
+    assert reply.state == "sent"
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,20 @@ def test_age_counts_from_when_it_was_to_go_out(mention: Message, sandbox: Runnin
     TwitterAccount.objects.update(closed_endpoints=[])
     deliver(row)
     row.refresh_from_db()
-    assert (row.state, row.reason[:23]) == (ReplyState.FAILED, "Not sent within 24 hour")
+    assert (row.state, row.reason_code) == (ReplyState.FAILED, "too_late")
+    assert row.reason.startswith("Not sent within 24 hours. ")
+
+
+def test_nothing_leaves_after_a_day_although_nothing_is_in_the_way_any_more(
+    queued: Reply, sandbox: RunningSandbox
+) -> None:
+    """As after a pause of all calls: some would go out, and those X limits would not."""
+    Reply.objects.filter(pk=queued.pk).update(due_at=timezone.now() - DAY)
+    deliver(queued)
+    queued.refresh_from_db()
+    assert (queued.state, queued.reason_code) == (ReplyState.FAILED, "too_late")
+    assert not sandbox.control.list_calls(route="create_post")
+    assert Message.objects.get().status == "error"
 
 
 @pytest.mark.parametrize(
