@@ -17,6 +17,7 @@ from accounts.models import AppPause, TwitterAccount
 from autores.mongo.errors import TransactionConflictError
 from autores.mongo.instances import find_instance
 from autores.x.errors import CreditsDepletedError, UsageCapError, XError
+from mentions.drafting.pause import find_pause
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest import poll, sweep
 from mentions.ingest.due import NOT_POLLED, claim_due_accounts
@@ -200,7 +201,7 @@ def reconcile_reply(reply_id: str) -> None:
 
 @shared_task(name="mentions.draft_new_mentions")
 def draft_new_mentions() -> int:
-    ids = find_wanted(now=timezone.now())
+    ids = [] if find_pause() else find_wanted(now=timezone.now())
     for message_id in ids:
         draft_message.apply_async((message_id,), expires=60)
     return len(ids)

@@ -18,6 +18,8 @@ class LlmError(Exception):
 
     code: ClassVar[str] = "llm_error"
     retryable: ClassVar[bool] = False
+    # Nothing to do with what was asked: no call works until an operator has done something.
+    needs_operator: ClassVar[bool] = False
     default_sentence: ClassVar[str] = "The model could not draft an answer."
 
     def __init__(
@@ -64,11 +66,13 @@ def _restore(kind: type[LlmError], state: dict[str, Any]) -> LlmError:
 
 class KeyRejectedError(LlmError):
     code = "llm_key_rejected"
+    needs_operator = True
     default_sentence = "OpenAI rejected the API key: check OPENAI_API_KEY."
 
 
 class AccessDeniedError(LlmError):
     code = "llm_access_denied"
+    needs_operator = True
     default_sentence = (
         "OpenAI refused access with this key: check the project's permissions, its allowed models "
         "and the countries it may be used from."
@@ -83,6 +87,7 @@ class RateLimitedError(LlmError):
 
 class QuotaExhaustedError(LlmError):
     code = "llm_quota_exhausted"
+    needs_operator = True
     default_sentence = (
         "The OpenAI account is out of credit or at its spending limit: add credit or raise the "
         "limit on OpenAI's billing page."
@@ -130,11 +135,13 @@ class ContextTooLongError(RequestRejectedError):
 
 class ModelNotFoundError(LlmError):
     code = "llm_model_not_found"
+    needs_operator = True
     default_sentence = "OpenAI does not know the model or the key may not use it: set OPENAI_MODEL."
 
 
 class EndpointNotFoundError(LlmError):
     code = "llm_endpoint_not_found"
+    needs_operator = True
     default_sentence = (
         "There is no Responses API at this address: check OPENAI_BASE_URL (it usually ends in /v1)."
     )

@@ -1,6 +1,6 @@
 """The desk: one mention, its draft and its answers, and what a person does about them."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -24,8 +24,9 @@ from mentions.admin.scope import (
 )
 from mentions.admin.typed import keep_typed, take_typed
 from mentions.drafting.generate import MessageGoneError, generate_draft
+from mentions.drafting.pause import find_pause
 from mentions.drafting.prompt import PromptInputError
-from mentions.drafting.queue import SKIPPED
+from mentions.drafting.queue import FAILED, SKIPPED
 from mentions.models import (
     OPEN_DRAFT_STATES,
     UNSETTLED_STATES,
@@ -131,9 +132,7 @@ class MessageDesk(AccountScopedAdmin):
                 ],
             },
             "audit": audit,
-            "no_draft_reason": next((entry.note for entry in audit if entry.action == SKIPPED), "")
-            if draft is None and message.draft_state == "none"
-            else "",
+            "no_draft_reason": "" if draft else _explain_no_draft(message, audit),
             "status_variant": STATUS_VARIANTS.get(message.status, ""),
             "public_preflight": public,
             "dm_preflight": check_reply(message, kind=ReplyKind.DM, now=now),
@@ -312,6 +311,17 @@ class MessageDesk(AccountScopedAdmin):
 
 def send_time() -> Any:
     return timezone.now() + timedelta(seconds=settings.REPLY_UNDO_SECONDS)
+
+
+def _explain_no_draft(message: Message, audit: Iterable[AuditEntry]) -> str:
+    """Why there is none (yet), for who would wait for it."""
+    if message.draft_state in {"none", "failed"}:
+        return next((entry.note for entry in audit if entry.action in {SKIPPED, FAILED}), "")
+    if message.status != MessageStatus.PENDING or message.draft_state == "done":
+        return ""
+    if message.draft_state == "drafting":
+        return "A draft is being written."
+    return f"A draft is waited for. {find_pause()}".rstrip()
 
 
 def _undo_hint(reply: Reply) -> str:

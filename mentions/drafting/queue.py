@@ -15,14 +15,15 @@ from autores.llm.errors import LlmError
 from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
 from mentions.drafting.generate import MessageGoneError, generate_draft
+from mentions.drafting.pause import GIVE_UP_AFTER, PAUSE, find_pause, pause_drafting
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, MessageStatus, record_audit
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 6
-# The audit entry that says why a mention was left without a draft.
-SKIPPED = "draft.skipped"
+# The audit entries that say why a mention was left without a draft.
+SKIPPED, FAILED = "draft.skipped", "draft.failed"
 _FIRST_DELAY = timedelta(seconds=30)
 
 
@@ -41,7 +42,12 @@ def find_wanted(
 
 
 def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
-    """Draft one mention if it still wants it; a failure is put off, or given up, on its row."""
+    """Draft one mention if it still wants it; a failure is put off, or given up, on its row.
+
+    The number of attempts does not count where an operator is needed: it is no fault of the row.
+    """
+    if find_pause():
+        return None
     lease = timedelta(seconds=60 + 2 * settings.OPENAI_TIMEOUT_SECONDS)
     is_claimed = Message.objects.filter(
         pk=message_id, draft_state__in=["wanted", "drafting"], draft_not_before__lte=now
@@ -63,20 +69,31 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         logger.info("%s was deleted while it was drafted", message_id)
     except PromptInputError as error:
         logger.warning("no draft for %s: %s", message_id, error)
-        _release(message_id, "failed", None)
+        _give_up(message, str(error))
     except LlmError as error:
-        is_final = not error.retryable or message.draft_attempts >= MAX_ATTEMPTS
         logger.warning("no draft for %s: %s", message_id, error.code)
-        delay = (
-            timedelta(seconds=error.retry_after)
-            if error.retry_after is not None
-            else _FIRST_DELAY * 2 ** (message.draft_attempts - 1)
-        )
-        if is_final:
-            _release(message_id, "failed", None)
+        if error.needs_operator:
+            pause_drafting(error)
+            Message.objects.filter(pk=message_id).update(draft_attempts=F("draft_attempts") - 1)
+        if _is_final(error, message, now=now):
+            _give_up(message, error.sentence)
         else:
-            _release(message_id, "wanted", now + delay)
+            _release(message_id, "wanted", now + _choose_delay(error, message))
     return None
+
+
+def _is_final(error: LlmError, message: Message, *, now: datetime) -> bool:
+    if error.needs_operator:
+        return now - (message.created_at or message.timestamp) >= GIVE_UP_AFTER
+    return not error.retryable or message.draft_attempts >= MAX_ATTEMPTS
+
+
+def _choose_delay(error: LlmError, message: Message) -> timedelta:
+    if error.needs_operator:
+        return PAUSE
+    if error.retry_after is not None:
+        return timedelta(seconds=error.retry_after)
+    return _FIRST_DELAY * 2 ** (message.draft_attempts - 1)
 
 
 def _is_over_cap(message: Message) -> bool:
@@ -98,16 +115,32 @@ def _is_over_cap(message: Message) -> bool:
 
 def _skip(message: Message) -> None:
     _release(message.pk, "none", None)
-    record_audit(
+    _note(
+        message,
         SKIPPED,
+        "No draft was made by itself: this author's mentions had "
+        f"{settings.DRAFTS_PER_AUTHOR_PER_DAY} today (DRAFTS_PER_AUTHOR_PER_DAY). "
+        "You can ask for one.",
+    )
+
+
+def _give_up(message: Message, sentence: str) -> None:
+    def move() -> None:
+        _release(message.pk, "failed", None)
+        _note(message, FAILED, f"No draft could be made. {sentence}")
+
+    run_in_transaction(move)
+
+
+def _note(message: Message, action: str, note: str) -> None:
+    record_audit(
+        action,
         actor="system:drafting",
         object_type="message",
         object_id=message.pk,
         account_id=message.account_id,
         message_id=message.pk,
-        note="No draft was made by itself: this author's mentions had "
-        f"{settings.DRAFTS_PER_AUTHOR_PER_DAY} today (DRAFTS_PER_AUTHOR_PER_DAY). "
-        "You can ask for one.",
+        note=note,
     )
 
 

@@ -219,7 +219,8 @@ def mark_queued_again(
 ) -> bool:
     """It certainly did not reach the public; it may be tried at ``now + delay``.
 
-    If a person (``actor``) wants that, its day begins anew. With ``has_departed`` only if that still is so: a sender may depart at this moment.
+    If a person (``actor``) wants that, its day begins anew. With ``has_departed`` only if that
+    still is so: a sender may depart at this moment.
     """
     expected: dict[str, Any] = {"state": from_state}
     if has_departed is not None:

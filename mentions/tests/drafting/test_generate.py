@@ -1,9 +1,11 @@
 """Drafting against the sandbox's model: a row with a verdict, one open draft, failures put off."""
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -128,6 +130,72 @@ def test_given_up_when_it_failed_too_often(mention: Message, sandbox: RunningSan
     mention.refresh_from_db()
     assert mention.draft_state == "failed"
     assert mention.draft_attempts == MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [("unauthorized", "check OPENAI_API_KEY"), ("credits_payment_required", "out of credit")],
+)
+def test_no_draft_is_given_up_while_an_operator_is_needed(
+    mention: Message,
+    acme: TwitterAccount,
+    ana: User,
+    sandbox: RunningSandbox,
+    client: Client,
+    mailoutbox: list[Any],
+    settings: Any,
+    fault: str,
+    sentence: str,
+) -> None:
+    settings.ADMINS = [("Ops", "ops@example.com")]
+    sandbox.control.create_mention(account="acme", author="emil", text="@acme and mine?")
+    poll_account(acme, now=timezone.now())
+    fault_id = sandbox.control.add_fault("responses", fault, times=None)
+    for _ in range(2 * MAX_ATTEMPTS):
+        for message in Message.objects.all():
+            make_due(message)
+            draft_wanted(message.pk, now=timezone.now())
+        assert tasks.draft_new_mentions() == 0
+    assert len(sandbox.control.list_calls(route="responses")) == 1, "one tries for all"
+    assert set(Message.objects.values_list("draft_state", flat=True)) == {"wanted"}
+    for thread in threading.enumerate():
+        if thread.name == "alert":
+            thread.join()
+    (mail,) = mailoutbox
+    assert sentence in mail.body
+    client.force_login(ana)
+    desk = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    assert "A draft is waited for." in desk
+    assert sentence in desk
+
+    # Mended, and the five minutes are over.
+    sandbox.control.clear_fault(fault_id)
+    cache.delete("drafting-pause")
+    for message in Message.objects.all():
+        make_due(message)
+        assert draft_wanted(message.pk, now=timezone.now()) is not None
+
+
+def test_given_up_after_a_day_although_it_is_an_operators_fault(
+    mention: Message, ana: User, sandbox: RunningSandbox, client: Client
+) -> None:
+    sandbox.control.add_fault("responses", "unauthorized")
+    draft_wanted(mention.pk, now=timezone.now() + timedelta(days=1))
+    mention.refresh_from_db()
+    assert mention.draft_state == "failed"
+    client.force_login(ana)
+    desk = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    assert "No draft could be made. OpenAI rejected the API key" in desk
+
+
+def test_desk_says_so_when_the_model_refused(
+    mention: Message, ana: User, sandbox: RunningSandbox, client: Client
+) -> None:
+    sandbox.control.add_fault("responses", "refuse_output")
+    draft_wanted(mention.pk, now=timezone.now())
+    client.force_login(ana)
+    desk = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    assert "No draft could be made. The model declined" in desk
 
 
 def test_not_drafted_when_somebody_works_on_it_already(mention: Message) -> None:
