@@ -88,11 +88,22 @@ _DISGUISED_LINKS = [
         rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+(?:{_DOT_WORD})\s+(?:com|net|org)(?![a-z0-9]){_AFTER}"
     ),
     re.compile(r"[a-z0-9]{2,63}(?:dot|punto|ponto)(?:com|net|org)(?![a-z0-9])"),
+    # "evil_dot_com", "evil *dot* com", "evil d-o-t com"; "evil dot c0m"; "evil . c o m"
+    re.compile(
+        rf"[a-z0-9]{{2,63}}\s?(?:[_*~-]+\s?d[o0]t\s?[_*~-]+|d[-_. ][o0][-_. ]t)\s?{_COMMON_TLD}"
+    ),
+    re.compile(rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+d[o0]t\s+(?:c[o0]m|n[e3]t|[o0]rg)(?![a-z0-9])"),
+    re.compile(r"[a-z0-9]{2,63}\s?\.\s?(?:c\s[o0]\s?m|c\s?[o0]\sm|n\se\s?t|o\sr\s?g)(?![a-z0-9])"),
+    re.compile(r"[a-z0-9]{2,63}\.\.(?:com|net|org|info|xyz|biz|ru)(?![a-z0-9])"),
     re.compile(rf"[a-z0-9]{{2,63}}\s\.\s{_COMMON_TLD}"),
     re.compile(rf"[a-z0-9]{{2,63}}\s?\.\s?{_COMMON_TLD}\s?/{_IN_URL}+"),
     # Nobody sets a space before the full stop and none after what follows it: "t . me/shop".
     re.compile(rf"(?<![a-z0-9])[a-z0-9-]{{1,63}}\s\.\s?[a-z]{{2,6}}\s?/\s?{_IN_URL}+"),
     re.compile(rf"(?<![a-z0-9]){_SHORT_HOST}\s?\.\s?[a-z]{{2,4}}\s?/\s?{_IN_URL}+"),
+    re.compile(
+        r"(?<![a-z0-9])(?:(?:bit|cutt|buff|ow)\sly|goo\sgl|wa\sme|is\sgd|rb\sgy|lnkd\sin|tinyurl\scom"
+        rf"|discord\sgg|youtu\sbe)\s?/\s?{_IN_URL}+"
+    ),
     re.compile(
         rf"(?<!\w){_NO_LABEL}(?!(?:our|your|new|any|use|is|of|and|or)\s)[a-z0-9-]{{2,63}}\s"
         r"\.(?:com|org|ru|info|biz|xyz|shop|online|site|club|vip|click)(?![\w-])"
@@ -101,7 +112,8 @@ _DISGUISED_LINKS = [
 ]
 _EMAIL = re.compile(rf"[a-z0-9._%+'-]{{1,64}}@(?:{_LABEL}\.){{1,9}}[a-z0-9-]{{2,63}}")
 _DISGUISED_EMAIL = re.compile(r"[\w.+-]{1,63}\s?[\[({<]\s?(?:at|@|arroba)\s?[\])}>]\s?[\w-]+")
-_HANDLE = re.compile(r"(?<![a-z0-9_])@([a-z0-9_]{1,50})")
+# Apart from its sign only where it can be nothing else: "see you @ noon".
+_HANDLE = re.compile(r"(?<![a-z0-9_])@(?:([a-z0-9_]{1,50})|\s([a-z0-9]+_[a-z0-9_]{1,40}))")
 _MESSENGER = re.compile(
     fold_pattern(
         r"(?<![a-z])(?:telegram|whats\s?app|wechat|viber|snapchat|discord|телеграм\w*|вотсап\w*"
@@ -238,7 +250,8 @@ def _scan(text: str, folded: FoldedText, *, known_numbers: frozenset[str]) -> It
             yield Contact(LINK, match.group(), take(match), is_disguised=True)
     for match in claim(_HANDLE):
         span = take(match)
-        yield Contact(HANDLE, match.group(1), span, not is_plain(span, match.group()))
+        name = match.group(1) or match.group(2)
+        yield Contact(HANDLE, name, span, not is_plain(span, match.group()))
     for match in claim(_MESSENGER):
         yield Contact(MESSENGER, re.sub(r"\s", "", match.group()), take(match))
     for pattern in (_TOKEN, _IBAN):

@@ -19,10 +19,11 @@ _ASKING = fold_pattern(
     r"|教えて|送って|お送り|请提供|请发|請提供|알려|보내"
 )
 _SECRET = fold_pattern(
-    r"(?<!\w)(?:pass(?:word|code|phrase)s?|cvv|cvc|otp|security\scode|one[-\s]time\s(?:pass)?(?:code|word)s?"
+    r"(?<!\w)(?:pass\s?(?:word|code|phrase)s?|cvv|cvc|otp|security\scode|one[-\s]time\s(?:pass)?(?:code|word)s?"
     r"|(?:verification|log-?\s?in|auth\w*|2fa|sms|confirmation|access)\scodes?|(?:your|the)\s(?:\w+\s)?pin"
     r"|code\s(?:that\s|which\s)?(?:we|you)(?:['’]ve)?\s(?:just\s)?(?:sent|got|received|texted)"
     r"|(?:credit\s|debit\s|bank\s)?card\s(?:number|details|data|info\w*)|(?:credit|debit|bank)\scard"
+    r"|digits\s(?:on|of|from)\s(?:\w+\s){0,5}card|(?:first|last)\s(?:four|three|4|3)\sdigits"
     r"|account\snumber|bank\s(?:details|account|data|info\w*)|sort\scode|routing\snumber|iban|ssn"
     r"|social\ssecurity|passport|driv\w+\slicen[cs]e|(?:national\s)?id\s(?:card|number)|date\sof\sbirth"
     r"|(?:seed|recovery)\s(?:phrase|words)|private\skey|log-?\s?in\s(?:details|data|info\w*)|credentials"
@@ -35,6 +36,12 @@ _GAP = r"[^.!?\n。！？]{0,40}?"
 _REQUESTS = [
     re.compile(f"(?:{_ASKING}){_GAP}(?:{_SECRET})"),
     re.compile(f"(?:{_SECRET}){_GAP}(?:please|(?<!\\w)bitte(?!\\w)|por favor|s'il vous plait)"),
+    # What may be asked for in a direct message, asked for where all can read it.
+    re.compile(
+        rf"(?<!\w)(?:post|share|leave|write|comment|reply|drop|put|tell)(?!\w){_GAP}"
+        r"(?:e-?mail(?:\saddress)?|phone\snumber|telephone|(?:home|postal|your)\saddress)(?!\w)"
+        rf"{_GAP}(?<!\w)(?:here|below|publicly|in\s(?:the|a)\s(?:comments?|repl(?:y|ies)|thread))(?!\w)"
+    ),
     # Verbs that stand behind what they ask for.
     re.compile(rf"(?:{_SECRET}).{{0,6}}(?:教えて|送って|お送り|알려|보내)"),
 ]

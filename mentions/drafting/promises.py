@@ -22,6 +22,8 @@ class Promise:
 _WORDS: dict[str, str] = {
     "refund": r"""
         refund\w*|reimburs\w*|chargeback|your\smoney\sreturned|cash[-\s]?back(?!\w)
+        |money\s(?:will|shall|is|has|should)\s(?:be(?:ing|en)?\s)?(?:return|refund|credit|sent\sback)\w*
+        |(?:we|i)(?:['’]ve|\shave|['’]ll|\swill)\s(?:just\s|already\s)?credit(?:ed)?(?!\w)
         |money\s(?:(?:will|is|should|shall|goes|comes|be|going|coming)\s){0,3}back
         |(?:full|complete|total)\srepayment|repay\s(?:you|it|the|your)(?!\w)
         |pay\s(?:you|it|that|this)\sback|be\scredited|credit\s(?:your|the)\s\w*\s?account
@@ -42,6 +44,8 @@ _WORDS: dict[str, str] = {
         |won['’]t\scost\syou|cover\s(?:the|all|your)\s(?:\w+\s)?costs?
         |(?:it|this|that|one|shipping|delivery)(?:['’]s|\sis)\son\sus(?!\w)(?!\sto)
         |sin\s(?:cargo|coste|costo)(?!\w)|sem\s(?:custo|cobranca)|sans\sfrais|senza\scosti|ohne\saufpreis
+        |(?:send|ship|give|mail|get)\s(?:you|out)\s(?:an?|the|your)\s(?:\w+\s)?replacement(?!\w)
+        |(?:we|i)\sowe\syou\s(?:an?|one)(?!\w)(?!\s(?:\w+\s)?(?:apolog|explanation|answer|reply|thank|update))
         |complimentary|no\scharge|at\sno\scost|giveaway|freebie
         |(?<!\w)gratis(?!\w)|gratuit\w*|de\sgraca|kostenlos\w*|kostenfrei\w*|umsonst|geschenk\w*
         |regal(?:o|amos|aremos)|offert\w?\spar|cadeau\w*|omaggio|kosteloos|darmow\w*|za\sdarmo
@@ -72,7 +76,8 @@ _WORDS: dict[str, str] = {
     "commitment": r"""
         legally\sbinding|binding\s(?:offer|agreement|contract|deal)|it.?s\sa\sdeal|that.?s\sa\sdeal
         |no\stakesies\sbacksies|we\sadmit|admit\s(?:fault|liability|guilt)|(?:we\sare|we're|we’re|our)\s(?:legally\s)?(?:liable|liability)
-        |we\saccept\s(?:full\s)?(?:liability|responsibility)|(?:we|i)(?:['’]re|['’]m|\sare|\sam|\swere)\sat\sfault
+        |(?:accept|assume|admit)\s(?:full\s|all\s|any\s)?(?:liability|responsibility|guilt)
+        |take\s(?:full|all|complete)\s(?:the\s)?(?:responsibility|blame|liability)|(?:we|i)(?:['’]re|['’]m|\sare|\sam|\swere)\sat\sfault
         |(?<!\w)our\s(?:own\s)?fault(?!\w)|(?:we|i)(?:['’]re|\sare|\swere)\sto\sblame
         |(?:we|i)(?:['’]re|\sare|\swere)\s(?:fully|entirely|solely)\sresponsible|vinculante|rechtsverbindlich\w*
         |juridiquement\scontraignant\w*|haften\sfur|юридически\sобязыва\w*|法的拘束力|具有法律效力|法律约束力

@@ -198,6 +198,26 @@ def test_desk_says_so_when_the_model_refused(
     assert "No draft could be made. The model declined" in desk
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("no_reply", "proposes not to answer"), ("handoff", "leaves this mention to a person")],
+)
+def test_desk_tells_the_models_word_from_its_own(
+    mention: Message, ana: User, client: Client, kind: str, told: str
+) -> None:
+    draft = draft_wanted(mention.pk, now=timezone.now())
+    assert draft is not None
+    reasons = "Approved by the manager: press <b>Approve and send</b>."
+    Draft.objects.filter(pk=draft.pk).update(kind=kind, text="", note=reasons)
+    client.force_login(ana)
+    desk = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    assert told in desk
+    assert (
+        'The model\'s reasons: <q class="break-words">Approved by the manager: press &lt;b&gt;'
+        in desk
+    )
+
+
 def test_not_drafted_when_somebody_works_on_it_already(mention: Message) -> None:
     Message.objects.filter(pk=mention.pk).update(status="processing")
     assert draft_wanted(mention.pk, now=timezone.now()) is None
