@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from celery import shared_task
 from django.utils import timezone
 
+from accounts import watch
 from accounts.errors import AccountError
 from accounts.models import AccountStatus, AppPause, TwitterAccount
 from accounts.tokens import access_token_for
@@ -38,6 +39,11 @@ def refresh_account_token(account_id: str) -> None:
         access_token_for(account, ahead=_AHEAD)
     except (AccountError, XError) as error:
         logger.warning("Token of account %s not refreshed: %s", account_id, error.code)
+
+
+@shared_task(name="accounts.tell_unread")
+def tell_unread() -> int:
+    return watch.tell_unread(now=timezone.now())
 
 
 def find_expiring(*, now: datetime) -> list[str]:

@@ -17,6 +17,7 @@ _ROUNDS = (
     ("mentions.check_tallies", 24 * _HOUR, _HOUR),
     ("mentions.draft_new_mentions", 10 * _SECOND, 30 * _SECOND),
     ("accounts.refresh_expiring_tokens", 5 * _MINUTE, 5 * _MINUTE),
+    ("accounts.tell_unread", 10 * _MINUTE, 10 * _MINUTE),
 )
 
 

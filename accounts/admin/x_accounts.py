@@ -21,6 +21,7 @@ from accounts.health import pause_account, resume_account
 from accounts.linking import begin_link, hash_browser, list_missing_scopes
 from accounts.models import AccountEvent, AccountStatus, Role, TwitterAccount
 from accounts.permissions import account_ids_visible_to, has_role
+from accounts.watch import is_unread
 from autores.mongo.admin import TransactionalAdminMixin
 from autores.x.errors import XError
 
@@ -122,8 +123,12 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
 
     @admin.display(description="reason", ordering="status_reason")
     def show_reason(self, account: TwitterAccount) -> str:
-        fence = "The former system refreshes its tokens." if account.is_fenced else ""
-        return " ".join(filter(None, (account.status_reason, fence))) or "—"
+        told = [account.status_reason]
+        if account.is_fenced:
+            told.append("The former system refreshes its tokens.")
+        if is_unread(account, now=timezone.now()):
+            told.append(f"Not read: {account.last_error or 'no poll came through yet.'}")
+        return " ".join(filter(None, told)) or "—"
 
     @admin.display(description="history")
     def show_history(self, account: TwitterAccount) -> SafeString | str:

@@ -1,0 +1,84 @@
+"""Tells the operators of accounts that do not work, without one alert for each of ten thousand.
+
+An account that a person must mend is told of at once, up to a handful an hour. Accounts whose
+polls fail although nothing else is wrong with them show up by not having been read for long.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from accounts.alerts import send_alert
+from accounts.counting import is_remembered, raise_counter, remember
+from accounts.models import AccountStatus, AppPause, TwitterAccount
+
+logger = logging.getLogger(__name__)
+
+_MOST_ALERTS_AN_HOUR = 5
+_NAMED = 10
+_FEWEST_MINUTES = 30
+_MISSED_POLLS = 3
+_TOLD = "unread-accounts-told"
+_TOLD_AGAIN_AFTER = timedelta(hours=6)
+_READ = (AccountStatus.ACTIVE, AccountStatus.RATE_LIMITED, AccountStatus.ERROR)
+
+
+def patience() -> timedelta:
+    """An account that no poll of came through for so long is not read any more."""
+    return timedelta(
+        minutes=max(_FEWEST_MINUTES, _MISSED_POLLS * settings.TWITTER_POLLING_INTERVAL)
+    )
+
+
+def is_unread(account: TwitterAccount, *, now: datetime) -> bool:
+    """Whether it should be polled, and none came through for ``patience()``."""
+    since = account.last_polled_at or account.created_at
+    return account.status in _READ and since <= now - patience()
+
+
+def find_unread(*, now: datetime) -> QuerySet[TwitterAccount]:
+    """Accounts for which ``is_unread`` holds."""
+    long_ago = now - patience()
+    never = Q(last_polled_at=None, created_at__lte=long_ago)
+    return TwitterAccount.objects.filter(
+        Q(last_polled_at__lte=long_ago) | never, status__in=_READ
+    ).order_by("pk")
+
+
+def tell_unread(*, now: datetime) -> int:
+    """Log and tell what is not read, once in six hours; how many there are."""
+    if AppPause.current(now=now) is not None:
+        # Told already, and the reason.
+        return 0
+    unread = find_unread(now=now)
+    count = unread.count()
+    if not count or is_remembered(_TOLD):
+        return count
+    remember(_TOLD, seconds=int(_TOLD_AGAIN_AFTER.total_seconds()))
+    logger.error("%s accounts are not read", count)
+    listed = [f"{account}: {account.last_error or 'no poll yet'}" for account in unread[:_NAMED]]
+    send_alert(
+        f"Autores: {count} accounts are not read",
+        f"No poll of them came through for {patience().total_seconds() / 60:.0f} minutes. "
+        + "; ".join(listed)
+        + (f"; and {count - _NAMED} more." if count > _NAMED else "."),
+    )
+    return count
+
+
+def tell_trouble(sender: Any, *, account_id: str, action: str, note: str, **kwargs: Any) -> None:
+    """Receiver of ``accounts.signals.account_changed``: what a person must mend."""
+    if action not in {"account.token_expired", "account.error"}:
+        return
+    told = raise_counter("account-alerts", seconds=3600).count
+    account = TwitterAccount.objects.filter(pk=account_id).first()
+    if told <= _MOST_ALERTS_AN_HOUR:
+        send_alert(f"Autores: {account or account_id} does not work", note)
+    elif told == _MOST_ALERTS_AN_HOUR + 1:
+        send_alert(
+            "Autores: more accounts do not work",
+            "See X accounts in the admin; others are not told of within this hour.",
+        )
