@@ -74,8 +74,8 @@ def tell_trouble(sender: Any, *, account_id: str, action: str, note: str, **kwar
     if action not in {"account.token_expired", "account.error"}:
         return
     told = raise_counter("account-alerts", seconds=3600).count
-    account = TwitterAccount.objects.filter(pk=account_id).first()
     if told <= _MOST_ALERTS_AN_HOUR:
+        account = TwitterAccount.objects.filter(pk=account_id).first()
         send_alert(f"Autores: {account or account_id} does not work", note)
     elif told == _MOST_ALERTS_AN_HOUR + 1:
         send_alert(
