@@ -10,6 +10,7 @@ from typing import Any
 from django.db import IntegrityError
 from django.db.models import F
 
+from accounts.models import new_id
 from autores.mongo.transactions import run_in_transaction
 from mentions.models import (
     CONFIRM_AFTER,
@@ -202,6 +203,83 @@ def mark_unknown(
         now=now,
         actor=ACTOR,
     )
+
+
+def mark_doubtful(reply: Reply, *, since: datetime, now: datetime) -> bool:
+    """It waits in a state of the database that was restored: it may have been sent after ``since``.
+
+    Reconciliation proves or disproves it.
+    """
+    return _move(
+        reply,
+        {"state__in": [ReplyState.QUEUED, ReplyState.SENDING]},
+        {
+            "state": ReplyState.UNKNOWN,
+            "reason_code": "restored",
+            "reason": "An older state was restored: whether it was sent since is read from X.",
+            "sending_at": since,
+            "first_sending_at": reply.first_sending_at or since,
+            "departures": F("departures") + 1,
+            "has_departed": True,
+            "lease_until": None,
+            "reconcile_attempts": 0,
+            "not_before": now,
+        },
+        now=now,
+        actor=ACTOR,
+    )
+
+
+def adopt_sent(
+    message: Message, *, x_post_id: str, text: str, sent_at: datetime, now: datetime
+) -> bool:
+    """A row for a public reply that X shows and nobody here has any more; in a transaction.
+
+    False if the mention is gone. Raises IntegrityError if another row stands for the post, or for
+    the mention's reply.
+    """
+    row_id = new_id()
+    is_there = Message.objects.filter(pk=message.pk).update(
+        status=MessageStatus.REPLIED,
+        public_response=text,
+        has_replies=True,
+        version=F("version") + 1,
+        updated_at=now,
+    )
+    if not is_there:
+        return False
+    reply = Reply.objects.create(
+        id=row_id,
+        message=message,
+        account_id=message.account_id,
+        kind=ReplyKind.PUBLIC,
+        live_key=f"{message.pk}:{ReplyKind.PUBLIC}",
+        idempotency_key=row_id,
+        text=text,
+        state=ReplyState.SENT,
+        not_before=sent_at,
+        due_at=sent_at,
+        sending_at=sent_at,
+        first_sending_at=sent_at,
+        sent_at=sent_at,
+        x_post_id=x_post_id,
+        proof={"read_at": now.isoformat(), "found": x_post_id, "by": "recover_replies"},
+        created_at=now,
+        updated_at=now,
+    )
+    _refuse_claimed(reply, x_post_id)
+    _supersede_draft(message.pk, now=now)
+    record_audit(
+        f"reply.{ReplyState.SENT}.{ReplyKind.PUBLIC}",
+        actor=ACTOR,
+        object_type="reply",
+        object_id=row_id,
+        account_id=message.account_id,
+        message_id=message.pk,
+        after={"state": ReplyState.SENT.value, "text": text, "x_post_id": x_post_id},
+        note="Found on X after an older state was restored.",
+    )
+    return True
 
 
 def mark_queued_again(

@@ -1,0 +1,65 @@
+"""``manage.py recover_replies``: after a restore, find on X what was sent since the backup."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from mentions.ingest.poll import poll_account
+from mentions.outbox.recover import recover_replies
+
+_LISTED = 20
+
+
+class Command(BaseCommand):
+    help = (
+        "After an older state of MongoDB was restored, and before worker and beat are started: "
+        "what waits in the outbox is looked up on X before it may be sent, and public replies "
+        "that were sent since the backup get their rows back. May be repeated. Exit code 2: some "
+        "accounts could not be read."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--since",
+            required=True,
+            metavar="TIME",
+            help="When the backup was begun, with its offset: 2026-11-27T03:00:00Z",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Read from X, write nothing.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        since = _read_time(options["since"])
+        found = recover_replies(
+            since=since,
+            poll=lambda account: poll_account(account, now=timezone.now()),
+            is_dry_run=options["dry_run"],
+        )
+        would = "would be " if options["dry_run"] else "are "
+        self.stdout.write(f"{found.doubtful} waiting replies {would}looked up on X first.")
+        self.stdout.write(f"{len(found.found)} replies sent since {would}found on X:")
+        for message_id, post_id in found.found[:_LISTED]:
+            self.stdout.write(f"  mention {message_id}: post {post_id}")
+        if len(found.found) > _LISTED:
+            self.stdout.write(f"  and {len(found.found) - _LISTED} more")
+        if found.unread:
+            listed = "\n".join(f"  {name}: {why}" for name, why in found.unread[:_LISTED])
+            raise CommandError(
+                f"{len(found.unread)} accounts could not be read; mend that, and run this again "
+                f"before you answer their mentions:\n{listed}",
+                returncode=2,
+            )
+
+
+def _read_time(value: str) -> datetime:
+    try:
+        moment = parse_datetime(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise CommandError("--since must be a time with its offset: 2026-11-27T03:00:00Z")
+    if moment > timezone.now():
+        raise CommandError("--since lies in the future: give the time the backup was begun.")
+    return moment
