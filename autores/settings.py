@@ -13,13 +13,7 @@ from autores.crypto import key_from_passphrase
 from autores.schedule import build_schedule
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# Another file than .env; set to nothing, no file is read.
-_DOTENV = os.environ.get("AUTORES_DOTENV")
-ENV = env.load(
-    os.environ,
-    dotenv_path=BASE_DIR / ".env" if _DOTENV is None else Path(_DOTENV) if _DOTENV else None,
-    is_dotenv_required=bool(_DOTENV),
-)
+ENV = env.load_own(os.environ)
 
 # Deployment
 ENVIRONMENT: str = ENV["ENVIRONMENT"]

@@ -6,7 +6,7 @@ Pure: no Django, no network. Values come from the process environment, then from
 ``NAME_FILE`` may name a file that holds the value, as Docker and Kubernetes secrets do.
 """
 
-from autores.env.loading import Environment, Problem, Typo, load
+from autores.env.loading import Environment, Problem, Typo, load, load_own
 from autores.env.table import VARIABLES, Variable
 
-__all__ = ["VARIABLES", "Environment", "Problem", "Typo", "Variable", "load"]
+__all__ = ["VARIABLES", "Environment", "Problem", "Typo", "Variable", "load", "load_own"]

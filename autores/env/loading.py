@@ -13,6 +13,8 @@ from dotenv import dotenv_values
 from autores.env.table import VARIABLES, Variable
 from autores.env.values import string_list
 
+_BASE = Path(__file__).resolve().parents[2]
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -92,6 +94,16 @@ def load(
         ]
     loaded.given, loaded.secret_texts = frozenset(given), frozenset(secret_texts)
     return loaded
+
+
+def load_own(environ: Mapping[str, str]) -> Environment:
+    """What every process of Autores runs by: ``environ``, then ``.env`` beside ``manage.py``.
+
+    AUTORES_DOTENV names another file; set to nothing, none is read.
+    """
+    named = environ.get("AUTORES_DOTENV")
+    path = _BASE / ".env" if named is None else Path(named) if named else None
+    return load(environ, dotenv_path=path, is_dotenv_required=bool(named))
 
 
 def _read_dotenv(path: Path, *, is_required: bool, loaded: Environment) -> dict[str, str]:

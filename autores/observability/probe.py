@@ -1,6 +1,7 @@
-"""Container health checks: ``python -m autores.observability.probe web|beat``.
+"""Container health checks: ``python -m autores.observability.probe web [PORT]``, or ``… beat``.
 
-Exit code 0 when the process of this container does its work, else 1 with a sentence.
+Settings come from the environment and from ``.env``, as everywhere. Exit code 0 when the process of
+this container does its work, else 1 with a sentence.
 """
 
 import os
@@ -8,6 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -42,7 +44,9 @@ def probe_web(url: str = "http://127.0.0.1:8000/readyz") -> None:
 def probe_beat() -> None:
     """Beat holds its lock in Redis: it renews it every few seconds, and loses it when it hangs."""
     try:
-        with Redis.from_url(env.load(os.environ)["REDIS_URL"], socket_timeout=_SECONDS) as redis:
+        with Redis.from_url(
+            env.load_own(os.environ)["REDIS_URL"], socket_timeout=_SECONDS
+        ) as redis:
             is_held = redis.exists(BEAT_LOCK_KEY)
     except RedisError as error:
         raise ProbeError(f"Redis does not answer: {type(error).__name__}") from None
@@ -52,22 +56,26 @@ def probe_beat() -> None:
 
 def _choose_host() -> str:
     """A name the web process answers to: it refuses every host not in ALLOWED_HOSTS."""
-    for host in env.load(os.environ)["ALLOWED_HOSTS"]:
+    for host in env.load_own(os.environ)["ALLOWED_HOSTS"]:
         if host != "*":
             return str(host).lstrip(".")
     return "localhost"
 
 
-PROBES: dict[str, Callable[[], None]] = {"web": probe_web, "beat": probe_beat}
-
-
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0] not in PROBES:
-        # A command speaks to its terminal.
-        print(f"usage: probe {'|'.join(PROBES)}", file=sys.stderr)  # noqa: T201
-        return 2
+    match arguments:
+        case ["beat"]:
+            probe: Callable[[], None] = probe_beat
+        case ["web"]:
+            probe = probe_web
+        case ["web", port] if port.isdecimal():
+            probe = partial(probe_web, f"http://127.0.0.1:{port}/readyz")
+        case _:
+            # A command speaks to its terminal.
+            print("usage: probe web [PORT] | probe beat", file=sys.stderr)  # noqa: T201
+            return 2
     try:
-        PROBES[arguments[0]]()
+        probe()
     except ProbeError as error:
         print(error, file=sys.stderr)  # noqa: T201 - likewise
         return 1

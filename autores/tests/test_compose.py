@@ -189,6 +189,26 @@ def test_web_is_asked_by_a_name_it_answers_to(monkeypatch, hosts, asked):
     assert _choose_host() == asked
 
 
+def test_probes_run_by_the_settings_of_the_dotenv_file(monkeypatch, tmp_path, capsys, live_server):
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("REDIS_URL=redis://127.0.0.1:9/0\nALLOWED_HOSTS=desk.example.com\n")
+    monkeypatch.setenv("AUTORES_DOTENV", str(dotenv))
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.delenv("ALLOWED_HOSTS", raising=False)
+    assert main(["beat"]) == 1
+    assert "Redis does not answer" in capsys.readouterr().err
+    assert _choose_host() == "desk.example.com"
+
+
+def test_web_is_asked_at_its_port(monkeypatch, live_server, capsys):
+    monkeypatch.setenv("ALLOWED_HOSTS", "localhost")
+    port = live_server.url.rpartition(":")[2]
+    assert main(["web", port]) == 0
+    assert main(["web", "9"]) == 1
+    assert main(["web", "nine"]) == 2
+    assert "probe web [PORT]" in capsys.readouterr().err
+
+
 def test_beat_is_healthy_when_it_holds_its_lock(services):
     with pytest.raises(ProbeError, match="Nobody holds"):
         probe_beat()

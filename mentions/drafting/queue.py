@@ -108,9 +108,11 @@ def _is_over_cap(message: Message) -> bool:
     of_author = Message.objects.filter(
         user=message.user, timestamp__gte=day, timestamp__lt=day + timedelta(days=1)
     )
-    # This one is "drafting", too.
-    drafted = of_author.filter(account_id=message.account_id, draft_state__in=["drafting", "done"])
-    return drafted.count() > cap
+    # This one is "drafting", too. What failed was paid for as well.
+    asked = of_author.filter(
+        account_id=message.account_id, draft_state__in=["drafting", "done", "failed"]
+    )
+    return asked.count() > cap
 
 
 def _skip(message: Message) -> None:

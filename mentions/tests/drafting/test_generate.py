@@ -274,6 +274,16 @@ def test_no_draft_is_made_when_the_author_had_his_for_the_day(
     assert "had 2 today" not in page
 
 
+def test_drafts_that_failed_count_for_they_were_paid_for(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox, settings
+) -> None:
+    settings.DRAFTS_PER_AUTHOR_PER_DAY = 2
+    sandbox.control.add_fault("responses", "refuse_output", times=None)
+    for message_id in post_mentions(acme, sandbox, author="emil", count=4):
+        draft_wanted(message_id, now=timezone.now())
+    assert len(sandbox.control.list_calls(route="responses")) == 2
+
+
 def test_other_authors_accounts_and_days_count_for_themselves(
     mention: Message, acme: TwitterAccount, ana: User, sandbox: RunningSandbox, settings
 ) -> None:
