@@ -43,6 +43,7 @@ from mentions.models.audit import (
     make_room_on_row,
 )
 from mentions.models.tally import keep_tally
+from mentions.recheck.redact import cutter_of, redact_import, redact_traces
 
 _ATTEMPTS = 20
 # While one waits for the journal, another is on its way.
@@ -279,13 +280,15 @@ def delete_message(
 ) -> None:
     """Delete the message, its drafts and settled replies; a tombstone keeps it from coming back.
 
-    The audit entry keeps what was sent. Raises ApiProblem: 404 gone, 409 while a reply is
-    unsettled, 412 not at ``expected_version``.
+    Nothing of what its author wrote is left, in the audit neither, which keeps our own words: a
+    post that its author deletes later could not be found here any more. Raises ApiProblem: 404
+    gone, 409 while a reply is unsettled, 412 not at ``expected_version``.
     """
 
-    def write() -> None:
+    def write() -> Message:
         file_entries(message_id=message_id)
         message = _load(message_id, expected_version)
+        cutter = cutter_of(message)
         replies = list(Reply.objects.filter(message_id=message_id))
         for reply in replies:
             if reply.state in UNSETTLED_STATES:
@@ -297,6 +300,8 @@ def delete_message(
                     reply_url=f"/api/v1/replies/{reply.pk}",
                 )
         keep_claims(replies, now=now)
+        drafts = Draft.objects.filter(message_id=message_id).values_list("pk", flat=True)
+        keys = [message_id, *drafts, *(reply.pk for reply in replies)]
         Draft.objects.filter(message_id=message_id).delete()
         Reply.objects.filter(message_id=message_id).delete()
         if not Message.objects.filter(pk=message_id, version=message.version).delete()[0]:
@@ -314,18 +319,21 @@ def delete_message(
             object_id=message_id,
             account_id=message.account_id,
             message_id=message_id,
-            before={
-                "text": message.text,
-                "user": message.user,
-                "post_id": message.post_id,
-                "status": message.status,
-                "public_response": message.public_response,
-                "dm_response": message.dm_response,
-                "replies": [_describe(reply) for reply in replies],
-            },
+            before=cutter.cut_all(
+                {
+                    "post_id": message.post_id,
+                    "status": message.status,
+                    "public_response": message.public_response,
+                    "dm_response": message.dm_response,
+                    "replies": [_describe(reply) for reply in replies],
+                }
+            ),
         )
+        redact_traces(message_id, keys, cutter)
+        return message
 
-    run_in_transaction(write)
+    message: Message = run_in_transaction(write)
+    redact_import(message, cutter_of(message))
 
 
 def _describe(reply: Reply) -> dict[str, Any]:

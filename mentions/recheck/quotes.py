@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-MARK = "[deleted on X]"
+MARK = "[deleted]"
 # Shorter runs are everybody's words; a source shorter than this is looked for as a whole.
 _SHORTEST_QUOTE = 16
 _SHORTEST_SOURCE = 4

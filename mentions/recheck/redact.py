@@ -101,7 +101,7 @@ def _redact(message_id: str, *, now: datetime) -> bool:
     message = Message.objects.filter(pk=message_id, x_state=XState.DELETED).first()
     if message is None:
         return False
-    cutter = _cutter_of(message)
+    cutter = cutter_of(message)
     drafts = list(Draft.objects.filter(message_id=message_id))
     replies = list(Reply.objects.filter(message_id=message_id))
     for draft in drafts:
@@ -114,9 +114,8 @@ def _redact(message_id: str, *, now: datetime) -> bool:
         else:
             _redact_reply(reply, cutter, now=now)
     keys = [message_id, *(draft.pk for draft in drafts), *(reply.pk for reply in replies)]
-    _redact_audit(message_id, keys, cutter)
-    _redact_admin_log(keys, cutter)
-    _redact_import(message, cutter)
+    redact_traces(message_id, keys, cutter)
+    redact_import(message, cutter)
     if is_waiting:
         logger.info("%s is redacted when its reply is settled", message_id)
         return False
@@ -131,7 +130,13 @@ def resume_redactions(*, now: datetime, limit: int = 500) -> int:
     return sum(redact_message(message_id, now=now) for message_id in list(ids[:limit]))
 
 
-def _cutter_of(message: Message) -> QuoteCutter:
+def redact_traces(message_id: str, keys: list[str], cutter: QuoteCutter) -> None:
+    """In the audit and the admin's log. ``keys``: ids of the mention, its drafts and replies."""
+    _redact_audit(message_id, keys, cutter)
+    _redact_admin_log(keys, cutter)
+
+
+def cutter_of(message: Message) -> QuoteCutter:
     raw: Mapping[str, Any] = message.raw or {}
     sources = [message.text, raw.get("text")]
     for name in ("note_post", "note_tweet"):
@@ -146,7 +151,10 @@ def _cutter_of(message: Message) -> QuoteCutter:
 def _set(model: type[Model], key: str, changes: dict[str, Any], **expected: Any) -> bool:
     # Past the models: audit entries refuse to be changed, and the backend an empty object.
     collection = connection.get_collection(model._meta.db_table)
-    return bool(collection.update_one({"_id": key, **expected}, {"$set": changes}).matched_count)
+    found = collection.update_one(
+        {"_id": key, **expected}, {"$set": changes}, session=connection.session
+    )
+    return bool(found.matched_count)
 
 
 def _redact_draft(draft: Draft, cutter: QuoteCutter, *, now: datetime) -> None:
@@ -211,7 +219,7 @@ def _redact_admin_log(keys: list[str], cutter: QuoteCutter) -> None:
         )
 
 
-def _redact_import(message: Message, cutter: QuoteCutter) -> None:
+def redact_import(message: Message, cutter: QuoteCutter) -> None:
     """What reports of the import tell of the row."""
     key = f"messages:{message.pk}"
     for reject in ImportReject.objects.filter(pk=key):

@@ -18,6 +18,7 @@ from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import add_account
 from autores.x.errors import XError
 from mentions import tasks
+from mentions.api.changes import delete_message
 from mentions.ingest.poll import poll_account
 from mentions.models import (
     CONFIRM_AFTER,
@@ -73,30 +74,44 @@ def grep_everything() -> list[str]:
     return found
 
 
-def test_nothing_of_a_deleted_mention_is_left_anywhere(
-    mention: Message, acme: TwitterAccount, ana: User, sandbox: RunningSandbox, client: Client
-) -> None:
+def quote_everywhere(mention: Message, *, by: User) -> Reply:
+    """Drafts, a reply that was sent, and logs that repeat the mention; the reply."""
     now = timezone.now()
-    first = write_draft(mention, text=f"Hi @dora_k! “{TEXT}” - we look.", user=ana, now=now)
-    edit_draft(first, text="Dear Dora Klein, 4711-0815 was found.", user=ana, now=now)
-    reject_draft(
-        first,
-        user=ana,
-        now=now,
-        note="Call 0171 5550123 instead",
-    )
-    second = write_draft(
-        mention, text="You said “mein Paket 4711-0815 ist weg”?", user=ana, now=now
-    )
-    reply = approve_draft(second, user=ana, now=now)
+    first = write_draft(mention, text=f"Hi @dora_k! “{TEXT}” - we look.", user=by, now=now)
+    edit_draft(first, text="Dear Dora Klein, 4711-0815 was found.", user=by, now=now)
+    reject_draft(first, user=by, now=now, note="Call 0171 5550123 instead")
+    second = write_draft(mention, text="You said “mein Paket 4711-0815 ist weg”?", user=by, now=now)
+    reply = approve_draft(second, user=by, now=now)
     deliver_reply(reply.pk, now=now)
     Reply.objects.filter(pk=reply.pk).update(proof={"candidates": [{"text": TEXT}]})
-    third = write_draft(mention, text="Still open, Dora Klein", user=ana, now=now)
-    LogEntry.objects.log_actions(ana.pk, [mention, third], CHANGE, change_message=TEXT)
+    third = write_draft(mention, text="Still open, Dora Klein", user=by, now=now)
+    LogEntry.objects.log_actions(by.pk, [mention, third], CHANGE, change_message=TEXT)
     ImportReject.objects.create(
         pk=f"messages:{mention.pk}", run_id="r", table="messages", row={"text": TEXT}
     )
     assert len({line.partition(":")[0] for line in grep_everything()}) >= 6
+    return reply
+
+
+def test_nothing_of_a_mention_is_left_anywhere_when_a_person_deletes_it(
+    mention: Message, ana: User
+) -> None:
+    """It could not be looked up any more, should its author delete it on X."""
+    quote_everywhere(mention, by=ana)
+    mention.refresh_from_db()
+
+    delete_message(mention.pk, actor=ana.pk, now=timezone.now())
+
+    assert grep_everything() == []
+    entry = AuditEntry.objects.get(action="message.deleted")
+    assert entry.before["replies"][0]["text"] == "You said “[deleted]”?"
+
+
+def test_nothing_of_a_deleted_mention_is_left_anywhere(
+    mention: Message, acme: TwitterAccount, ana: User, sandbox: RunningSandbox, client: Client
+) -> None:
+    now = timezone.now()
+    reply = quote_everywhere(mention, by=ana)
     sandbox.control.delete_post(mention.pk)
 
     check_twice(acme)
@@ -107,7 +122,7 @@ def test_nothing_of_a_deleted_mention_is_left_anywhere(
     assert (mention.post_id, mention.user) == (mention.pk, mention.user)
     assert mention.redacted_at - mention.deleted_found_at < timedelta(hours=24)
     reply.refresh_from_db()
-    assert (reply.state, reply.text) == ("sent", "You said “[deleted on X]”?")
+    assert (reply.state, reply.text) == ("sent", "You said “[deleted]”?")
     assert set(Draft.objects.values_list("state", flat=True)) == {
         "rejected",
         "approved",
@@ -158,7 +173,7 @@ def test_a_reply_keeps_its_text_until_it_is_settled(
 
 @pytest.mark.parametrize(
     "step",
-    ["_redact_draft", "_redact_audit", "_redact_admin_log", "_redact_import", "_empty_message"],
+    ["_redact_draft", "_redact_audit", "_redact_admin_log", "redact_import", "_empty_message"],
 )
 def test_the_next_run_ends_it_when_one_was_killed_half_way(
     mention: Message,
