@@ -22,6 +22,7 @@ from mentions.admin.scope import AccountFilter, AccountScopedAdmin
 from mentions.models import Reply, ReplyState
 from mentions.outbox.decide import Outcome, settle_reply
 from mentions.outbox.errors import OutboxRefusedError
+from mentions.outbox.settle import mark_hurried
 from mentions.review import undo_reply
 from mentions.tasks import nudge_delivery
 
@@ -169,17 +170,23 @@ class ReplyAdmin(AccountScopedAdmin):
     @admin.action(description="Try queued ones now", permissions=["act"])
     def send_now(self, request: HttpRequest, queryset: QuerySet) -> None:
         now = timezone.now()
-        ids = [
-            reply.pk
-            for reply in queryset
-            if reply.state == ReplyState.QUEUED and self.may(request, reply, Role.APPROVER)
-        ]
-        Reply.objects.filter(pk__in=ids, state=ReplyState.QUEUED).update(
-            not_before=now, due_at=now, updated_at=now
-        )
-        for reply in Reply.objects.filter(pk__in=ids):
-            nudge_delivery(reply)
-        self.message_user(request, f"{len(ids)} will be tried now.", messages.SUCCESS)
+        count = scheduled = 0
+        for reply in queryset:
+            if reply.state != ReplyState.QUEUED or not self.may(request, reply, Role.APPROVER):
+                continue
+            if reply.not_before > now and not reply.reason_code:
+                # Nothing is in its way but the time a person chose, or may still undo it in.
+                scheduled += 1
+            elif mark_hurried(reply, now=now, actor=request.user.pk):
+                count += 1
+                nudge_delivery(reply)
+        self.message_user(request, f"{count} will be tried now.", messages.SUCCESS)
+        if scheduled:
+            self.message_user(
+                request,
+                f"{scheduled} left out: their time has not come. Undo one to send it anew at once.",
+                messages.WARNING,
+            )
 
     @admin.action(description="Unknown: I saw it on X, it was sent", permissions=["act"])
     def settle_as_sent(self, request: HttpRequest, queryset: QuerySet) -> None:

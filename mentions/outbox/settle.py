@@ -205,6 +205,18 @@ def mark_unknown(
     )
 
 
+def mark_hurried(reply: Reply, *, now: datetime, actor: str) -> bool:
+    """A person wants what waits tried now; its day begins anew."""
+    return _move(
+        reply,
+        {"state": ReplyState.QUEUED},
+        {"state": ReplyState.QUEUED, "not_before": now, "due_at": now},
+        now=now,
+        actor=actor,
+        note="To be tried now.",
+    )
+
+
 def mark_doubtful(reply: Reply, *, since: datetime, now: datetime) -> bool:
     """It waits in a state of the database that was restored: it may have been sent after ``since``.
 

@@ -104,9 +104,25 @@ def test_day_of_a_queued_reply_begins_again_when_a_person_wants_it_sent(
     reply = enqueue_reply(mention, kind="public", text="Late", requested_by=ana, now=long_ago)
     client.force_login(ana)
     act_on_replies(client, "send_now", reply)
+    assert AuditEntry.objects.filter(actor=ana.pk, note="To be tried now.").count() == 1
     deliver_reply(reply.pk, now=timezone.now())
     reply.refresh_from_db()
     assert reply.state == "sent"
+
+
+def test_reply_keeps_its_time_when_it_is_tried_now_among_others(
+    mention: Message, ana: User, client: Client
+) -> None:
+    later = timezone.now() + timedelta(days=7)
+    reply = enqueue_reply(
+        mention, kind="public", text="Soon", requested_by=ana, not_before=later, now=timezone.now()
+    )
+    client.force_login(ana)
+    act_on_replies(client, "send_now", reply)
+    reply.refresh_from_db()
+    assert abs(reply.not_before - later) < timedelta(seconds=1)
+    page = client.get("/admin/mentions/reply/").content.decode()
+    assert "1 left out: their time has not come." in page
 
 
 @pytest.mark.parametrize(
