@@ -1,0 +1,163 @@
+"""The moderation desk as HTTP: what it shows, keeps and refuses."""
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import TwitterAccount, User
+from autores.tests.cast import create_person
+from mentions.models import Message, Reply
+from mentions.review import edit_draft, write_draft
+from mentions.tests.api.conftest import store_message
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+TYPED = {"text": "x" * 300, "dm_text": "Only for you", "custom_prompt": "be kind"}
+
+
+def find_typed(page: str) -> set[str]:
+    """Which of ``TYPED`` stand in the fields of the desk."""
+    return {
+        name
+        for name, shown in {
+            "text": f">{TYPED['text']}</textarea>",
+            "dm_text": f">{TYPED['dm_text']}</textarea>",
+            "custom_prompt": f'value="{TYPED["custom_prompt"]}"',
+        }.items()
+        if shown in page
+    }
+
+
+def test_what_strangers_write_is_shown_and_never_run(
+    mention: Message, bruno: User, client: Client
+) -> None:
+    client.force_login(bruno)
+    for path in ("", f"{mention.pk}/change/"):
+        page = client.get(f"/admin/mentions/message/{path}").content.decode()
+        assert "&lt;b&gt;where&lt;/b&gt;" in page
+        assert "<b>where</b>" not in page
+
+
+def test_a_responder_cannot_send_by_any_button(
+    mention: Message, bruno: User, client: Client
+) -> None:
+    client.force_login(bruno)
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    for act in ("send", "send_dm"):
+        answer = client.post(address, {"act": act, "text": "Hi", "dm_text": "Hi"})
+        assert answer.status_code == 403
+    client.post(address, {"act": "save", "text": "A draft"})
+    client.post(
+        "/admin/mentions/message/",
+        {"action": "approve_selected", "_selected_action": [mention.pk]},
+    )
+    assert not Reply.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("act", "left"),
+    [
+        # Too long: refused.
+        ("send", {"text", "dm_text", "custom_prompt"}),
+        ("no such button", {"text", "dm_text", "custom_prompt"}),
+        ("release", {"text", "dm_text", "custom_prompt"}),
+        ("claim", {"text", "dm_text", "custom_prompt"}),
+        ("ignore", {"text", "dm_text", "custom_prompt"}),
+        # What it was typed for is done; a draft is shown with its own text.
+        ("save", {"text", "dm_text", "custom_prompt"}),
+        ("send_dm", {"text", "custom_prompt"}),
+    ],
+)
+def test_what_was_typed_is_there_until_it_was_used(
+    mention: Message, ana: User, client: Client, settings, act: str, left: set[str]
+) -> None:
+    settings.OPENAI_API_KEY = "sk-test"
+    client.force_login(ana)
+    desk = f"/admin/mentions/message/{mention.pk}/change/"
+    page = client.post(desk, {"act": act, **TYPED}, follow=True).content.decode()
+    assert find_typed(page) == left
+    if act == "send":
+        assert "of at most 280" in page
+    # Once: it is no draft.
+    assert find_typed(client.get(desk).content.decode()) <= {"text"}
+
+
+def test_what_others_saved_is_not_undone_when_the_text_was_typed_before(
+    mention: Message, ana: User, bruno: User, client: Client
+) -> None:
+    draft = write_draft(mention, text="First", user=bruno, now=timezone.now())
+    client.force_login(ana)
+    desk = f"/admin/mentions/message/{mention.pk}/change/"
+    upon = {"draft": draft.pk, "draft_version": str(draft.version)}
+    edit_draft(draft, text="Better", user=bruno, now=timezone.now())
+
+    page = client.post(desk, {"act": "claim", "text": "Mine", **upon}, follow=True)
+
+    assert (page.context["desk_text"], page.context["desk_version"]) == ("Mine", "1")
+    refused = client.post(desk, {"act": "save", "text": "Mine", **upon}, follow=True)
+    assert "Somebody changed this draft meanwhile" in refused.content.decode()
+    draft.refresh_from_db()
+    assert draft.text == "Better"
+    # Told of it, she may.
+    assert refused.context["desk_version"] is None
+    client.post(desk, {"act": "save", "text": "Mine", **upon, "draft_version": draft.version})
+    draft.refresh_from_db()
+    assert draft.text == "Mine"
+
+
+@pytest.mark.parametrize("key", ["a/b", "a b <i>", "_5F", "ü?#&%"])
+def test_desk_works_when_the_id_is_odd(acme: TwitterAccount, client: Client, key: str) -> None:
+    store_message(acme, 1, id=key, post_id=key, conversation_id="77")
+    other = store_message(acme, 2, conversation_id="77")
+    client.force_login(create_person("root", is_superuser=True))
+    page = client.get(f"/admin/mentions/message/{other.pk}/change/").content.decode()
+    address = reverse("admin:mentions_message_change", args=[quote(key)])
+    assert f'href="{address}"' in page
+    assert 'id="desk-form"' in client.get(address).content.decode()
+    claimed = client.post(address, {"act": "claim"}, follow=True)
+    assert claimed.redirect_chain == [(address, 302)]
+    assert Message.objects.get(pk=key).status == "processing"
+
+
+def test_the_prompt_field_belongs_to_no_form_that_sends(
+    mention: Message, ana: User, client: Client
+) -> None:
+    client.force_login(ana)
+    page = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    field = page[page.index('id="desk-prompt"') :][:120]
+    assert 'form="generate-form"' in field
+
+
+def test_reply_is_undone_on_the_desk_and_its_text_is_there_again(
+    mention: Message, ana: User, bruno: User, client: Client, settings
+) -> None:
+    settings.REPLY_UNDO_SECONDS = 5
+    desk = f"/admin/mentions/message/{mention.pk}/change/"
+    client.force_login(ana)
+    sent = client.post(desk, {"act": "send", "text": "Too hasty."}, follow=True)
+    assert "can be undone for 5 s" in sent.content.decode()
+    assert 'value="undo"' in sent.content.decode()
+    reply = Reply.objects.get()
+    client.force_login(bruno)
+    assert client.post(desk, {"act": "undo", "reply": reply.pk}).status_code == 403
+    client.force_login(ana)
+    undone = client.post(desk, {"act": "undo", "reply": reply.pk}, follow=True).content.decode()
+    assert "Undone: it is not sent." in undone
+    assert ">Too hasty.</textarea>" in undone
+    reply.refresh_from_db()
+    assert (reply.state, reply.reason_code) == ("failed", "cancelled")
+
+
+def test_a_version_is_no_number_when_it_has_thousands_of_digits(
+    mention: Message, ana: User, client: Client
+) -> None:
+    draft = write_draft(mention, text="Hello", user=ana, now=timezone.now())
+    client.force_login(ana)
+    answer = client.post(
+        f"/admin/mentions/message/{mention.pk}/change/",
+        {"act": "save", "draft": draft.pk, "text": "Hi", "draft_version": "9" * 5000},
+    )
+    assert answer.status_code < 500
