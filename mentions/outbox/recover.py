@@ -12,20 +12,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import IntegrityError
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.clients import call_x
 from accounts.errors import AccountError
-from accounts.models import TwitterAccount
+from accounts.models import TwitterAccount, new_id
 from autores.mongo.transactions import run_in_transaction
 from autores.x.errors import XError
 from autores.x.ids import first_post_id_at
 from autores.x.posts import Post
 from autores.x.text import normalise_for_match
-from mentions.models import Message, Reply, ReplyKind, ReplyState, is_claimed
+from mentions.models import (
+    Message,
+    MessageStatus,
+    Reply,
+    ReplyKind,
+    ReplyState,
+    is_claimed,
+    record_audit,
+)
 from mentions.outbox.lookback import CLOCK_MARGIN
-from mentions.outbox.settle import adopt_sent, mark_doubtful, mark_failed
+from mentions.outbox.settle import ACTOR, mark_failed, move_reply, refuse_claimed, supersede_draft
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +62,7 @@ def recover_replies(
         Q(state=ReplyState.SENDING) | Q(state=ReplyState.QUEUED, not_before__lte=timezone.now())
     )
     for reply in waiting.order_by("pk"):
-        if is_dry_run or mark_doubtful(reply, since=since, now=timezone.now()):
+        if is_dry_run or _doubt(reply, since=since, now=timezone.now()):
             recovery.doubtful += 1
     for account in TwitterAccount.objects.order_by("pk"):
         try:
@@ -129,7 +137,7 @@ def _adopt(message: Message, post: Post) -> bool:
     start = (post.display_text_range or (0, 0))[0]
     try:
         is_adopted: bool = run_in_transaction(
-            lambda: adopt_sent(
+            lambda: _insert_sent(
                 message,
                 x_post_id=post.id,
                 text=post.text[start:].strip() or post.text,
@@ -141,3 +149,80 @@ def _adopt(message: Message, post: Post) -> bool:
         logger.info("%s got a row meanwhile", post.id)
         return False
     return is_adopted
+
+
+def _doubt(reply: Reply, *, since: datetime, now: datetime) -> bool:
+    """It waits in a state of the database that was restored: it may have been sent after ``since``.
+
+    Reconciliation proves or disproves it.
+    """
+    return move_reply(
+        reply,
+        {"state__in": [ReplyState.QUEUED, ReplyState.SENDING]},
+        {
+            "state": ReplyState.UNKNOWN,
+            "reason_code": "restored",
+            "reason": "An older state was restored: whether it was sent since is read from X.",
+            "sending_at": since,
+            "first_sending_at": reply.first_sending_at or since,
+            "departures": F("departures") + 1,
+            "has_departed": True,
+            "lease_until": None,
+            "reconcile_attempts": 0,
+            "not_before": now,
+        },
+        now=now,
+        actor=ACTOR,
+    )
+
+
+def _insert_sent(
+    message: Message, *, x_post_id: str, text: str, sent_at: datetime, now: datetime
+) -> bool:
+    """A row for a public reply that X shows and nobody here has any more; in a transaction.
+
+    False if the mention is gone. Raises IntegrityError if another row stands for the post, or for
+    the mention's reply.
+    """
+    row_id = new_id()
+    is_there = Message.objects.filter(pk=message.pk).update(
+        status=MessageStatus.REPLIED,
+        public_response=text,
+        has_replies=True,
+        version=F("version") + 1,
+        updated_at=now,
+    )
+    if not is_there:
+        return False
+    reply = Reply.objects.create(
+        id=row_id,
+        message=message,
+        account_id=message.account_id,
+        kind=ReplyKind.PUBLIC,
+        live_key=f"{message.pk}:{ReplyKind.PUBLIC}",
+        idempotency_key=row_id,
+        text=text,
+        state=ReplyState.SENT,
+        not_before=sent_at,
+        due_at=sent_at,
+        sending_at=sent_at,
+        first_sending_at=sent_at,
+        sent_at=sent_at,
+        x_post_id=x_post_id,
+        proof={"read_at": now.isoformat(), "found": x_post_id, "by": "recover_replies"},
+        created_at=now,
+        updated_at=now,
+    )
+    refuse_claimed(reply, x_post_id)
+    supersede_draft(message.pk, now=now)
+    record_audit(
+        f"reply.{ReplyState.SENT}.{ReplyKind.PUBLIC}",
+        actor=ACTOR,
+        object_type="reply",
+        object_id=row_id,
+        account_id=message.account_id,
+        message_id=message.pk,
+        after={"state": ReplyState.SENT.value, "text": text, "x_post_id": x_post_id},
+        note="Found on X after an older state was restored.",
+    )
+    return True

@@ -10,7 +10,6 @@ from typing import Any
 from django.db import IntegrityError
 from django.db.models import F
 
-from accounts.models import new_id
 from autores.mongo.transactions import run_in_transaction
 from mentions.models import (
     CONFIRM_AFTER,
@@ -31,7 +30,7 @@ from mentions.models import (
 ACTOR = "system:outbox"
 
 
-def _move(
+def move_reply(
     reply: Reply,
     expected: dict[str, Any],
     changes: dict[str, Any],
@@ -47,9 +46,9 @@ def _move(
         if not matched:
             return False
         if x_post_id := changes.get("x_post_id"):
-            _refuse_claimed(reply, x_post_id)
+            refuse_claimed(reply, x_post_id)
         if changes["state"] == ReplyState.SENT and reply.kind == ReplyKind.PUBLIC:
-            _supersede_draft(reply.message_id, now=now)
+            supersede_draft(reply.message_id, now=now)
         if message_changes is not None:
             messages = Message.objects.filter(pk=reply.message_id)
             if message_states is not None:
@@ -80,7 +79,7 @@ def _move(
     return is_moved
 
 
-def _refuse_claimed(reply: Reply, x_post_id: str) -> None:
+def refuse_claimed(reply: Reply, x_post_id: str) -> None:
     """Within the transaction: a row that is deleted at this moment makes one of both fail.
 
     Rows that are still there are told by their unique index.
@@ -89,7 +88,7 @@ def _refuse_claimed(reply: Reply, x_post_id: str) -> None:
         raise IntegrityError(f"{x_post_id} stands for another row")
 
 
-def _supersede_draft(message_id: str, *, now: datetime) -> None:
+def supersede_draft(message_id: str, *, now: datetime) -> None:
     """The mention is answered: a draft that nobody took a decision on has nothing left to say."""
     for draft in Draft.objects.filter(open_key=message_id):
         Draft.objects.filter(pk=draft.pk, state__in=OPEN_DRAFT_STATES).update(
@@ -99,7 +98,7 @@ def _supersede_draft(message_id: str, *, now: datetime) -> None:
 
 def mark_sending(reply: Reply, *, now: datetime, lease: str, lease_until: datetime) -> bool:
     """The claim: one sender, until ``lease_until``. The caller sends only if this is True."""
-    return _move(
+    return move_reply(
         reply,
         {"state": ReplyState.QUEUED, "not_before__lte": now},
         {
@@ -167,7 +166,7 @@ def mark_sent(
         message_changes["public_response"] = reply.text
     else:
         message_changes["dm_response"] = reply.text
-    return _move(
+    return move_reply(
         reply,
         expected,
         {
@@ -189,7 +188,7 @@ def mark_unknown(
     reply: Reply, *, code: str, sentence: str, now: datetime, lease: str, check_at: datetime
 ) -> bool:
     """The request left and no answer came: from here only reconciliation may go on."""
-    return _move(
+    return move_reply(
         reply,
         {"state": ReplyState.SENDING, "lease": lease},
         {
@@ -207,7 +206,7 @@ def mark_unknown(
 
 def mark_hurried(reply: Reply, *, now: datetime, actor: str) -> bool:
     """A person wants what waits tried now; its day begins anew."""
-    return _move(
+    return move_reply(
         reply,
         {"state": ReplyState.QUEUED},
         {"state": ReplyState.QUEUED, "not_before": now, "due_at": now},
@@ -215,83 +214,6 @@ def mark_hurried(reply: Reply, *, now: datetime, actor: str) -> bool:
         actor=actor,
         note="To be tried now.",
     )
-
-
-def mark_doubtful(reply: Reply, *, since: datetime, now: datetime) -> bool:
-    """It waits in a state of the database that was restored: it may have been sent after ``since``.
-
-    Reconciliation proves or disproves it.
-    """
-    return _move(
-        reply,
-        {"state__in": [ReplyState.QUEUED, ReplyState.SENDING]},
-        {
-            "state": ReplyState.UNKNOWN,
-            "reason_code": "restored",
-            "reason": "An older state was restored: whether it was sent since is read from X.",
-            "sending_at": since,
-            "first_sending_at": reply.first_sending_at or since,
-            "departures": F("departures") + 1,
-            "has_departed": True,
-            "lease_until": None,
-            "reconcile_attempts": 0,
-            "not_before": now,
-        },
-        now=now,
-        actor=ACTOR,
-    )
-
-
-def adopt_sent(
-    message: Message, *, x_post_id: str, text: str, sent_at: datetime, now: datetime
-) -> bool:
-    """A row for a public reply that X shows and nobody here has any more; in a transaction.
-
-    False if the mention is gone. Raises IntegrityError if another row stands for the post, or for
-    the mention's reply.
-    """
-    row_id = new_id()
-    is_there = Message.objects.filter(pk=message.pk).update(
-        status=MessageStatus.REPLIED,
-        public_response=text,
-        has_replies=True,
-        version=F("version") + 1,
-        updated_at=now,
-    )
-    if not is_there:
-        return False
-    reply = Reply.objects.create(
-        id=row_id,
-        message=message,
-        account_id=message.account_id,
-        kind=ReplyKind.PUBLIC,
-        live_key=f"{message.pk}:{ReplyKind.PUBLIC}",
-        idempotency_key=row_id,
-        text=text,
-        state=ReplyState.SENT,
-        not_before=sent_at,
-        due_at=sent_at,
-        sending_at=sent_at,
-        first_sending_at=sent_at,
-        sent_at=sent_at,
-        x_post_id=x_post_id,
-        proof={"read_at": now.isoformat(), "found": x_post_id, "by": "recover_replies"},
-        created_at=now,
-        updated_at=now,
-    )
-    _refuse_claimed(reply, x_post_id)
-    _supersede_draft(message.pk, now=now)
-    record_audit(
-        f"reply.{ReplyState.SENT}.{ReplyKind.PUBLIC}",
-        actor=ACTOR,
-        object_type="reply",
-        object_id=row_id,
-        account_id=message.account_id,
-        message_id=message.pk,
-        after={"state": ReplyState.SENT.value, "text": text, "x_post_id": x_post_id},
-        note="Found on X after an older state was restored.",
-    )
-    return True
 
 
 def mark_queued_again(
@@ -317,7 +239,7 @@ def mark_queued_again(
         expected["has_departed"] = has_departed
     if lease is not None:
         expected["lease"] = lease
-    return _move(
+    return move_reply(
         reply,
         expected,
         {
@@ -351,7 +273,7 @@ def mark_failed(
     expected: dict[str, Any] = {"state": from_state}
     if lease is not None:
         expected["lease"] = lease
-    return _move(
+    return move_reply(
         reply,
         expected,
         {
@@ -371,7 +293,7 @@ def mark_failed(
 
 def mark_cancelled(reply: Reply, *, now: datetime, actor: str) -> bool:
     """A person took it back while it waited: the mention is pending again."""
-    return _move(
+    return move_reply(
         reply,
         {"state": ReplyState.QUEUED},
         {

@@ -1,6 +1,6 @@
 """Going back: what was made here, written into a real MariaDB."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 from django.utils import timezone
@@ -12,8 +12,7 @@ from mentions.legacy.errors import SourceError
 from mentions.legacy.export import export_to_mysql
 from mentions.models import Message, Tombstone
 from mentions.models.tombstone import tombstone_key
-
-NEW = "1790000000000000777"
+from mentions.tests.legacy.exporting import NEW, add_new, export, row_of
 
 
 @pytest.fixture
@@ -24,39 +23,6 @@ def imported(legacy, run_import):
     legacy.add_message("3", text="third")
     run_import("--quiet")
     return legacy
-
-
-def export(legacy, **options):
-    report = export_to_mysql(parse_source_url(legacy.url), **options)
-    return report, {table.table: table for table in report.tables}
-
-
-def add_new(key=NEW, **values):
-    return Message.objects.create(
-        **{
-            "id": key,
-            "account_id": "account-1",
-            "post_id": key,
-            "timestamp": datetime(2026, 11, 1, 10, 0, 0, tzinfo=UTC),
-            "user": "77",
-            "text": "Grüße 👩‍🚀 aus Köln",
-            "status": "replied",
-            "public_response": "Danke 🙏",
-            "credits_used": 3,
-            "redirected": True,
-            "created_at": datetime(2026, 11, 1, 10, 0, 1, 234000, tzinfo=UTC),
-            "updated_at": None,
-            **values,
-        }
-    )
-
-
-def row_of(legacy, key):
-    return legacy.execute(
-        "SELECT `timestamp`, `user`, `text`, status, public_response, dm_response, credits_used, "
-        "redirected, created_at, updated_at FROM messages WHERE id = %s",
-        key,
-    )[0]
 
 
 def test_what_was_made_here_is_there_when_exported(imported):
@@ -95,22 +61,6 @@ def test_changes_go_back_when_the_row_is_as_it_was_imported(imported):
     assert row_of(imported, "2")[7] == 2
     assert imported.execute("SELECT access_token, refresh_token FROM users") == [("fresh", "newer")]
     assert report.is_complete
-
-
-def test_nothing_is_written_when_exported_twice_and_later_changes_follow(imported):
-    add_new()
-    Message.objects.filter(pk="1").update(status="ignored", version=2)
-    export(imported)
-
-    again, _ = export(imported)
-    assert again.changes == 0
-    assert again.is_complete
-
-    Message.objects.filter(pk=NEW).update(status="error")
-    Message.objects.filter(pk="1").update(status="error")
-    third, tables = export(imported)
-    assert tables["messages"].updated == 2
-    assert third.is_complete
 
 
 def test_microseconds_stay_where_nobody_changed_the_time(legacy, run_import):
@@ -310,76 +260,6 @@ def test_other_accounts_item_of_a_post_is_refused_whatever_its_length(imported):
     assert imported.execute("SELECT COUNT(*) FROM messages") == [(3,)]
 
 
-def test_what_the_former_system_did_since_is_taken_when_it_comes_back(imported, run_import):
-    add_new()
-    add_new("1790000000000000778", is_replyable=False, replyable_code="not_invited")
-    add_new("1790000000000000779")
-    Message.objects.filter(pk="1").update(status="ignored", version=2)
-    export(imported)
-    imported.execute(
-        "UPDATE users SET access_token = 'newest', refresh_token = 'newest-too', updated_at = NOW()"
-    )
-    imported.execute("UPDATE messages SET status = 'replied' WHERE id = '1'")
-    imported.execute("UPDATE messages SET status = 'error' WHERE id = '1790000000000000778'")
-    Message.objects.filter(pk="1790000000000000779").update(status="ignored", version=2)
-
-    report = run_import("--quiet")
-
-    account = TwitterAccount.objects.get()
-    assert token_cipher().decrypt(account.refresh_token) == "newest-too"
-    counts = report["tables"]["messages"]
-    assert (counts["updated"], counts["kept"], counts["conflicts"]) == (2, 1, 0)
-    assert Message.objects.get(pk="1").status == "replied"
-    changed = Message.objects.get(pk="1790000000000000778")
-    assert (changed.status, changed.account_id) == ("error", "account-1")
-    assert (changed.is_replyable, changed.replyable_code) == (False, "not_invited")
-    # The fraction of a second that MySQL did not keep.
-    assert Message.objects.get(pk=NEW).created_at.microsecond == 234000
-    assert report["verification"]["is_proven"]
-    again = run_import("--quiet")
-    assert again["tables"]["messages"]["updated"] == 0
-
-
-def test_messages_keep_their_account_when_the_import_is_given_none(imported, run_import):
-    add_new()
-    export(imported)
-    imported.add_message("9", text="came while the former system ran again")
-
-    report = run_import("--quiet", "--unattributed")
-
-    assert report["tables"]["messages"]["conflicts"] == 0
-    assert Message.objects.get(pk=NEW).account_id == "account-1"
-    assert Message.objects.get(pk="9").account_id is None
-
-
-def test_both_sides_values_are_told_when_both_changed_since_the_export(imported, run_import):
-    add_new()
-    export(imported)
-    imported.execute("UPDATE messages SET status = 'error' WHERE id = %s", NEW)
-    Message.objects.filter(pk=NEW).update(status="ignored", version=2)
-
-    report = run_import("--quiet")
-
-    assert report["exit_code"] == 2
-    told = report["tables"]["messages"]["conflict_list"][0]
-    assert told["reason"] == "changed both there and here since the last export"
-    assert Message.objects.get(pk=NEW).status == "ignored"
-
-
-def test_later_changes_go_back_when_the_export_was_killed_before_it_could_note_them(imported):
-    from django.db import connection
-
-    add_new()
-    export(imported)
-    connection.get_collection("messages").update_many({}, {"$unset": {"exported": ""}})
-
-    export(imported)
-    Message.objects.filter(pk=NEW).update(status="error")
-    report, tables = export(imported)
-
-    assert (tables["messages"].updated, report.is_complete) == (1, True)
-
-
 def test_deleted_mentions_are_listed_when_mysql_still_has_them(imported):
     Message.objects.filter(pk="1").delete()
     Tombstone.objects.create(
@@ -392,34 +272,6 @@ def test_deleted_mentions_are_listed_when_mysql_still_has_them(imported):
     report, _ = export(imported)
 
     assert report.deleted_here == ["1"]
-
-
-def test_round_trip_loses_nothing_when_imported_elsewhere(imported, run_import):
-    add_new()
-    Message.objects.filter(pk="1").update(status="ignored", version=2)
-    export(imported)
-    before = {
-        found["id"]: found
-        for found in Message.objects.values(
-            "id", "timestamp", "user", "text", "status", "public_response", "credits_used"
-        )
-    }
-    Message.objects.all().delete()
-    TwitterAccount.objects.all().delete()
-    from django.db import connection
-
-    connection.database["import_chunks"].delete_many({})
-
-    report = run_import("--quiet")
-
-    after = {
-        found["id"]: found
-        for found in Message.objects.values(
-            "id", "timestamp", "user", "text", "status", "public_response", "credits_used"
-        )
-    }
-    assert after == before
-    assert report["verification"]["is_proven"]
 
 
 def test_error_names_the_grants_when_mysql_may_not_be_written(imported):

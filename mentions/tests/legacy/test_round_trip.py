@@ -1,0 +1,132 @@
+"""There and back again: which side changed since the export, and what the next import does."""
+
+import pytest
+
+from accounts.models import TwitterAccount
+from accounts.stored_tokens import token_cipher
+from mentions.models import Message
+from mentions.tests.legacy.exporting import NEW, add_new, export
+
+
+@pytest.fixture
+def imported(legacy, run_import):
+    legacy.add_user()
+    legacy.add_message("1", text="first")
+    legacy.add_message("2", text="second", redirected=2)
+    legacy.add_message("3", text="third")
+    run_import("--quiet")
+    return legacy
+
+
+def test_what_the_former_system_did_since_is_taken_when_it_comes_back(imported, run_import):
+    add_new()
+    add_new("1790000000000000778", is_replyable=False, replyable_code="not_invited")
+    add_new("1790000000000000779")
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    export(imported)
+    imported.execute(
+        "UPDATE users SET access_token = 'newest', refresh_token = 'newest-too', updated_at = NOW()"
+    )
+    imported.execute("UPDATE messages SET status = 'replied' WHERE id = '1'")
+    imported.execute("UPDATE messages SET status = 'error' WHERE id = '1790000000000000778'")
+    Message.objects.filter(pk="1790000000000000779").update(status="ignored", version=2)
+
+    report = run_import("--quiet")
+
+    account = TwitterAccount.objects.get()
+    assert token_cipher().decrypt(account.refresh_token) == "newest-too"
+    counts = report["tables"]["messages"]
+    assert (counts["updated"], counts["kept"], counts["conflicts"]) == (2, 1, 0)
+    assert Message.objects.get(pk="1").status == "replied"
+    changed = Message.objects.get(pk="1790000000000000778")
+    assert (changed.status, changed.account_id) == ("error", "account-1")
+    assert (changed.is_replyable, changed.replyable_code) == (False, "not_invited")
+    # The fraction of a second that MySQL did not keep.
+    assert Message.objects.get(pk=NEW).created_at.microsecond == 234000
+    assert report["verification"]["is_proven"]
+    again = run_import("--quiet")
+    assert again["tables"]["messages"]["updated"] == 0
+
+
+def test_messages_keep_their_account_when_the_import_is_given_none(imported, run_import):
+    add_new()
+    export(imported)
+    imported.add_message("9", text="came while the former system ran again")
+
+    report = run_import("--quiet", "--unattributed")
+
+    assert report["tables"]["messages"]["conflicts"] == 0
+    assert Message.objects.get(pk=NEW).account_id == "account-1"
+    assert Message.objects.get(pk="9").account_id is None
+
+
+def test_both_sides_values_are_told_when_both_changed_since_the_export(imported, run_import):
+    add_new()
+    export(imported)
+    imported.execute("UPDATE messages SET status = 'error' WHERE id = %s", NEW)
+    Message.objects.filter(pk=NEW).update(status="ignored", version=2)
+
+    report = run_import("--quiet")
+
+    assert report["exit_code"] == 2
+    told = report["tables"]["messages"]["conflict_list"][0]
+    assert told["reason"] == "changed both there and here since the last export"
+    assert Message.objects.get(pk=NEW).status == "ignored"
+
+
+def test_later_changes_go_back_when_the_export_was_killed_before_it_could_note_them(imported):
+    from django.db import connection
+
+    add_new()
+    export(imported)
+    connection.get_collection("messages").update_many({}, {"$unset": {"exported": ""}})
+
+    export(imported)
+    Message.objects.filter(pk=NEW).update(status="error")
+    report, tables = export(imported)
+
+    assert (tables["messages"].updated, report.is_complete) == (1, True)
+
+
+def test_round_trip_loses_nothing_when_imported_elsewhere(imported, run_import):
+    add_new()
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    export(imported)
+    before = {
+        found["id"]: found
+        for found in Message.objects.values(
+            "id", "timestamp", "user", "text", "status", "public_response", "credits_used"
+        )
+    }
+    Message.objects.all().delete()
+    TwitterAccount.objects.all().delete()
+    from django.db import connection
+
+    connection.database["import_chunks"].delete_many({})
+
+    report = run_import("--quiet")
+
+    after = {
+        found["id"]: found
+        for found in Message.objects.values(
+            "id", "timestamp", "user", "text", "status", "public_response", "credits_used"
+        )
+    }
+    assert after == before
+    assert report["verification"]["is_proven"]
+
+
+def test_nothing_is_written_when_exported_twice_and_later_changes_follow(imported):
+    add_new()
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    export(imported)
+
+    again, _ = export(imported)
+    assert again.changes == 0
+    assert again.is_complete
+
+    Message.objects.filter(pk=NEW).update(status="error")
+    Message.objects.filter(pk="1").update(status="error")
+    third, tables = export(imported)
+    assert tables["messages"].updated == 2
+    assert third.is_complete
