@@ -4,7 +4,6 @@ import logging
 import smtplib
 import threading
 
-import requests
 from django.conf import settings
 from django.core.mail import mail_admins
 
@@ -26,6 +25,9 @@ def send_alert(subject: str, text: str) -> threading.Thread | None:
 
 
 def _send(subject: str, text: str) -> None:
+    # Not needed by processes that tell nobody, such as those of an import.
+    import requests
+
     if settings.ADMINS:
         try:
             mail_admins(subject, text)

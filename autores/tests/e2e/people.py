@@ -130,7 +130,8 @@ class Page(HTMLParser):
             self._is_in_form = given.get("method", "").lower() == "post" and not urljoin(
                 self.url, given.get("action", "")
             ).endswith(("/logout/", "/i18n/setlang/"))
-        if not self._is_in_form or not (name := given.get("name")):
+        name = given.get("name")
+        if not self._is_in_form or not name or "disabled" in given:
             return
         if tag == "button":
             self.buttons.append(given.get("value", ""))
