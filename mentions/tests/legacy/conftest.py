@@ -37,6 +37,17 @@ def run_import(legacy: LegacyDatabase, transactional_db: None) -> Callable[..., 
 
 
 @pytest.fixture
+def imported(legacy: LegacyDatabase, run_import: Callable[..., dict[str, Any]]) -> LegacyDatabase:
+    """An account and three messages, taken over."""
+    legacy.add_user()
+    legacy.add_message("1", text="first")
+    legacy.add_message("2", text="second", redirected=2)
+    legacy.add_message("3", text="third")
+    run_import("--quiet")
+    return legacy
+
+
+@pytest.fixture
 def set_global(legacy: LegacyDatabase) -> Iterator[Callable[[str, Any], None]]:
     """Sets a global variable of the shared server, and puts it back."""
     before: dict[str, Any] = {}

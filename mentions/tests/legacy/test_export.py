@@ -15,16 +15,6 @@ from mentions.models.tombstone import tombstone_key
 from mentions.tests.legacy.exporting import NEW, add_new, export, row_of
 
 
-@pytest.fixture
-def imported(legacy, run_import):
-    legacy.add_user()
-    legacy.add_message("1", text="first")
-    legacy.add_message("2", text="second", redirected=2)
-    legacy.add_message("3", text="third")
-    run_import("--quiet")
-    return legacy
-
-
 def test_what_was_made_here_is_there_when_exported(imported):
     add_new()
 

@@ -1,21 +1,9 @@
 """There and back again: which side changed since the export, and what the next import does."""
 
-import pytest
-
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import token_cipher
 from mentions.models import Message
 from mentions.tests.legacy.exporting import NEW, add_new, export
-
-
-@pytest.fixture
-def imported(legacy, run_import):
-    legacy.add_user()
-    legacy.add_message("1", text="first")
-    legacy.add_message("2", text="second", redirected=2)
-    legacy.add_message("3", text="third")
-    run_import("--quiet")
-    return legacy
 
 
 def test_what_the_former_system_did_since_is_taken_when_it_comes_back(imported, run_import):
