@@ -137,11 +137,20 @@ class MessageUpdateSerializer(serializers.Serializer[Any]):
     """What a PATCH may change. Anything else in the body is refused by name."""
 
     status = serializers.ChoiceField(choices=MessageStatus.choices, required=False)
+    # What was said elsewhere is recorded as it was said, blanks included.
     public_response = TextField(
-        required=False, allow_null=True, allow_blank=True, max_length=_LONGEST_RESPONSE
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=_LONGEST_RESPONSE,
     )
     dm_response = TextField(
-        required=False, allow_null=True, allow_blank=True, max_length=_LONGEST_RESPONSE
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=_LONGEST_RESPONSE,
     )
     credits_used = serializers.IntegerField(
         required=False, allow_null=True, min_value=0, max_value=2**31 - 1
@@ -151,6 +160,12 @@ class MessageUpdateSerializer(serializers.Serializer[Any]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         refuse_unknown_fields(self, read_only=set(_message.fields))
         return attrs
+
+
+_TIME_ERRORS = {
+    "invalid": "Give a date, or a time with its offset: 2026-11-27T10:00:00Z. In an address, the + "
+    "of an offset is written %2B."
+}
 
 
 class MessageListSerializer(serializers.Serializer[Any]):
@@ -171,8 +186,12 @@ class MessageListSerializer(serializers.Serializer[Any]):
         "missed or shown twice while others come in.",
     )
     account_id = serializers.CharField(required=False, default="")
+    # Imported rows have whatever the former system left there, "pending " for instance.
     status = serializers.CharField(
-        required=False, default="", help_text="pending, processing, replied, ignored or error."
+        required=False,
+        default="",
+        trim_whitespace=False,
+        help_text="pending, processing, replied, ignored or error.",
     )
     kind = serializers.ChoiceField(choices=MentionKind.choices, required=False, default="")
     author = serializers.CharField(
@@ -180,10 +199,18 @@ class MessageListSerializer(serializers.Serializer[Any]):
     )
     replyable = serializers.BooleanField(required=False, allow_null=True, default=None)
     since = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, help_text="Posts made at this time or later."
+        required=False,
+        allow_null=True,
+        default=None,
+        error_messages=_TIME_ERRORS,
+        help_text="Posts made at this time or later.",
     )
     until = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, help_text="Posts made before this time."
+        required=False,
+        allow_null=True,
+        default=None,
+        error_messages=_TIME_ERRORS,
+        help_text="Posts made before this time.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_fields_change_and_are_audited_when_patched(
 ) -> None:
     changes = {
         "status": "ignored",
-        "public_response": "By hand.",
+        "public_response": " By hand.\n",
         "dm_response": None,
         "credits_used": 3,
         "redirected": True,

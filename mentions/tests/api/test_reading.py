@@ -181,6 +181,21 @@ def test_400_names_the_parameter_when_it_cannot_be_used(
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
+def test_imported_status_is_found_by_its_very_spelling(
+    bruno: User, acme: TwitterAccount, client_of: Client
+) -> None:
+    odd = store_message(acme, 1, status="pending ")
+    store_message(acme, 2, status="pending")
+    assert list_ids(client_of(bruno), "?status=pending%20") == [odd.pk]
+
+
+def test_sentence_tells_how_an_offset_is_written_when_its_plus_became_a_blank(
+    bruno: User, client_of: Client
+) -> None:
+    answer = client_of(bruno).get("/api/v1/messages/?since=2026-03-01T09:00:00+01:00")
+    assert "written %2B" in answer.content.decode()
+
+
 def test_link_names_the_next_page_when_there_may_be_more(
     bruno: User, acme: TwitterAccount, client_of: Client
 ) -> None:
