@@ -7,6 +7,7 @@ polls fail although nothing else is wrong with them show up by not having been r
 import logging
 from datetime import datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
@@ -73,6 +74,11 @@ def tell_trouble(sender: Any, *, account_id: str, action: str, note: str, **kwar
     """Receiver of ``accounts.signals.account_changed``: what a person must mend."""
     if action not in {"account.token_expired", "account.error"}:
         return
+    # A read that works ends a lock here, and the next send meets it again.
+    known = f"account-told:{account_id}:{crc32(note.encode()):x}"
+    if is_remembered(known):
+        return
+    remember(known, seconds=int(_TOLD_AGAIN_AFTER.total_seconds()))
     told = raise_counter("account-alerts", seconds=3600).count
     if told <= _MOST_ALERTS_AN_HOUR:
         account = TwitterAccount.objects.filter(pk=account_id).first()

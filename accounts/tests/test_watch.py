@@ -80,6 +80,17 @@ def test_trouble_is_told_of_by_name_and_not_by_the_thousand(told: Any) -> None:
     assert "more accounts do not work" in subjects[-1]
 
 
+def test_account_is_told_of_once_that_is_locked_again_and_again(told: Any) -> None:
+    account = add_account(1)
+    for _ in range(3):
+        announce("account.error", account_id=account.pk, note="X locked the account for now.")
+    announce("account.error", account_id=account.pk, note="X suspended the account.")
+    assert [text for _, text in told()] == [
+        "X locked the account for now.",
+        "X suspended the account.",
+    ]
+
+
 def test_interval_of_hours_is_waited_for_three_times(settings: Any) -> None:
     settings.TWITTER_POLLING_INTERVAL = 120
     assert patience() == timedelta(hours=6)

@@ -109,11 +109,17 @@ FORBIDDEN_RULES: tuple[Rule, ...] = (
         words=r"not (been )?mentioned|otherwise engaged|where you are mentioned|summoned",
     ),
     _TARGET_GONE,
+    # A lock ends when its owner logs in; a suspension does not.
+    Rule(
+        x.LockedError,
+        words=r"(your|this) account (is|has been) .{0,20}locked|temporarily locked"
+        r"|to protect our users",
+        codes=frozenset({326}),
+    ),
     Rule(
         x.SuspendedError,
-        words=r"(your|this) account (is|has been) .{0,20}(suspended|locked)|temporarily locked"
-        r"|to protect our users",
-        codes=frozenset({64, 326}),
+        words=r"(your|this) account (is|has been) .{0,20}suspended",
+        codes=frozenset({64}),
     ),
     Rule(
         x.MissingScopeError,

@@ -156,11 +156,18 @@ class ReplySettingsError(ForbiddenError):
 
 
 class SuspendedError(ForbiddenError):
-    """X suspended or locked the connected account."""
+    """X suspended the connected account."""
 
     default_code = "account_suspended"
-    default_sentence = "X suspended or locked this account. Sign in on X to see what it asks for."
+    default_sentence = "X suspended this account. Sign in on X to see what it asks for."
     default_scope: Scope = "account"
+
+
+class LockedError(SuspendedError):
+    """X locked the account until its owner logs in there: what it would send can wait."""
+
+    default_code = "account_locked"
+    default_sentence = "X locked the account for now: log in on x.com as it, which unlocks it."
 
 
 class MissingScopeError(ForbiddenError):

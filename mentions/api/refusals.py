@@ -27,6 +27,7 @@ _STATUS_OF_FAILED_REPLY = {
     "unauthorized": 409,
     "missing_scope": 409,
     "account_suspended": 409,
+    "account_locked": 409,
     "account_paused": 409,
     "reconnect_needed": 409,
     "token_unavailable": 409,

@@ -95,7 +95,9 @@ REFUSALS: list[tuple[str, int, object, CallKind, type[x.XError], str, str, bool,
      False),
     ("own account locked", 403, {"errors": [{"code": 326, "message": "To protect our users from "
      "spam and other malicious activity, this account is temporarily locked."}]},
-     "read", x.SuspendedError, "account_suspended", "account", False, False),
+     "read", x.LockedError, "account_locked", "account", False, False),
+    ("own account locked, in words", 403, _forbidden("Your account has been locked. Log in to "
+     "unlock it."), "post", x.LockedError, "account_locked", "account", False, False),
     ("other account suspended", 403, _forbidden("User has been suspended: [3003]."),
      "read", x.ForbiddenError, "target_suspended", "call", False, False),
     ("missing scope", 403, _forbidden("Your token lacks the required scope dm.write."),

@@ -121,6 +121,27 @@ def test_suspended_account(mention: Message, acme: TwitterAccount, sandbox: Runn
     assert acme.status == AccountStatus.ERROR
 
 
+def test_reply_waits_while_x_keeps_the_account_locked(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    detail = "To protect our users, this account is temporarily locked. Log in to unlock it."
+    fault = sandbox.control.add_fault(
+        "create_post", "forbidden", times=None, params={"detail": detail}
+    )
+    reply = send(mention)
+    assert (reply.state, reply.reason_code) == ("queued", "account_locked")
+    acme.refresh_from_db()
+    assert (acme.status, acme.status_reason) == (AccountStatus.ERROR, reply.reason)
+    # A read works all the same, which does not hurry it.
+    poll_account(acme, now=timezone.now())
+    assert find_due(now=timezone.now()) == []
+    assert find_due(now=timezone.now() + timedelta(minutes=11)) == [reply.pk]
+    sandbox.control.clear_fault(fault)
+    deliver_reply(reply.pk, now=timezone.now() + timedelta(minutes=11))
+    reply.refresh_from_db()
+    assert reply.state == "sent"
+
+
 def test_closed_inbox(acme: TwitterAccount, sandbox: RunningSandbox) -> None:
     sandbox.control.create_user("gus", receives_your_dm=False)
     sandbox.control.create_mention(account="acme", author="gus", text="@acme hm")
