@@ -22,7 +22,7 @@ from autores.mongo.transactions import run_in_transaction
 from autores.x.errors import XError
 from autores.x.ids import first_post_id_at
 from autores.x.posts import Post
-from autores.x.text import normalise_for_match
+from autores.x.text import normalise_for_match, unescape_text
 from mentions.models import (
     Message,
     MessageStatus,
@@ -134,13 +134,12 @@ def _adopt(message: Message, post: Post) -> bool:
             now=timezone.now(),
             from_state=ReplyState.UNKNOWN,
         )
-    start = (post.display_text_range or (0, 0))[0]
     try:
         is_adopted: bool = run_in_transaction(
             lambda: _insert_sent(
                 message,
                 x_post_id=post.id,
-                text=post.text[start:].strip() or post.text,
+                text=_read_words(post),
                 sent_at=post.created_at,
                 now=timezone.now(),
             )
@@ -149,6 +148,16 @@ def _adopt(message: Message, post: Post) -> bool:
         logger.info("%s got a row meanwhile", post.id)
         return False
     return is_adopted
+
+
+def _read_words(post: Post) -> str:
+    """What was typed: without the handles X puts in front, its short links and its escapes."""
+    start = (post.display_text_range or (0, 0))[0]
+    text = post.text[start:].strip() or post.text
+    for entity in post.urls:
+        if entity.expanded_url:
+            text = text.replace(entity.url, entity.expanded_url)
+    return unescape_text(text)
 
 
 def _doubt(reply: Reply, *, since: datetime, now: datetime) -> bool:

@@ -93,7 +93,7 @@ def test_nothing_is_sent_twice_after_a_restore(
     sandbox.control.create_mention(account="acme", author="emil", text="@acme came later")
     poll_account(acme, now=timezone.now())
     late = Message.objects.exclude(pk__in=[known.pk for known in mentions]).get()
-    deliver(queue(late, "Came and was answered after it."))
+    deliver(queue(late, "Came & was answered: https://acme.example/a?b=1&c=2 <3"))
     before = {post["id"] for post in sandbox.control.list_posts(author="acme")}
     restore()
     assert set(find_due(now=timezone.now())) == {waiting.pk, message.pk}
@@ -115,7 +115,7 @@ def test_nothing_is_sent_twice_after_a_restore(
     assert texts == {
         "It waited in the backup.",
         "Decided on after the backup.",
-        "Came and was answered after it.",
+        "Came & was answered: https://acme.example/a?b=1&c=2 <3",
     }
     assert AuditEntry.objects.filter(note__startswith="Found on X after").count() == 2
     # Again: nothing is left to do, and nothing went out.
