@@ -11,11 +11,10 @@ from typing import Any
 
 from django.db import connection
 
-from accounts.models import TwitterAccount
 from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.documents import TARGETS, digest_document, digest_row
+from mentions.legacy.proof.absent import Absent, read_absent
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
 from mentions.legacy.proof.streams import MySqlReader, write_lookup
@@ -24,10 +23,7 @@ from mentions.models import (
     AuditEntry,
     ImportReject,
     ImportRun,
-    Message,
-    Tombstone,
     file_before_reading,
-    tombstone_key,
 )
 
 # What may become of a row that is not the same on both sides. The first four need a person.
@@ -94,21 +90,32 @@ class FindingJudge:
         readable = [finding.key for finding in findings if finding.is_readable]
         rows, documents = self.look_up(readable)
         rejects = self._find_rejects(finding.key for finding in findings)
+        absent = self._read_absent(rows, documents)
         for finding in findings:
             if not finding.is_readable:
                 outcome = "rejected" if finding.key in rejects else "missing"
                 self._count(outcome, finding.key, finding.differences, rejects.get(finding.key, ""))
                 continue
             key = finding.key
-            self._judge(key, rows.get(key), documents.get(key), reject=rejects.get(key))
+            self._judge(
+                key, rows.get(key), documents.get(key), reject=rejects.get(key), absent=absent
+            )
 
     def examine(self, keys: Sequence[str]) -> tuple[int, int]:
         """Compare these rows alone; how many there are in MySQL, and how many are equal."""
         rows, documents = self.look_up(keys)
         rejects = self._find_rejects(keys)
+        absent = self._read_absent(rows, documents)
         before = sum(self.found.counts.values())
-        for key in rows:
-            self._judge(key, rows[key], documents.get(key), reject=rejects.get(key), is_first=True)
+        for key, row in rows.items():
+            self._judge(
+                key,
+                row,
+                documents.get(key),
+                reject=rejects.get(key),
+                absent=absent,
+                is_first=True,
+            )
         return len(rows), len(rows) - (sum(self.found.counts.values()) - before)
 
     def look_up(self, keys: Sequence[str]) -> tuple[dict[str, RawRow], dict[str, dict[str, Any]]]:
@@ -128,6 +135,17 @@ class FindingJudge:
                     rows[key] = row
         return rows, {found["_id"]: found for found in self._documents.find({"_id": {"$in": keys}})}
 
+    def _read_absent(
+        self, rows: Mapping[str, RawRow], documents: Mapping[str, dict[str, Any]]
+    ) -> Absent:
+        expected: dict[str, tuple[Any, ...] | None] = {}
+        for key in rows.keys() - documents.keys():
+            try:
+                expected[key] = self._reader.read_row(rows[key])
+            except ValueError:
+                expected[key] = None
+        return read_absent(self._target, expected)
+
     def _judge(
         self,
         key: str,
@@ -135,6 +153,7 @@ class FindingJudge:
         document: dict[str, Any] | None,
         *,
         reject: str | None,
+        absent: Absent,
         is_first: bool = False,
     ) -> None:
         differences: Sequence[FieldDifference] = ()
@@ -150,7 +169,7 @@ class FindingJudge:
         except ValueError:
             differences = self._reader.explain_unreadable(row)
         if document is None:
-            outcome, why = self._explain_missing(key, expected, reject=reject)
+            outcome, why = self._explain_missing(key, expected, reject=reject, absent=absent)
             self._count(outcome, key, differences, why)
             return
         if expected is not None:
@@ -171,7 +190,7 @@ class FindingJudge:
         self._count(outcome, key, differences, why)
 
     def _explain_missing(
-        self, key: str, expected: tuple[Any, ...] | None, *, reject: str | None
+        self, key: str, expected: tuple[Any, ...] | None, *, reject: str | None, absent: Absent
     ) -> tuple[str, str]:
         if reject is not None:
             return "rejected", reject
@@ -179,24 +198,16 @@ class FindingJudge:
             created_at = expected[2] if expected else None
             if created_at and created_at.replace(tzinfo=UTC) <= self._now - _OAUTH_LIFETIME:
                 return "skipped", "older than ten minutes"
-            if Checkpoints(self._target.table).find_taken_over([key]):
+            if key in absent.taken_over:
                 return "deleted_here", "used since the import: a flow works once"
         elif self._rule.table == "users":
-            x_id = expected[1] if expected else None
-            same = TwitterAccount.objects.filter(twitter_id=x_id).first() if x_id else None
-            if same is not None and read_state(self._raw(same.pk)) is None:
-                return "skipped", f"connected here already as {same.pk!r}"
-        else:
-            stone = Tombstone.objects.filter(message_id=key).first()
-            if stone is None:
-                accounts = [None, *TwitterAccount.objects.values_list("pk", flat=True)]
-                stones = [tombstone_key(account_id=item, post_id=key) for item in accounts]
-                stone = Tombstone.objects.filter(pk__in=stones).first()
-            if stone is not None:
-                return "deleted_here", f"deleted {stone.deleted_at:%Y-%m-%d %H:%M} UTC"
-            holder = Message.objects.filter(post_id=key).first()
-            if holder is not None:
-                return "conflicts", f"is here already as {holder.pk!r}"
+            same = absent.connected.get(expected[1]) if expected else None
+            if same is not None:
+                return "skipped", f"connected here already as {same!r}"
+        elif deleted_at := absent.deleted_at.get(key):
+            return "deleted_here", f"deleted {deleted_at:%Y-%m-%d %H:%M} UTC"
+        elif holder := absent.holders.get(key):
+            return "conflicts", f"is here already as {holder!r}"
         return "missing", ""
 
     def _is_only_cut(self, expected: tuple[Any, ...], document: dict[str, Any]) -> bool:
@@ -282,9 +293,6 @@ class FindingJudge:
         names = {f"{self._rule.table}:{key}": key for key in keys}
         found = ImportReject.objects.filter(pk__in=list(names))
         return {names[reject.pk]: "; ".join(reject.reasons) for reject in found}
-
-    def _raw(self, key: str) -> dict[str, Any]:
-        return self._documents.find_one({"_id": key}) or {}
 
     def _decrypt(self, ciphertext: str) -> str:
         try:
