@@ -128,7 +128,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
             told.append("The former system refreshes its tokens.")
         if is_unread(account, now=timezone.now()):
             told.append(f"Not read: {account.last_error or 'no poll came through yet.'}")
-        return " ".join(filter(None, told)) or "—"
+        return " ".join(filter(None, told))
 
     @admin.display(description="history")
     def show_history(self, account: TwitterAccount) -> SafeString | str:

@@ -271,8 +271,15 @@ def _undo(title: str, undo: Mapping[str, Any] | None, listed: str) -> str:
     if undo.get("run"):
         parts.append(f"<p>Run {escape(undo['run'])}</p>")
     parts.append(_table(["table", *columns], counts))
+    if fenced := undo.get("fenced_accounts"):
+        parts.append(f"<p>{fenced} accounts are fenced: their tokens are not refreshed here.</p>")
     if body:
         parts.append("<h2>Left as it was</h2>" + _table(["table", "id", "why"], body))
+    if (deleted := undo.get("deleted_here") or {}).get("count"):
+        parts.append(
+            f"<h2>Deleted here, and still in MySQL ({deleted['count']})</h2>"
+            + _table(["id"], [[key] for key in deleted["listed"]])
+        )
     return "".join(parts)
 
 

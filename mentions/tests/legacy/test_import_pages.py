@@ -1,15 +1,20 @@
 """The import's pages in the admin, after a real import with everything that can be left open."""
 
+import io
 import json
 
 import pytest
 from django.contrib.admin.utils import quote
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
+from accounts.models import TwitterAccount
 from autores.tests.cast import create_person
+from mentions.api.changes import delete_message
 from mentions.models import ImportConflict, ImportPosition, ImportReject, ImportRun, Message
 from mentions.tests.legacy.database import ACCESS_TOKEN, REFRESH_TOKEN
+from mentions.tests.legacy.exporting import add_new
 
 PAGES = ("importrun", "importreject", "importconflict", "importposition")
 STATE = "state-of-a-live-flow"
@@ -150,3 +155,33 @@ def test_nothing_is_changed_when_posted(browser):
     assert browser.post(f"{path}/delete/", {"post": "yes"}).status_code == 403
     reject.refresh_from_db()
     assert reject.run_id == "run"
+
+
+def test_export_tells_on_its_page_what_went_back_and_what_did_not(legacy, run_import, browser):
+    legacy.add_user()
+    for key in ("1", "2"):
+        legacy.add_message(key)
+    run_import("--quiet")
+    TwitterAccount.objects.update(fenced_since=None)
+    Message.objects.filter(pk="1").update(status="ignored", version=2)
+    add_new("9", text="<b>x</b>" * 10_000)
+    delete_message("2", actor="ana", now=timezone.now())
+
+    with pytest.raises(CommandError, match="could not go back"):
+        call_command(
+            "migrate_from_mysql", "--export-to-mysql", "--source", legacy.url, stdout=io.StringIO()
+        )
+
+    run = ImportRun.objects.first()
+    assert run.state == "exported_in_part"
+    assert "1 rows written back to MySQL, some rows could not be" in open_page(
+        browser, "importrun/"
+    )
+    page = open_page(browser, f"importrun/{run.pk}/change/")
+    for told in (
+        "What went back to MySQL",
+        "1 accounts are fenced",
+        "Data too long",
+        "Deleted here, and still in MySQL (1)",
+    ):
+        assert told in page
