@@ -149,6 +149,9 @@ def is_admin_path(path: str) -> bool:
 def _take_state(state: str, *, now: datetime) -> tuple[OAuthState, bool]:
     """The flow, removed from the store: nobody finds it a second time.
 
+    Also when it turns out to be somebody else's: the code that came along is of an account whose
+    owner may have been lured here, and must not be good for whoever began the flow.
+
     And whether the import brought it from the former system.
     """
     if not state:
