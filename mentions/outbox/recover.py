@@ -33,7 +33,14 @@ from mentions.models import (
     record_audit,
 )
 from mentions.outbox.lookback import CLOCK_MARGIN
-from mentions.outbox.settle import ACTOR, mark_failed, move_reply, refuse_claimed, supersede_draft
+from mentions.outbox.settle import (
+    ACTOR,
+    mark_failed,
+    mark_sent,
+    move_reply,
+    refuse_claimed,
+    supersede_draft,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +80,7 @@ def recover_replies(
             recovery.unread.append((str(account), error.sentence))
             continue
         for message, post in _match(account, own):
-            if is_dry_run or _adopt(message, post):
+            if is_dry_run or _adopt(message, post, since=since):
                 recovery.found.append((message.pk, post.id))
     return recovery
 
@@ -120,19 +127,24 @@ def _by_target(messages: Iterable[Message]) -> Iterator[tuple[str, Message]]:
         yield message.reply_target_id, message
 
 
-def _adopt(message: Message, post: Post) -> bool:
-    """Give the post a row, unless one stands for it or reconciliation will find it by its words."""
+def _adopt(message: Message, post: Post, *, since: datetime) -> bool:
+    """Give the post a row: the one that waits with its words, or a new one; False if it has one."""
     standing = Reply.objects.filter(live_key=f"{message.pk}:{ReplyKind.PUBLIC}").first()
     if standing is not None:
-        is_same = normalise_for_match(standing.text) == normalise_for_match(post.text, post.urls)
-        if is_same or standing.state != ReplyState.UNKNOWN:
+        now = timezone.now()
+        if standing.state not in {ReplyState.QUEUED, ReplyState.UNKNOWN}:
             return False
+        if normalise_for_match(standing.text) == normalise_for_match(post.text, post.urls):
+            # It waited in the backup, or was put off and sent before its time since.
+            if standing.state == ReplyState.QUEUED:
+                _doubt(standing, since=since, now=now)
+            return _mark_found(standing, post, now=now)
         mark_failed(
             standing,
             code="already_replied",
             sentence="X shows another reply of the account to this mention, sent after the backup.",
-            now=timezone.now(),
-            from_state=ReplyState.UNKNOWN,
+            now=now,
+            from_state=ReplyState(standing.state),
         )
     try:
         is_adopted: bool = run_in_transaction(
@@ -148,6 +160,15 @@ def _adopt(message: Message, post: Post) -> bool:
         logger.info("%s got a row meanwhile", post.id)
         return False
     return is_adopted
+
+
+def _mark_found(standing: Reply, post: Post, *, now: datetime) -> bool:
+    proof = {"read_at": now.isoformat(), "found": post.id, "by": "recover_replies"}
+    try:
+        return mark_sent(standing, x_post_id=post.id, now=now, proof=proof)
+    except IntegrityError:
+        logger.info("%s got a row meanwhile", post.id)
+        return False
 
 
 def _read_words(post: Post) -> str:

@@ -101,7 +101,9 @@ def test_nothing_is_sent_twice_after_a_restore(
     recover()
 
     assert find_due(now=timezone.now()) == []
-    assert settle(waiting).state == "sent"
+    waiting.refresh_from_db()
+    assert waiting.state == "sent"
+    # X shows direct messages by conversation only: reconciliation looks there.
     assert settle(message).state == "sent"
     for mention in (mentions[1], late):
         mention.refresh_from_db()
@@ -153,6 +155,29 @@ def test_waiting_reply_is_dropped_when_x_shows_other_words_of_ours_to_the_mentio
     assert Reply.objects.get(state="sent").text == "The better one."
     mentions[0].refresh_from_db()
     assert (mentions[0].status, mentions[0].public_response) == ("replied", "The better one.")
+
+
+@pytest.mark.parametrize(
+    ("text", "state"), [("Put off.", "sent"), ("Said at once, in other words.", "failed")]
+)
+def test_reply_that_was_put_off_is_not_sent_to_a_mention_that_was_answered_since(
+    mentions: list[Message],
+    back_up: Callable[[], Callable[[], None]],
+    text: str,
+    state: str,
+) -> None:
+    later = timezone.now() + timedelta(days=2)
+    waiting = queue(mentions[0], "Put off.", not_before=later)
+    restore = back_up()
+    Reply.objects.filter(pk=waiting.pk).update(state="failed", live_key=waiting.pk)
+    deliver(queue(mentions[0], text))
+    restore()
+
+    recover()
+
+    assert settle(waiting).state == state
+    assert find_due(now=later + timedelta(days=1)) == []
+    assert Reply.objects.filter(state="sent").count() == 1
 
 
 def test_reply_whose_time_has_not_come_keeps_its_time(mentions: list[Message]) -> None:
