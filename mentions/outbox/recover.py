@@ -65,9 +65,8 @@ def recover_replies(
     also those that came after the backup.
     """
     recovery = Recovery()
-    waiting = Reply.objects.filter(
-        Q(state=ReplyState.SENDING) | Q(state=ReplyState.QUEUED, not_before__lte=timezone.now())
-    )
+    # Also what was put off: whoever put it off may have sent it at once since.
+    waiting = Reply.objects.filter(state__in=[ReplyState.QUEUED, ReplyState.SENDING])
     for reply in waiting.order_by("pk"):
         if is_dry_run or _doubt(reply, since=since, now=timezone.now()):
             recovery.doubtful += 1
@@ -80,7 +79,7 @@ def recover_replies(
             recovery.unread.append((str(account), error.sentence))
             continue
         for message, post in _match(account, own):
-            if is_dry_run or _adopt(message, post, since=since):
+            if is_dry_run or _adopt(message, post):
                 recovery.found.append((message.pk, post.id))
     return recovery
 
@@ -127,24 +126,21 @@ def _by_target(messages: Iterable[Message]) -> Iterator[tuple[str, Message]]:
         yield message.reply_target_id, message
 
 
-def _adopt(message: Message, post: Post, *, since: datetime) -> bool:
+def _adopt(message: Message, post: Post) -> bool:
     """Give the post a row: the one that waits with its words, or a new one; False if it has one."""
     standing = Reply.objects.filter(live_key=f"{message.pk}:{ReplyKind.PUBLIC}").first()
     if standing is not None:
         now = timezone.now()
-        if standing.state not in {ReplyState.QUEUED, ReplyState.UNKNOWN}:
+        if standing.state != ReplyState.UNKNOWN:
             return False
         if normalise_for_match(standing.text) == normalise_for_match(post.text, post.urls):
-            # It waited in the backup, or was put off and sent before its time since.
-            if standing.state == ReplyState.QUEUED:
-                _doubt(standing, since=since, now=now)
             return _mark_found(standing, post, now=now)
         mark_failed(
             standing,
             code="already_replied",
             sentence="X shows another reply of the account to this mention, sent after the backup.",
             now=now,
-            from_state=ReplyState(standing.state),
+            from_state=ReplyState.UNKNOWN,
         )
     try:
         is_adopted: bool = run_in_transaction(

@@ -246,7 +246,8 @@ def mark_queued_again(
             "state": ReplyState.QUEUED,
             "reason_code": code,
             "reason": sentence,
-            "not_before": now + delay,
+            # One that was put off by a person, and doubted meanwhile, keeps its time.
+            "not_before": now + delay if actor != ACTOR else max(now + delay, reply.due_at or now),
             "lease": "",
             "lease_until": None,
             **({"proof": proof} if proof else {}),

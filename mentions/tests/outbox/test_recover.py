@@ -10,6 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
+from accounts.pauses import pause_app, resume_app
 from autores.sandbox.server import RunningSandbox
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Draft, Message, Reply
@@ -180,12 +181,36 @@ def test_reply_that_was_put_off_is_not_sent_to_a_mention_that_was_answered_since
     assert Reply.objects.filter(state="sent").count() == 1
 
 
-def test_reply_whose_time_has_not_come_keeps_its_time(mentions: list[Message]) -> None:
+@pytest.mark.parametrize("kind", ["public", "dm"])
+def test_reply_whose_time_has_not_come_keeps_its_time(mentions: list[Message], kind: str) -> None:
     later = timezone.now() + timedelta(hours=1)
-    reply = queue(mentions[0], "Later.", not_before=later)
+    reply = queue(mentions[0], "Later.", kind=kind, not_before=later)
+    recover(since=absent_after() + timedelta(seconds=1))
+    assert settle(reply).state == "queued"
+    assert reply.not_before == reply.due_at
+    assert find_due(now=timezone.now()) == []
+
+
+@pytest.mark.parametrize("kind", ["public", "dm"])
+def test_reply_that_a_pause_put_off_is_not_sent_again_when_it_went_out_since(
+    mentions: list[Message],
+    sandbox: RunningSandbox,
+    back_up: Callable[[], Callable[[], None]],
+    kind: str,
+) -> None:
+    waiting = queue(mentions[0], "Held up.", kind=kind)
+    pause_app("usage_cap", "The cap is reached.", seconds=None, now=timezone.now())
+    deliver_reply(waiting.pk, now=timezone.now())
+    waiting.refresh_from_db()
+    assert waiting.not_before > timezone.now()
+    restore = back_up()
+    resume_app()
+    deliver(waiting)
+    restore()
+
     recover()
-    reply.refresh_from_db()
-    assert (reply.state, reply.not_before) == ("queued", reply.due_at)
+
+    assert settle(waiting).state == "sent"
 
 
 def test_rehearsal_writes_nothing(mentions: list[Message], capsys: Any) -> None:
