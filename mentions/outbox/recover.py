@@ -189,8 +189,9 @@ def _doubt(reply: Reply, *, since: datetime, now: datetime) -> bool:
             "state": ReplyState.UNKNOWN,
             "reason_code": "restored",
             "reason": "An older state was restored: whether it was sent since is read from X.",
-            "sending_at": since,
-            "first_sending_at": reply.first_sending_at or since,
+            # Read from the backup on; and absent only when X has had its time from now.
+            "sending_at": now,
+            "first_sending_at": min(reply.first_sending_at or since, since),
             "departures": F("departures") + 1,
             "has_departed": True,
             "lease_until": None,

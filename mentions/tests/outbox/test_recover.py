@@ -70,6 +70,7 @@ def recover(*arguments: str, since: timedelta = timedelta(minutes=1)) -> None:
 
 def settle(reply: Reply) -> Reply:
     """Reconcile as often and as long as a proof of absence takes."""
+    Reply.objects.filter(pk=reply.pk).update(sending_at=timezone.now() - absent_after())
     for _ in range(ABSENT_READS):
         Reply.objects.filter(pk=reply.pk, state="unknown").update(not_before=timezone.now())
         reconcile_reply(reply.pk, now=timezone.now())
@@ -132,7 +133,13 @@ def test_what_was_not_sent_goes_out_once_x_has_shown_that(
     mentions: list[Message], sandbox: RunningSandbox
 ) -> None:
     reply = queue(mentions[0], "Never left.")
-    recover(since=absent_after() + timedelta(seconds=1))
+    recover(since=timedelta(hours=5))
+    # X may show late what was sent just before the restore.
+    for _ in range(ABSENT_READS + 1):
+        Reply.objects.filter(pk=reply.pk).update(not_before=timezone.now())
+        reconcile_reply(reply.pk, now=timezone.now())
+    reply.refresh_from_db()
+    assert reply.state == "unknown"
     assert settle(reply).state == "queued"
     deliver(reply)
     assert len(sandbox.control.list_posts(in_reply_to=mentions[0].post_id)) == 1
