@@ -22,7 +22,9 @@ _MOST_ALERTS_AN_HOUR = 5
 _NAMED = 10
 _FEWEST_MINUTES = 30
 _MISSED_POLLS = 3
-_TOLD = "unread-accounts-told"
+_TOLD, _SEEN = "unread-accounts-told", "unread-accounts-seen"
+# The next round, ten minutes later, tells of them.
+_SEEN_FOR = timedelta(minutes=25)
 _TOLD_AGAIN_AFTER = timedelta(hours=6)
 _READ = (AccountStatus.ACTIVE, AccountStatus.RATE_LIMITED, AccountStatus.ERROR)
 
@@ -38,6 +40,14 @@ def is_unread(account: TwitterAccount, *, now: datetime) -> bool:
     """Whether it should be polled, and none came through for ``patience()``."""
     since = account.last_polled_at or account.created_at
     return account.status in _READ and since <= now - patience()
+
+
+def say_why_unread(account: TwitterAccount) -> str:
+    """The last error, if it came after the last poll."""
+    since, failed_at = account.last_polled_at, account.last_error_at
+    if account.last_error and failed_at is not None and (since is None or failed_at > since):
+        return account.last_error.rstrip(".")
+    return "no poll came through"
 
 
 def find_unread(*, now: datetime) -> QuerySet[TwitterAccount]:
@@ -58,9 +68,13 @@ def tell_unread(*, now: datetime) -> int:
     count = unread.count()
     if not count or is_remembered(_TOLD):
         return count
+    if not is_remembered(_SEEN):
+        # After a stop nothing was read for long, and the first polls are about to come.
+        remember(_SEEN, seconds=int(_SEEN_FOR.total_seconds()))
+        return count
     remember(_TOLD, seconds=int(_TOLD_AGAIN_AFTER.total_seconds()))
     logger.error("%s accounts are not read", count)
-    listed = [f"{account}: {account.last_error or 'no poll yet'}" for account in unread[:_NAMED]]
+    listed = [f"{account}: {say_why_unread(account)}" for account in unread[:_NAMED]]
     send_alert(
         f"Autores: {count} accounts are not read",
         f"No poll of them came through for {patience().total_seconds() / 60:.0f} minutes. "

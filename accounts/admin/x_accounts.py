@@ -21,7 +21,7 @@ from accounts.health import pause_account, resume_account
 from accounts.linking import begin_link, hash_browser, list_missing_scopes
 from accounts.models import AccountEvent, AccountStatus, Role, TwitterAccount
 from accounts.permissions import account_ids_visible_to, has_role
-from accounts.watch import is_unread
+from accounts.watch import is_unread, say_why_unread
 from autores.mongo.admin import TransactionalAdminMixin
 from autores.x.errors import XError
 
@@ -127,7 +127,7 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
         if account.is_fenced:
             told.append("The former system refreshes its tokens.")
         if is_unread(account, now=timezone.now()):
-            told.append(f"Not read: {account.last_error or 'no poll came through yet.'}")
+            told.append(f"Not read: {say_why_unread(account)}.")
         return " ".join(filter(None, told))
 
     @admin.display(description="history")

@@ -358,7 +358,7 @@ VARIABLES: tuple[Variable, ...] = (
         "ALERT_EMAILS",
         string_list,
         [],
-        "Who is mailed when all calls to X are paused, comma separated.",
+        "Who is mailed when something needs an operator, comma separated.",
         "Alerts",
     ),
     Variable(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib.admin import ModelAdmin
 from django.db import router
 from django.http import HttpRequest
 
@@ -12,7 +13,7 @@ _COMPARISONS = frozenset({"exact", "in", "isnull", "gt", "gte", "lt", "lte"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
-class BoundedLookupsMixin:
+class BoundedLookupsMixin(ModelAdmin):
     """A ``ModelAdmin`` whose addresses take what its filters offer, and refuse the rest (400).
 
     Django takes any lookup of any field of the model: ``?access_token__startswith=`` would tell a
@@ -21,7 +22,7 @@ class BoundedLookupsMixin:
     """
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        offered = self.get_list_filter(request)  # type: ignore[attr-defined]  # a mixin: the admin class brings it
+        offered = self.get_list_filter(request)
         # A class is a filter with a parameter of its own, the others are fields.
         if lookup in [getattr(item, "parameter_name", "") for item in offered]:
             return True
@@ -53,20 +54,20 @@ class TransactionalAdminMixin(BoundedLookupsMixin):
     transaction_attempts = 3
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        view = super().changeform_view  # type: ignore[misc]  # a mixin: the admin class brings it
+        view = super().changeform_view
         return self._run_view(request, lambda: view(request, *args, **kwargs))
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        view = super().delete_view  # type: ignore[misc]  # likewise
+        view = super().delete_view
         return self._run_view(request, lambda: view(request, *args, **kwargs))
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        view = super().changelist_view  # type: ignore[misc]  # likewise
+        view = super().changelist_view
         return self._run_view(request, lambda: view(request, *args, **kwargs))
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Of ``UserAdmin`` only; other admins have no URL for it."""
-        view = super().user_change_password  # type: ignore[misc]  # likewise
+        view = super().user_change_password
         return self._run_view(request, lambda: view(request, *args, **kwargs))
 
     def _run_view(self, request: HttpRequest, view: Callable[[], Any]) -> Any:
@@ -87,5 +88,5 @@ class TransactionalAdminMixin(BoundedLookupsMixin):
         return run_in_transaction(
             attempt,
             attempts=self.transaction_attempts,
-            using=router.db_for_write(self.model),  # type: ignore[attr-defined]  # likewise
+            using=router.db_for_write(self.model),
         )

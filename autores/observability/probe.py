@@ -71,13 +71,12 @@ def main(arguments: list[str]) -> int:
         case ["web", port] if port.isdecimal():
             probe = partial(probe_web, f"http://127.0.0.1:{port}/readyz")
         case _:
-            # A command speaks to its terminal.
-            print("usage: probe web [PORT] | probe beat", file=sys.stderr)  # noqa: T201
+            sys.stderr.write("usage: probe web [PORT] | probe beat\n")
             return 2
     try:
         probe()
     except ProbeError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - likewise
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

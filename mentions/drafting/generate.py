@@ -32,6 +32,10 @@ class MessageGoneError(Exception):
     """The mention was deleted while the model was writing; the draft is not kept."""
 
 
+class DraftStandsError(Exception):
+    """There is an open draft already, and nobody asked for another: the new one is not kept."""
+
+
 @functools.lru_cache(maxsize=2)
 def _model(api_key: str, base_url: str, name: str, timeout: float) -> DraftingModel:
     """One client per process: it pools connections and is safe to share between threads."""
@@ -58,7 +62,8 @@ def generate_draft(
     The draft's ``violations`` say what the gate found in the text: it is kept, so that a person
     sees it, and cannot be approved unedited.
 
-    Raises LlmError, MessageGoneError, and PromptInputError when the custom prompt or the
+    Without ``requested_by`` an open draft stands: DraftStandsError. Raises LlmError,
+    MessageGoneError, and PromptInputError when the custom prompt or the
     account's voice is too long.
     """
     account = message.account
@@ -99,6 +104,11 @@ def generate_draft(
             if attempt == 3:
                 raise
     raise AssertionError("unreachable")
+
+
+def find_open_draft(message_id: str) -> bool:
+    """Whether somebody's or the model's draft waits for a decision."""
+    return Draft.objects.filter(open_key=message_id, state__in=OPEN_DRAFT_STATES).exists()
 
 
 def _read_thread(message: Message, account_username: str) -> list[ThreadPost]:
@@ -143,6 +153,8 @@ def _store(
     )
     if not is_there:
         raise MessageGoneError
+    if requested_by is None and find_open_draft(message.pk):
+        raise DraftStandsError
     for earlier in Draft.objects.filter(open_key=message.pk):
         Draft.objects.filter(pk=earlier.pk, state__in=OPEN_DRAFT_STATES).update(
             state=DraftState.SUPERSEDED,

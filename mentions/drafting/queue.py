@@ -14,7 +14,12 @@ from django.db.models import F
 from autores.llm.errors import LlmError
 from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
-from mentions.drafting.generate import MessageGoneError, generate_draft
+from mentions.drafting.generate import (
+    DraftStandsError,
+    MessageGoneError,
+    find_open_draft,
+    generate_draft,
+)
 from mentions.drafting.pause import GIVE_UP_AFTER, PAUSE, find_pause, pause_drafting
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, MessageStatus, record_audit
@@ -60,6 +65,10 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
     if message.status != MessageStatus.PENDING:
         _release(message_id, "none", None)
         return None
+    if find_open_draft(message_id):
+        # A person wrote one meanwhile: theirs is the one that is decided on.
+        _release(message_id, "done", None)
+        return None
     if _is_over_cap(message):
         run_in_transaction(lambda: _skip(message))
         return None
@@ -67,6 +76,9 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         return generate_draft(message, now=now)
     except MessageGoneError:
         logger.info("%s was deleted while it was drafted", message_id)
+    except DraftStandsError:
+        logger.info("%s got a person's draft while it was drafted", message_id)
+        _release(message_id, "done", None)
     except PromptInputError as error:
         logger.warning("no draft for %s: %s", message_id, error)
         _give_up(message, str(error))

@@ -40,7 +40,7 @@ from mentions.legacy.mapping import (
     show_key,
 )
 from mentions.legacy.rejects import RejectWriter
-from mentions.legacy.state import EXPORT_FIELD, STATE_FIELD, read_baseline
+from mentions.legacy.state import EXPORT_FIELD, STATE_FIELD, read_baseline, read_state
 from mentions.models import ImportReject
 
 _PAGE = 1000
@@ -141,8 +141,10 @@ class RowApplier:
         operations: dict[str, DeleteOne] = {}
         for document in documents:
             key = document["_id"]
-            known = read_baseline(document)
-            if known is None:
+            known = read_baseline(document, source=self.current.url.label)
+            if known is None or read_state(document) is None:
+                # Made here, though an export may have written it there: a copy that is older lacks
+                # it as well.
                 problems[key] = "deleted there; here it was not written by the import, and stays"
             elif digest_document(target, document, self._cipher) != known.here:
                 problems[key] = "deleted there, but changed here since the import"
@@ -199,6 +201,7 @@ class RowApplier:
         Loader(
             target,
             cipher=self._cipher,
+            source=self.current.url.label,
             run_id=self._run_id,
             now=now,
             is_dry_run=False,
@@ -254,14 +257,7 @@ class RowApplier:
             found = [
                 item["_id"]
                 for item in collection.find(
-                    {
-                        "_id": {"$gt": after},
-                        "$or": [
-                            {f"{STATE_FIELD}.digest": {"$exists": True}},
-                            {f"{EXPORT_FIELD}.here": {"$exists": True}},
-                        ],
-                    },
-                    {"_id": 1},
+                    {"_id": {"$gt": after}, f"{STATE_FIELD}.digest": {"$exists": True}}, {"_id": 1}
                 )
                 .sort("_id", 1)
                 .limit(_PAGE)

@@ -52,6 +52,8 @@ class LoadPlan:
     """
 
     table: str
+    # The legacy database, as reports name it.
+    source: str
     run_id: str
     now: datetime
     is_dry_run: bool
@@ -321,6 +323,7 @@ class ChunkLoader:
         return Loader(
             self._target,
             cipher=cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS)),
+            source=self._plan.source,
             run_id=self._plan.run_id,
             now=self._plan.now,
             is_dry_run=self._plan.is_dry_run,

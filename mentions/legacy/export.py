@@ -124,7 +124,7 @@ class _TableExporter:
             yield batch
 
     def _is_changed(self, document: Mapping[str, Any]) -> bool:
-        known = read_baseline(document)
+        known = read_baseline(document, source=self._database.label)
         return known is None or digest_document(self._target, document, self._cipher) != known.here
 
     def _write(self, documents: Sequence[Mapping[str, Any]]) -> None:
@@ -150,7 +150,7 @@ class _TableExporter:
         self._marks = []
 
     def _insert(self, key: str, values: dict[str, Any], *, document: Mapping[str, Any]) -> None:
-        if read_baseline(document) is not None:
+        if read_baseline(document, source=self._database.label) is not None:
             self._report.add_conflict(
                 show_key(self._rule, key), "changed here, and deleted in MySQL since"
             )
@@ -176,7 +176,7 @@ class _TableExporter:
             self._report.unchanged += 1
             self._mark(document, row)
             return
-        known = read_baseline(document)
+        known = read_baseline(document, source=self._database.label)
         if known is None or digest_row(self._table, row, document) != known.there:
             self._report.add_conflict(
                 show_key(self._rule, key),
@@ -231,7 +231,8 @@ class _TableExporter:
         there = digest_row(self._table, row, document)
         here = digest_document(self._target, document, self._cipher)
         if there and here:
-            mark = build_export(Baseline(there, here, timezone.now()))
+            baseline = Baseline(there, here, timezone.now())
+            mark = build_export(baseline, source=self._database.label)
             self._marks.append(UpdateOne({"_id": document["_id"]}, {"$set": {EXPORT_FIELD: mark}}))
 
     def _make_row(self, document: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -220,6 +220,7 @@ class Importer:
         is_dry_run = self._options.is_dry_run
         return LoadPlan(
             table=target.table.name,
+            source=self._url.label,
             run_id=run_id,
             now=now,
             is_dry_run=is_dry_run,

@@ -23,6 +23,7 @@ class LegacyWriter:
 
     def __init__(self, target: SourceUrl) -> None:
         self._target = target
+        self.label = target.label
         self._connection: Any = None
 
     def __enter__(self) -> "LegacyWriter":

@@ -8,6 +8,7 @@ itself, see ``mentions.legacy.state``).
     no document, but taken over     deleted here: stays deleted
     s == t, or s == d and t == e    unchanged
     s == d, t != e                  changed here: kept
+    s as before the export          an older copy of the table: kept
     s != d, t == e                  changed there: updated
     otherwise                       conflict: reported, the document stays as it is
 """
@@ -31,7 +32,15 @@ from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import WRITE_CONCERN, DocumentWriter, Target, digest_document
 from mentions.legacy.mapping import MappedRow, RejectedRow
 from mentions.legacy.report import TableReport
-from mentions.legacy.state import EXPORT_FIELD, STATE_FIELD, build_state, read_baseline, read_state
+from mentions.legacy.state import (
+    EXPORT_FIELD,
+    STATE_FIELD,
+    Baseline,
+    RowState,
+    build_state,
+    read_baseline,
+    read_state,
+)
 from mentions.models import MentionKind, Tombstone
 from mentions.models.tombstone import tombstone_key
 
@@ -42,7 +51,7 @@ _Change = tuple[MappedRow, Mapping[str, Any]]
 class Loader:
     """Loads mapped rows of one table. A dry run decides all the same, and writes nothing.
 
-    ``deleted`` collects the keys found deleted here.
+    ``source`` labels the legacy database. ``deleted`` collects the keys found deleted here.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Loader:
         target: Target,
         *,
         cipher: TokenCipher,
+        source: str,
         run_id: str,
         now: datetime,
         is_dry_run: bool,
@@ -63,6 +73,7 @@ class Loader:
         )
         self.deleted: set[str] = set()
         self._cipher = cipher
+        self._source = source
         self._run_id = run_id
         self._now = now
         self._is_dry_run = is_dry_run
@@ -110,7 +121,8 @@ class Loader:
         adopted: list[MappedRow],
         changed: list[_Change],
     ) -> None:
-        known = read_baseline(document)
+        state = read_state(document)
+        known = read_baseline(document, source=self._source)
         if known and known.exported_at and self.target.table is MESSAGES:
             # It left with this account, which MySQL could not keep.
             values = {**row.values, "account_id": document.get("account_id")}
@@ -122,7 +134,7 @@ class Loader:
                 adopted.append(row)
         elif known and row.digest == known.there and present == known.here:
             self._report.count("unchanged", row.key)
-        elif known and row.digest == known.there:
+        elif known and (row.digest == known.there or _is_older(row, known, state)):
             self._report.add_kept(row.key, self._list_differences(row, document))
         elif known and present == known.here:
             changed.append((row, document))
@@ -323,6 +335,14 @@ class Loader:
             return {"redirect_uri": settings.TWITTER_CALLBACK_URL}
         # Its refresh token works once, and the former system may still use it.
         return {"status_changed_at": now, "scopes": [], "fenced_since": now}
+
+
+def _is_older(row: MappedRow, known: Baseline, state: RowState | None) -> bool:
+    """Whether the row is as the import read it before an export wrote it: from a dump, maybe.
+
+    Not a change: what was exported, tokens above all, is newer.
+    """
+    return known.exported_at is not None and state is not None and row.digest == state.digest
 
 
 def insert_new(collection: Any, documents: Sequence[Any]) -> set[int]:

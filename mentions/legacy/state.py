@@ -66,15 +66,25 @@ class Baseline:
     exported_at: datetime | None = None
 
 
-def build_export(baseline: Baseline) -> dict[str, Any]:
-    """The value of the export's field. An import that writes the document removes the field."""
-    return {"there": baseline.there, "here": baseline.here, "at": baseline.exported_at}
+def build_export(baseline: Baseline, *, source: str) -> dict[str, Any]:
+    """The value of the export's field. An import that writes the document removes the field.
+
+    ``source`` labels the database that it was written to: of another one it says nothing.
+    """
+    return {
+        "there": baseline.there,
+        "here": baseline.here,
+        "at": baseline.exported_at,
+        "source": source,
+    }
 
 
-def read_baseline(document: Mapping[str, Any]) -> Baseline | None:
-    """By the export that wrote the document back, or else the import; None if neither knows it."""
+def read_baseline(document: Mapping[str, Any], *, source: str) -> Baseline | None:
+    """By the export that wrote the document back to ``source``, or else the import; None if
+    neither knows it.
+    """
     mark = document.get(EXPORT_FIELD)
-    if isinstance(mark, Mapping) and mark.get("here") and isinstance(mark.get("at"), datetime):
+    if isinstance(mark, Mapping) and mark.get("source") == source and mark.get("here"):
         exported_at = mark["at"].replace(tzinfo=UTC)
         return Baseline(str(mark["there"]), str(mark["here"]), exported_at)
     state = read_state(document)

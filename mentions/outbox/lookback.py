@@ -27,6 +27,9 @@ CLOCK_MARGIN = timedelta(minutes=5)
 # X says it has the text, and it is not where ours would be: look where it stands, this far back.
 TWIN_SPAN = timedelta(hours=24)
 MAX_PAGES = 5
+# All that X shows of a timeline: after a restore much may have been posted since the backup.
+MAX_PAGES_AFTER_RESTORE = 32
+RESTORED = "restored"
 _LEAST_LIKENESS = 0.8
 DUPLICATE = "duplicate_content"
 
@@ -152,7 +155,8 @@ def _read_posts(client: XClient, reply: Reply, message: Message, since: datetime
     targets = _targets_of(message)
     wanted = normalise_for_match(reply.text)
     look, token = Look(since), None
-    for _ in range(MAX_PAGES):
+    is_restored = reply.reason_code == RESTORED
+    for _ in range(MAX_PAGES_AFTER_RESTORE if is_restored else MAX_PAGES):
         page = client.get_user_posts(
             reply.account.twitter_id, since_id=first_post_id_at(since), pagination_token=token
         )

@@ -10,18 +10,19 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from django.db import IntegrityError
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.clients import call_x
+from accounts.clients import XClient, call_x
 from accounts.errors import AccountError
 from accounts.models import TwitterAccount, new_id
 from autores.mongo.transactions import run_in_transaction
 from autores.x.errors import XError
 from autores.x.ids import first_post_id_at
-from autores.x.posts import Post
+from autores.x.posts import Post, PostPage
 from autores.x.text import normalise_for_match, unescape_text
 from mentions.models import (
     Message,
@@ -32,7 +33,7 @@ from mentions.models import (
     is_claimed,
     record_audit,
 )
-from mentions.outbox.lookback import CLOCK_MARGIN
+from mentions.outbox.lookback import CLOCK_MARGIN, RESTORED
 from mentions.outbox.settle import (
     ACTOR,
     mark_failed,
@@ -87,20 +88,17 @@ def recover_replies(
 def _read_own_replies(account: TwitterAccount, *, since: datetime) -> Iterator[Post]:
     """Oldest first: of two replies to one mention, the first is the one that answered it."""
     posts: list[Post] = []
-    token: str | None = None
+    since_id = first_post_id_at(since - CLOCK_MARGIN)
+
+    def read(client: XClient, token: str | None = None) -> PostPage:
+        return client.get_user_posts(account.twitter_id, since_id=since_id, pagination_token=token)
+
+    page = call_x(account, read)
     while True:
-        page = call_x(
-            account,
-            lambda client, token=token: client.get_user_posts(  # type: ignore[misc]  # bound now
-                account.twitter_id,
-                since_id=first_post_id_at(since - CLOCK_MARGIN),
-                pagination_token=token,
-            ),
-        )
         posts += [post for post in page.posts if post.get_reference("replied_to")]
-        token = page.next_token
-        if token is None:
-            return iter(reversed(posts))
+        if page.next_token is None:
+            return reversed(posts)
+        page = call_x(account, partial(read, token=page.next_token))
 
 
 def _match(account: TwitterAccount, posts: list[Post]) -> Iterator[tuple[Message, Post]]:
@@ -187,7 +185,7 @@ def _doubt(reply: Reply, *, since: datetime, now: datetime) -> bool:
         {"state__in": [ReplyState.QUEUED, ReplyState.SENDING]},
         {
             "state": ReplyState.UNKNOWN,
-            "reason_code": "restored",
+            "reason_code": RESTORED,
             "reason": "An older state was restored: whether it was sent since is read from X.",
             # Read from the backup on; and absent only when X has had its time from now.
             "sending_at": now,

@@ -212,7 +212,7 @@ class FindingJudge:
 
     def _is_only_cut(self, expected: tuple[Any, ...], document: dict[str, Any]) -> bool:
         """Whether an export wrote the row, and it differs in what a column of times cannot keep."""
-        known = read_baseline(document)
+        known = read_baseline(document, source=self._source.label)
         if known is None or known.exported_at is None:
             return False
         shortened = dict(document)
@@ -228,7 +228,7 @@ class FindingJudge:
         document: Mapping[str, Any],
         differences: Sequence[FieldDifference],
     ) -> tuple[str, str]:
-        state, known = read_state(document), read_baseline(document)
+        state, known = read_state(document), read_baseline(document, source=self._source.label)
         if known is None:
             return "conflicts", "was not written by an import"
         if digest_document(self._target, document, cipher=self._cipher) == known.here:

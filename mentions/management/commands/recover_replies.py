@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from autores.observability.probe import ProbeError, probe_beat
 from mentions.ingest.poll import poll_account
 from mentions.outbox.recover import recover_replies
 
@@ -32,6 +33,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         since = _read_time(options["since"])
+        if not options["dry_run"]:
+            _require_stopped()
         found = recover_replies(
             since=since,
             poll=lambda account: poll_account(account, now=timezone.now()),
@@ -51,6 +54,18 @@ class Command(BaseCommand):
                 f"before you answer their mentions:\n{listed}",
                 returncode=2,
             )
+
+
+def _require_stopped() -> None:
+    """Beat has what waits sent, so that it would race with this. Raises CommandError."""
+    try:
+        probe_beat()
+    except ProbeError:
+        return
+    raise CommandError(
+        "Beat is running, or was 30 seconds ago: stop it and the worker, wait so long, and run "
+        "this again before you start them."
+    )
 
 
 def _read_time(value: str) -> datetime:

@@ -221,6 +221,20 @@ def test_304_is_answered_when_the_caller_has_this_version(
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
 
 
+def test_page_for_people_is_never_said_to_be_known(
+    bruno: User, acme: TwitterAccount, client_of: Client
+) -> None:
+    """A browser would show another form of it, or what somebody else was shown."""
+    message = store_message(acme, 1)
+    client, path = client_of(bruno), f"/api/v1/messages/{message.pk}"
+    etag = client.get(path)["ETag"]
+    for known in ({}, {"If-None-Match": etag}, {"If-None-Match": "*"}):
+        page = client.get(path, headers={"Accept": "text/html", **known})
+        assert page.status_code == 200
+        assert page["Content-Type"].startswith("text/html")
+        assert "ETag" not in page
+
+
 def test_tag_changes_and_still_matches_when_autores_itself_notes_something(
     bruno: User, acme: TwitterAccount, client_of: Client
 ) -> None:

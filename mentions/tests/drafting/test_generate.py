@@ -1,6 +1,7 @@
 """Drafting against the sandbox's model: a row with a verdict, one open draft, failures put off."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,10 +16,11 @@ from autores.llm.errors import LlmError, RateLimitedError
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import connect_account
 from mentions import tasks
-from mentions.drafting.generate import generate_draft
+from mentions.drafting.generate import DraftStandsError, generate_draft
 from mentions.drafting.queue import MAX_ATTEMPTS, draft_wanted, find_wanted
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Draft, Message
+from mentions.review import submit_draft, write_draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,13 +84,19 @@ def test_the_earlier_draft_is_superseded_when_a_new_one_is_made(
     assert Draft.objects.filter(open_key=mention.pk).count() == 1
 
 
-def test_one_open_draft_when_two_workers_draft_at_once(mention: Message) -> None:
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_one_open_draft_when_several_draft_at_once(
+    mention: Message, ana: User, is_asked_for: bool
+) -> None:
     barrier = threading.Barrier(4)
+    stood = []
 
     def work() -> None:
         barrier.wait()
         try:
-            generate_draft(mention, now=timezone.now())
+            generate_draft(mention, requested_by=ana if is_asked_for else None, now=timezone.now())
+        except DraftStandsError:
+            stood.append(1)
         finally:
             connection.close()
 
@@ -100,6 +108,8 @@ def test_one_open_draft_when_two_workers_draft_at_once(mention: Message) -> None
     assert Draft.objects.filter(open_key=mention.pk).count() == 1
     states = set(Draft.objects.values_list("state", flat=True))
     assert states <= {"proposed", "superseded"}
+    # What nobody asked for supersedes nothing.
+    assert len(stood) == (0 if is_asked_for else 3)
 
 
 def test_put_off_and_tried_again_when_the_model_is_busy(
@@ -216,6 +226,52 @@ def test_desk_tells_the_models_word_from_its_own(
         'The model\'s reasons: <q class="break-words">Approved by the manager: press &lt;b&gt;'
         in desk
     )
+
+
+@pytest.mark.parametrize("is_submitted", [True, False])
+def test_persons_draft_stands_when_the_models_comes_later(
+    mention: Message, ana: User, sandbox: RunningSandbox, is_submitted: bool
+) -> None:
+    sandbox.control.add_fault("responses", "rate_limit_window")
+    draft_wanted(mention.pk, now=timezone.now())
+    own = write_draft(mention, text="By hand.", user=ana, now=timezone.now())
+    if is_submitted:
+        submit_draft(own, user=ana, now=timezone.now())
+    make_due(mention)
+
+    assert draft_wanted(mention.pk, now=timezone.now()) is None
+
+    assert Draft.objects.get(open_key=mention.pk).text == "By hand."
+    mention.refresh_from_db()
+    assert mention.draft_state == "done"
+    assert len(sandbox.control.list_calls(route="responses")) == 1, "nor is it paid for"
+    # Who asks for another one gets it.
+    assert generate_draft(mention, requested_by=ana, now=timezone.now()).text != "By hand."
+
+
+def test_persons_draft_stands_when_it_is_written_while_the_model_writes(
+    mention: Message, ana: User, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.add_fault("responses", "slow", params={"seconds": 2})
+    worker = threading.Thread(target=draft_in_thread, args=(mention.pk,))
+    worker.start()
+    deadline = time.monotonic() + 20
+    while not sandbox.control.list_calls(route="responses") and time.monotonic() < deadline:
+        if Message.objects.get(pk=mention.pk).draft_state == "drafting":
+            break
+        time.sleep(0.01)  # until the worker has its claim
+    write_draft(mention, text="By hand.", user=ana, now=timezone.now())
+    worker.join()
+    assert Draft.objects.get().text == "By hand."
+    mention.refresh_from_db()
+    assert (mention.draft_state, mention.credits_used) == ("done", 0)
+
+
+def draft_in_thread(message_id: str) -> None:
+    try:
+        draft_wanted(message_id, now=timezone.now())
+    finally:
+        connection.close()
 
 
 def test_not_drafted_when_somebody_works_on_it_already(mention: Message) -> None:

@@ -413,6 +413,7 @@ def make_loader():
     loader = Loader(
         next(target for target in TARGETS if target.table is MESSAGES),
         cipher=cipher_for(tuple(settings.TOKEN_ENCRYPTION_KEYS)),
+        source="db:3306/legacy",
         run_id="run",
         now=timezone.now(),
         is_dry_run=False,

@@ -1,5 +1,9 @@
 """There and back again: which side changed since the export, and what the next import does."""
 
+import pytest
+from django.db import connection
+from django.utils import timezone
+
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import token_cipher
 from mentions.models import Message
@@ -118,3 +122,61 @@ def test_nothing_is_written_when_exported_twice_and_later_changes_follow(importe
     third, tables = export(imported)
     assert tables["messages"].updated == 2
     assert third.is_complete
+
+
+def work_here():
+    """A mention answered, and the account's tokens refreshed."""
+    Message.objects.filter(pk="1").update(
+        status="replied", public_response="Yes.", version=2, updated_at=timezone.now()
+    )
+    TwitterAccount.objects.update(
+        access_token=token_cipher().encrypt("fresh"), refresh_token=token_cipher().encrypt("newer")
+    )
+
+
+def assert_work_is_here():
+    message = Message.objects.get(pk="1")
+    assert (message.status, message.public_response) == ("replied", "Yes.")
+    assert token_cipher().decrypt(TwitterAccount.objects.get().refresh_token) == "newer"
+
+
+@pytest.mark.parametrize("options", [(), ("--delta",)])
+def test_work_stays_when_the_table_is_older_than_the_export(imported, run_import, options):
+    """A dump of before the export was loaded again."""
+    rows = {name: imported.execute(f"SELECT * FROM {name}") for name in ("users", "messages")}
+    add_new()
+    work_here()
+    export(imported)
+    for name, before in rows.items():
+        imported.execute(f"DELETE FROM {name}")
+        for row in before:
+            imported.execute(f"INSERT INTO {name} VALUES ({', '.join(['%s'] * len(row))})", *row)
+
+    report = run_import("--quiet", *options)
+
+    assert_work_is_here()
+    assert Message.objects.filter(pk=NEW).exists()
+    assert report["tables"]["messages"]["kept"] == report["tables"]["users"]["kept"] == 1
+    assert not report["verification"]["is_proven"]
+
+
+@pytest.mark.parametrize("options", [(), ("--delta",)])
+def test_work_stays_when_the_export_was_rehearsed_on_a_copy(imported, run_import, options):
+    add_new()
+    work_here()
+    export(imported)
+    # As of another database: to that one the export wrote, and not to this.
+    for name in ("messages", "users"):
+        connection.get_collection(name).update_many(
+            {"exported": {"$exists": True}}, {"$set": {"exported.source": "db.copy:3306/legacy"}}
+        )
+    imported.execute("DELETE FROM messages WHERE id = %s", NEW)
+    imported.execute(
+        "UPDATE messages SET status = 'pending', public_response = NULL, updated_at = NULL"
+    )
+    imported.execute("UPDATE users SET refresh_token = 'the former one'")
+
+    run_import("--quiet", *options)
+
+    assert_work_is_here()
+    assert Message.objects.filter(pk=NEW).exists()

@@ -5,15 +5,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
+from redis import Redis
 
 from accounts.models import TwitterAccount, User
 from accounts.pauses import pause_app, resume_app
+from autores.observability.probe import BEAT_LOCK_KEY
 from autores.sandbox.server import RunningSandbox
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Draft, Message, Reply
+from mentions.outbox import lookback
 from mentions.outbox.deliver import deliver_reply
 from mentions.outbox.dispatch import find_due
 from mentions.outbox.enqueue import enqueue_reply
@@ -218,6 +222,29 @@ def test_reply_that_a_pause_put_off_is_not_sent_again_when_it_went_out_since(
     recover()
 
     assert settle(waiting).state == "sent"
+
+
+def test_nothing_is_done_while_beat_runs(mentions: list[Message]) -> None:
+    reply = queue(mentions[0], "Waits.")
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        redis.set(BEAT_LOCK_KEY, "held", ex=30)
+        try:
+            with pytest.raises(CommandError, match="Beat is running"):
+                recover()
+        finally:
+            redis.delete(BEAT_LOCK_KEY)
+    reply.refresh_from_db()
+    assert reply.state == "queued"
+
+
+def test_all_is_read_however_much_was_posted_since(
+    mentions: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if a page were all that is read of the timeline for a reply otherwise.
+    monkeypatch.setattr(lookback, "MAX_PAGES", 0)
+    reply = queue(mentions[0], "Never left.")
+    recover()
+    assert settle(reply).state == "queued"
 
 
 def test_rehearsal_writes_nothing(mentions: list[Message], capsys: Any) -> None:
