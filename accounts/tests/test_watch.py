@@ -60,7 +60,7 @@ def test_accounts_that_no_poll_came_through_for_are_told_of_once(
 
     ((subject, text),) = told()
     assert "3 accounts are not read" in subject
-    assert "@team2: X does not take this request;" in text
+    assert "@team2: X does not take this request" in text
     assert "@team3: no poll came through" in text
     assert "@team6: no poll came through" in text
     client = Client()
