@@ -9,10 +9,10 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from pymongo.errors import ConnectionFailure
 
@@ -27,10 +27,11 @@ from mentions.legacy.binlog_server import (
     read_committed_position,
     read_log_end,
 )
-from mentions.legacy.conflicts import count_open, list_conflicts, render_conflicts
+from mentions.legacy.conflicts import count_open, list_conflicts
 from mentions.legacy.current import CurrentSource
 from mentions.legacy.documents import TARGETS
 from mentions.legacy.errors import LegacyImportError, SourceError
+from mentions.legacy.follow_report import FollowReport
 from mentions.legacy.lease import ImportLease
 from mentions.legacy.mapping import RejectedRow
 from mentions.legacy.position import FOLLOWING, LOADING, FollowState, forget_state, load_state
@@ -64,65 +65,6 @@ class FollowOptions:
     rules: AttributionRules | None = None
 
 
-@dataclass
-class FollowReport:
-    """What the following did, over all its restarts. Times are the import's own clock."""
-
-    source: str
-    run_id: str
-    position: str
-    row_count: int
-    counts: dict[str, dict[str, int]]
-    account_id: str | None
-    conflicts: int = 0
-    rejects: int = 0
-    conflict_list: list[dict[str, Any]] = field(default_factory=list)
-    is_drained: bool = False
-    stopped_by: str = ""
-    frozen_at: datetime | None = None
-    drained_at: datetime | None = None
-    last_change_at: datetime | None = None
-    downtime_seconds: float | None = None
-    downtime_at_most_seconds: float | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        return not (self.conflicts or self.rejects)
-
-    @property
-    def is_provable(self) -> bool:
-        return self.is_drained
-
-    def to_json(self) -> dict[str, Any]:
-        shown = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in shown.items()
-        } | {"is_complete": self.is_complete}
-
-    def render(self) -> str:
-        lines = [f"Followed {self.source} to {self.position}: {self.row_count} row changes."]
-        for table, counts in self.counts.items():
-            shown = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count)
-            lines.append(f"  {table}: {shown or 'nothing changed'}")
-        if self.conflicts:
-            lines.append(f"Conflicts, the documents here stay as they are: {self.conflicts}")
-            lines += render_conflicts(self.conflict_list)
-        if self.rejects:
-            lines.append(f"Rejects in the collection import_rejects: {self.rejects}")
-        if not self.is_drained:
-            lines.append("Not drained: the same command goes on from here.")
-        elif self.frozen_at and self.drained_at and self.downtime_seconds is not None:
-            lines += [
-                f"Drained at {self.drained_at:%H:%M:%S.%f} UTC: nothing is left to copy.",
-                f"The source stopped ({self.stopped_by}) at {self.frozen_at:%H:%M:%S.%f} UTC; the "
-                f"last change in its log is of {_show_time(self.last_change_at)}.",
-                f"Downtime so far: {self.downtime_seconds:.1f} s, at most "
-                f"{self.downtime_at_most_seconds:.1f} s. It lasts until this system serves.",
-            ]
-        return "\n".join(lines)
-
-
 class Follower:
     """Loads once, then follows. ``load`` runs the import and returns its report and the account.
 
@@ -153,6 +95,7 @@ class Follower:
         self._rules: AttributionRules | None = None
         self._server_id = options.server_id or 2**31 + secrets.randbelow(2**31 - 2)
         self._lease: ImportLease | None = None
+        self._was_drained = False
         self._saved_at = 0.0
         self._reported_at = 0.0
         self._reported_rows = 0
@@ -208,6 +151,7 @@ class Follower:
             if state is not None:
                 # A position that is gone is better known before the tables are read again.
                 self._probe(current, state.position)
+                self._was_drained = _find_run(state).filter(finished_at__isnull=False).exists()
                 self._on_progress(f"Going on from {state.position} ({state.phase}).")
                 return state
             run = ImportRun(source=label, state=RUN_RUNNING, report={"kind": "follow"})
@@ -284,6 +228,8 @@ class Follower:
             self._compare_tables(current, applier, batch)
         applier.apply(batch.keys)
         has_changes = bool(batch.keys or batch.unclear or batch.marked_at)
+        if has_changes and self._was_drained:
+            self._stop_again(state, batch)
         state.position = batch.position
         state.row_count += batch.row_count
         state.changed_at = batch.changed_at or state.changed_at
@@ -292,6 +238,13 @@ class Follower:
         if has_changes or time.monotonic() - self._saved_at > _IDLE_SAVE_SECONDS:
             state.save()
             self._saved_at = time.monotonic()
+
+    def _stop_again(self, state: FollowState, batch: Batch) -> None:
+        """The source was written to after an earlier drain: its downtime began anew."""
+        self._was_drained = False
+        if state.frozen_at is not None:
+            state.frozen_at, state.writable_at = timezone.now(), batch.changed_at
+        _find_run(state).update(state=RUN_RUNNING, finished_at=None)
 
     def _compare_tables(self, current: CurrentSource, applier: RowApplier, batch: Batch) -> None:
         """What the log does not spell out, the tables tell."""
@@ -346,8 +299,8 @@ class Follower:
             last_change_at=state.changed_at,
         )
         if drained_at is not None:
-            self._measure(report, state, drained_at)
-        run = ImportRun.objects.filter(pk=state.run_id).first()
+            report.tell_drained(state, drained_at=drained_at, marker=self._options.marker)
+        run = _find_run(state).first()
         if run is not None:
             outcome = RUN_DONE if report.is_complete else RUN_INCOMPLETE
             run.state = outcome if report.is_drained else RUN_RUNNING
@@ -356,19 +309,9 @@ class Follower:
             run.save()
         return report
 
-    def _measure(self, report: FollowReport, state: FollowState, drained_at: datetime) -> None:
-        report.is_drained, report.drained_at = True, drained_at
-        if state.marked_at and self._options.marker:
-            report.stopped_by = f"marker {self._options.marker}"
-            # The log knows whole seconds.
-            report.frozen_at = state.marked_at + timedelta(seconds=1)
-            earliest = state.marked_at
-        else:
-            report.stopped_by = "read-only"
-            report.frozen_at = state.frozen_at or drained_at
-            earliest = state.writable_at or report.frozen_at
-        report.downtime_seconds = max((drained_at - report.frozen_at).total_seconds(), 0.0)
-        report.downtime_at_most_seconds = max((drained_at - earliest).total_seconds(), 0.0)
+
+def _find_run(state: FollowState) -> QuerySet[ImportRun]:
+    return ImportRun.objects.filter(pk=state.run_id)
 
 
 def _add_counts(
@@ -396,7 +339,3 @@ def _describe(error: Exception) -> str:
     return (
         str(error) if isinstance(error, LegacyImportError) else f"MongoDB: {type(error).__name__}"
     )
-
-
-def _show_time(at: datetime | None) -> str:
-    return "an earlier time" if at is None else f"{at:%H:%M:%S} UTC"

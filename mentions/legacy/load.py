@@ -365,6 +365,8 @@ def _adopted_state(run_id: str, digest: str) -> dict[str, Any]:
 
 
 def _show(value: Any) -> str:
+    if value is None:
+        return "NULL"
     shown = value.isoformat() if isinstance(value, datetime) else str(value)
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
 

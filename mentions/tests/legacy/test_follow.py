@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -76,6 +76,22 @@ def test_changes_arrive_when_made_after_the_load(legacy, follow):
     assert report["counts"]["messages"]["deleted"] == 2
     run = ImportRun.objects.get(report__kind="follow")
     assert (run.state, run.report["is_drained"]) == ("done", True)
+
+
+def test_downtime_begins_anew_when_the_source_was_written_to_after_a_drain(legacy, follow):
+    legacy.add_user()
+    first = follow()
+    hour = timedelta(hours=1)
+    frozen_at = datetime.fromisoformat(first["frozen_at"]) - hour
+    positions = connection.get_collection(POSITIONS)
+    positions.update_one({}, {"$set": {"frozen_at": frozen_at, "writable_at": frozen_at}})
+    again = follow()
+    assert again["downtime_seconds"] >= hour.total_seconds()
+
+    legacy.add_message("1")
+    report = follow()
+    assert report["downtime_seconds"] <= report["downtime_at_most_seconds"] < 60
+    assert ImportRun.objects.get(report__kind="follow").state == "done"
 
 
 def test_everything_comes_back_when_a_following_was_rolled_back(legacy, follow):
