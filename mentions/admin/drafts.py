@@ -8,20 +8,26 @@ from django.urls import reverse
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
+from accounts.admin.cells import draw_excerpt, draw_moment
+from accounts.admin.names import account_name
 from mentions.admin.scope import AccountFilter, AccountScopedAdmin
 from mentions.models import Draft, DraftState
 
 
 @admin.register(Draft)
 class DraftAdmin(AccountScopedAdmin):
-    list_display = ("shown_text", "shown_state", "shown_violations", "model", "created_at")
+    list_display = ("shown_text", "shown_account", "shown_state", "shown_violations", "shown_time")
     list_filter = (AccountFilter, ("state", ChoicesDropdownFilter))
     search_fields = ("text", "message__exact")
     ordering = ("-created_at",)
 
     @display(description="Draft")
     def shown_text(self, draft: Draft) -> str:
-        return draft.text[:120] or f"({draft.kind}: {draft.note[:100]})"
+        return draw_excerpt(draft.text or f"({draft.kind}: {draft.note})")
+
+    @display(description="Account")
+    def shown_account(self, draft: Draft) -> str:
+        return account_name(draft.account_id)
 
     @display(
         description="State",
@@ -38,7 +44,13 @@ class DraftAdmin(AccountScopedAdmin):
 
     @display(description="Held by the gate")
     def shown_violations(self, draft: Draft) -> str:
-        return ", ".join(str(item["code"]) for item in draft.violations) or "—"
+        # One code may be met at several places of a text.
+        codes = dict.fromkeys(str(item["code"]) for item in draft.violations)
+        return ", ".join(codes).replace("_", " ") or "—"
+
+    @display(description="Created", ordering="created_at")
+    def shown_time(self, draft: Draft) -> str:
+        return draw_moment(draft.created_at)
 
     def change_view(
         self,

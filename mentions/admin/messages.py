@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
+from accounts.admin.cells import draw_excerpt, draw_moment
 from accounts.admin.names import account_name
 from accounts.models import Role
 from mentions.admin.desk import REFUSALS, STATUS_VARIANTS, MessageDesk, say, send_time
@@ -92,14 +92,7 @@ class MessageAdmin(MessageDesk):
     def shown_text(self, message: Message) -> str:
         if message.x_state in GONE_STATES:
             return "deleted on X"
-        text = message.text if len(message.text) <= 110 else f"{message.text[:109]}…"
-        # Bounded on all sides, or one long word pushes the status out of the window.
-        return format_html(
-            '<span dir="auto" style="display: -webkit-box; -webkit-box-orient: vertical; '
-            "-webkit-line-clamp: 2; overflow: hidden; overflow-wrap: anywhere; "
-            'min-width: 14rem; max-width: 26rem">{}</span>',
-            text,
-        )
+        return draw_excerpt(message.text)
 
     @display(description="Account")
     def shown_account(self, message: Message) -> str:
@@ -117,12 +110,9 @@ class MessageAdmin(MessageDesk):
     def shown_answer(self, message: Message) -> bool:
         return message.is_replyable
 
-    @display(description="Posted (UTC)", ordering="timestamp")
+    @display(description="Posted", ordering="timestamp")
     def shown_time(self, message: Message) -> str:
-        return format_html(
-            '<span class="whitespace-nowrap">{}</span>',
-            date_format(message.timestamp, "DATETIME_FORMAT"),
-        )
+        return draw_moment(message.timestamp)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str

@@ -14,6 +14,7 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
+from accounts.admin.cells import draw_excerpt, draw_moment
 from accounts.admin.names import account_name
 from accounts.errors import AccountError
 from accounts.models import Role
@@ -54,7 +55,7 @@ class ReplyAdmin(AccountScopedAdmin):
         "reason",
         "shown_account",
         "attempts",
-        "created_at",
+        "shown_time",
     )
     list_filter = (
         AccountFilter,
@@ -77,7 +78,7 @@ class ReplyAdmin(AccountScopedAdmin):
 
     @display(description="Text")
     def shown_text(self, reply: Reply) -> str:
-        return reply.text[:100]
+        return draw_excerpt(reply.text)
 
     @display(description="To", label={"public": "info", "dm": "warning"})
     def shown_kind(self, reply: Reply) -> tuple[str, str]:
@@ -99,6 +100,10 @@ class ReplyAdmin(AccountScopedAdmin):
     @display(description="Account")
     def shown_account(self, reply: Reply) -> str:
         return account_name(reply.account_id)
+
+    @display(description="Created", ordering="created_at")
+    def shown_time(self, reply: Reply) -> str:
+        return draw_moment(reply.created_at)
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """For the bulk actions; each row is checked again by role."""

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Role, TwitterAccount, User
 from autores.tests.cast import create_person, give_role
-from mentions.models import Message, Reply
+from mentions.models import Draft, Message, Reply
 from mentions.review import edit_draft, write_draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,6 +65,31 @@ def test_actions_are_offered_to_who_may_take_them(
     assert {name for name in known if f'value="{name}"' in page} == offered
     outbox = client.get("/admin/mentions/reply/").content.decode()
     assert ('value="cancel_selected"' in outbox) == (role is Role.APPROVER)
+
+
+def test_list_says_whether_nothing_is_there_or_nothing_fits(
+    mention: Message, ana: User, client: Client
+) -> None:
+    client.force_login(ana)
+    outbox = client.get("/admin/mentions/reply/").content.decode()
+    assert "Nothing is here yet" in outbox
+    assert "Reset filters" not in outbox
+    for asked in ("q=nowhere", "status__exact=failed"):
+        page = client.get(f"/admin/mentions/message/?{asked}").content.decode()
+        assert "Nothing fits the search and the filters" in page
+        assert "Reset filters" in page
+
+
+def test_list_of_drafts_names_the_account_and_what_the_gate_found(
+    mention: Message, acme: TwitterAccount, ana: User, client: Client
+) -> None:
+    draft = write_draft(mention, text="Shown words", user=ana, now=timezone.now())
+    found = [{"code": "copied_mention", "detail": ""}, {"code": "link", "detail": ""}]
+    Draft.objects.filter(pk=draft.pk).update(violations=[*found, found[1]])
+    client.force_login(ana)
+    page = client.get("/admin/mentions/draft/").content.decode()
+    assert "copied mention, link<" in page
+    assert str(acme) in page
 
 
 def test_bulk_approval_sends_what_was_shown_and_nothing_else(

@@ -1,5 +1,7 @@
 """The API in a browser: signed in by session, with forms that work and CSRF enforced."""
 
+import html
+import json
 import re
 from typing import Any
 
@@ -97,3 +99,22 @@ def test_message_page_leads_on_when_it_is_browsed(browser: Browser, mention: Mes
         )
     assert 'data-method="DELETE"' in page
     assert 'data-method="PATCH"' in page
+
+
+def test_form_of_a_change_holds_what_is_there_when_it_is_browsed(
+    browser: Browser, mention: Message
+) -> None:
+    path = f"/api/v1/messages/{mention.pk}"
+    Message.objects.filter(pk=mention.pk).update(credits_used=7, dm_response='"<b>quoted</b>"')
+    page = read(browser, path)
+    content = re.search(r"<textarea[^>]*data-override=.content.[^>]*>(.*?)</textarea>", page, re.S)
+    assert content is not None
+    assert json.loads(html.unescape(content[1])) == {
+        "status": "pending",
+        "public_response": None,
+        "dm_response": '"<b>quoted</b>"',
+        "credits_used": 7,
+        "redirected": False,
+    }
+    # A page that tells of an error has a "status" of another kind.
+    assert "&quot;status&quot;: 404" in read(browser, f"{path}0", status=404)
