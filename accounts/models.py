@@ -49,6 +49,8 @@ class User(AbstractUser):
 
     class Meta(AbstractUser.Meta):
         db_table = "people"
+        verbose_name = "person"
+        verbose_name_plural = "people"
 
 
 class Role(TextChoices):
@@ -201,6 +203,7 @@ class Membership(StringKeyModel):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = "role"
         indexes: ClassVar[list[models.Index]] = [
             UniqueIndex(fields=["user", "account"], name="membership_unq"),
             models.Index(fields=["account", "role"], name="membership_account_idx"),

@@ -39,7 +39,7 @@ class UserAdmin(TransactionalAdminMixin, SuperuserOnlyMixin, DjangoUserAdmin, Mo
             "Rights",
             {
                 "fields": ("is_active", "is_staff", "is_superuser"),
-                "description": "What a person may do with an account is said by memberships.",
+                "description": "What a person may do with an account is said by roles.",
             },
         ),
         ("Dates", {"fields": ("last_login", "date_joined")}),
