@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymongo.errors import BulkWriteError
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import AutoReconnect, BulkWriteError
 
 DUPLICATE = 11000
 _CONNECTIONS = 4
 _FEWEST = 100
+# A command may have 16 MB, of which some are its own.
+_COMMAND_BYTES = 15_000_000
 
 
 @dataclass
@@ -42,6 +45,39 @@ def write_all(collection: Any, operations: Sequence[Any]) -> BulkOutcome:
             total.deleted += outcome.deleted
             total.duplicates += outcome.duplicates
     return total
+
+
+def insert_new(collection: Any, documents: Sequence[Any]) -> set[int]:
+    """Insert in one unordered batch; the positions of those that met a duplicate are returned."""
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        return set(list_duplicates(error))
+    return set()
+
+
+def insert_encoded(collection: Any, documents: Sequence[RawBSONDocument]) -> set[int]:
+    """As ``insert_new``, by a command, which takes a third of the driver's time.
+
+    Sent once. Where the answer is lost, they are inserted again: what had been stored is a
+    duplicate then, which the caller looks at.
+    """
+    if sum(len(document.raw) for document in documents) > _COMMAND_BYTES:
+        return insert_new(collection, documents)
+    command = {
+        "insert": collection.name,
+        "documents": documents,
+        "ordered": False,
+        "writeConcern": collection.write_concern.document,
+    }
+    try:
+        answer = collection.database.command(command)
+    except AutoReconnect:
+        return insert_new(collection, documents)
+    failures = answer.get("writeErrors", [])
+    concern = answer.get("writeConcernError")
+    details = {"writeErrors": failures, "writeConcernErrors": [concern] if concern else []}
+    return set(list_duplicates(BulkWriteError(details)))
 
 
 def list_duplicates(error: BulkWriteError) -> list[int]:

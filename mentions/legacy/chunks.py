@@ -5,24 +5,24 @@ Runs in the process of the import or in its workers; a chunk and its result trav
 
 import hashlib
 import marshal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bson.raw_bson import RawBSONDocument
 from django.conf import settings
 from django.db import connection
 
 from autores.crypto import cipher_for
 from autores.mongo.rawpages import read_id
 from mentions.legacy.attribution import Ambiguous, AttributionRules
+from mentions.legacy.bulk import insert_encoded
 from mentions.legacy.checkpoint import Checkpoints, DoneChunk
 from mentions.legacy.conflicts import ConflictWriter, KeyedReport
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN, document_key
 from mentions.legacy.driver import Row
-from mentions.legacy.encode import MessageEncoder, are_texts_plain, list_notes, probe_row
-from mentions.legacy.load import Loader, insert_new
+from mentions.legacy.encode import EncodedRows, MessageEncoder, has_compared, probe_row
+from mentions.legacy.load import Loader
 from mentions.legacy.mapping import (
     MappedRow,
     Outcome,
@@ -204,88 +204,71 @@ class ChunkLoader:
         keys: list[str],
     ) -> list[Row]:
         """Load what needs no thought; the rows left are returned, keys go to ``keys``."""
+        of_account: dict[str | None, list[Row]] = {self._plan.account_id: rows}
+        if accounts:
+            of_account = {}
+            for row in rows:
+                of_account.setdefault(accounts[row[0]], []).append(row)
         left: list[Row] = []
-        encoded: list[tuple[Row, str, bytes, bytes]] = []
-        encoder = self._get_encoder(self._plan.account_id)
-        is_plain = are_texts_plain(rows)
-        for row in rows:
-            key = row[0]
-            if accounts:
-                encoder = self._get_encoder(accounts[key])
-            found = encoder.encode_row(row, is_plain=is_plain)
-            if found is None or key is None:
-                left.append(row)
-            else:
-                encoded.append((row, key.decode(), *found))
-        new = encoded
+        for account_id, some in of_account.items():
+            left += self._load_encoded(self._get_encoder(account_id), some, report, keys)
+        return left
+
+    def _load_encoded(
+        self, encoder: MessageEncoder, rows: list[Row], report: TableReport, keys: list[str]
+    ) -> list[Row]:
+        if self._plan.is_first and self._has_tombstones():
+            return rows
+        new, left = encoder.encode_rows(rows)
         if not self._plan.is_first:
-            new = self._pass_unchanged(encoded, report, keys, left)
-        elif self._tombstones.find_one({}, {"_id": 1}) is not None:
-            left += [row for row, *_ in encoded]
-            return left
-        late: set[int] = set()
-        if new and not self._plan.is_dry_run:
-            documents = [
-                RawBSONDocument(
-                    (self._get_encoder(accounts[row[0]]) if accounts else encoder).finish(
-                        key.encode(), start, compared
-                    )
-                )
-                for row, key, start, compared in new
-            ]
-            late = insert_new(self._documents, documents)
-        for index, (row, message_id, _, _) in enumerate(new):
-            if index in late:
-                left.append(row)
-            else:
-                keys.append(message_id)
-                if notes := list_notes(row):
-                    report.notes.update(notes)
-        report.counts["created"] += len(new) - len(late)
+            new = self._pass_unchanged(new, report, keys, left)
+        if new.rows and not self._plan.is_dry_run:
+            late = insert_encoded(self._documents, encoder.finish(new))
+            if late:
+                left += new.pick(late).rows
+                new = new.pick(sorted(set(range(len(new.rows))) - late))
+        keys += new.keys
+        report.notes.update(new.count_notes())
+        report.counts["created"] += len(new.rows)
         return left
 
     def _pass_unchanged(
-        self,
-        encoded: list[tuple[Row, str, bytes, bytes]],
-        report: TableReport,
-        keys: list[str],
-        left: list[Row],
-    ) -> list[tuple[Row, str, bytes, bytes]]:
+        self, encoded: EncodedRows, report: TableReport, keys: list[str], left: list[Row]
+    ) -> EncodedRows:
         """Count the documents that are the same to the byte; those without any are returned."""
         stored: dict[str, bytes] = {}
-        wanted = {"_id": {"$in": [key for _, key, _, _ in encoded]}}
-        for batch in self._documents.find_raw_batches(wanted):
+        row_keys = encoded.keys
+        for batch in self._documents.find_raw_batches({"_id": {"$in": row_keys}}):
             at = 0
             while at < len(batch):
                 size = int.from_bytes(batch[at : at + 4], "little")
                 document = batch[at : at + size]
                 stored[read_id(document)] = document
                 at += size
-        absent = []
-        unchanged = 0
-        for item in encoded:
-            row, key, start, _ = item
+        absent: list[int] = []
+        unchanged: list[int] = []
+        for index, (key, compared) in enumerate(zip(row_keys, encoded.compared, strict=True)):
             document = stored.get(key, b"")
             if not document:
-                absent.append(item)
-            elif document.startswith(start, 4) and _STATE_MARK in document:
-                unchanged += 1
-                keys.append(key)
-                report.notes.update(list_notes(row))
+                absent.append(index)
+            elif has_compared(document, key, compared) and _STATE_MARK in document:
+                unchanged.append(index)
             else:
-                left.append(row)
-        report.counts["unchanged"] += unchanged
+                left.append(encoded.rows[index])
+        same = encoded.pick(unchanged)
+        keys += same.keys
+        report.notes.update(same.count_notes())
+        report.counts["unchanged"] += len(unchanged)
         if not absent:
-            return absent
-        gone = self._checkpoints.find_taken_over([key for _, key, _, _ in absent])
-        has_tombstones = self._tombstones.find_one({}, {"_id": 1}) is not None
-        new = []
-        for item in absent:
-            if has_tombstones or item[1] in gone:
-                left.append(item[0])
-            else:
-                new.append(item)
-        return new
+            return EncodedRows()
+        doubtful: Collection[str] = row_keys
+        if not self._has_tombstones():
+            doubtful = self._checkpoints.find_taken_over([row_keys[index] for index in absent])
+        left += [encoded.rows[index] for index in absent if row_keys[index] in doubtful]
+        return encoded.pick([index for index in absent if row_keys[index] not in doubtful])
+
+    def _has_tombstones(self) -> bool:
+        return self._tombstones.find_one({}, {"_id": 1}) is not None
 
     def _load_slowly(
         self,

@@ -22,11 +22,10 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
 
 from accounts.models import AccountStatus
 from autores.crypto import CipherError, TokenCipher
-from mentions.legacy.bulk import list_duplicates, write_all
+from mentions.legacy.bulk import insert_new, write_all
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import WRITE_CONCERN, DocumentWriter, Target, digest_document
@@ -343,15 +342,6 @@ def _is_older(row: MappedRow, known: Baseline, state: RowState | None) -> bool:
     Not a change: what was exported, tokens above all, is newer.
     """
     return known.exported_at is not None and state is not None and row.digest == state.digest
-
-
-def insert_new(collection: Any, documents: Sequence[Any]) -> set[int]:
-    """Insert in one unordered batch; the positions of those that met a duplicate are returned."""
-    try:
-        collection.insert_many(documents, ordered=False)
-    except BulkWriteError as error:
-        return set(list_duplicates(error))
-    return set()
 
 
 def _adopted_state(run_id: str, digest: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The fast path against the slow one, and runs that end in the middle."""
 
+from collections import Counter
 from datetime import datetime
 
 import bson
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mentions.legacy.documents import TARGETS, DocumentWriter
-from mentions.legacy.encode import MessageEncoder, are_texts_plain, list_notes, probe_row
+from mentions.legacy.encode import MessageEncoder, are_texts_plain, probe_row
 from mentions.legacy.mapping import MappedRow, map_message
 from mentions.legacy.state import STATE_FIELD, build_state
 from mentions.legacy.values import digest_values
@@ -57,11 +58,25 @@ def make_encoder(account_id):
     return MessageEncoder(build(probe_row(account_id)), account_id=account_id), build
 
 
+def encode_one(encoder, row, *, beside=()):
+    """The row as the fast path encodes it, and its remarks; None if it is left to the slow one."""
+    encoded, left = encoder.encode_rows([row, *beside])
+    assert Counter(encoded.rows + left) == Counter([row, *beside])
+    if row in left:
+        return None
+    chosen = encoded.pick([encoded.rows.index(row)])
+    return bson.decode(encoder.finish(chosen)[0].raw), chosen.count_notes()
+
+
+# Beside a row that needs the slow path, the others are encoded row by row instead of by column.
+@pytest.mark.parametrize("beside", [(), [(b"0123", *PLAIN[1:])]], ids=["columns", "rows"])
 @pytest.mark.parametrize("account_id", ["account-1", None])
 @pytest.mark.parametrize(
     "changes",
     [
         {},
+        {3: "ä".encode() * 2047, 2: b""},
+        {3: "ä".encode() * 2048, 5: b"x" * 70_000},
         {5: "Danke 🙏".encode(), 6: b"dm", 7: None, 8: None, 9: None},
         {7: b"0", 8: b"0", 1: b"2024-02-29 00:00:00", 10: b"9999-12-31 23:59:59"},
         {
@@ -73,19 +88,19 @@ def make_encoder(account_id):
         {1: b"2025-03-04 05:06:07.123000", 9: b"1969-12-31 23:59:59.0004"},
     ],
 )
-def test_both_paths_give_the_same_document_when_a_row_is_plain(db, account_id, changes):
+def test_both_paths_give_the_same_document_when_a_row_is_plain(db, account_id, changes, beside):
     encoder, build = make_encoder(account_id)
     row = tuple(changes.get(index, value) for index, value in enumerate(PLAIN))
-    found = encoder.encode_row(row)
+    found = encode_one(encoder, row, beside=beside)
     assert found is not None
-    fast = bson.decode(encoder.finish(row[0], *found))
+    fast, notes = found
     outcome = map_message(dict(zip(NAMES, row, strict=True)), account_id=account_id)
     slow = bson.decode(bson.encode(build(outcome)))
     assert fast == slow
     assert {name: type(value) for name, value in fast.items()} == {
         name: type(value) for name, value in slow.items()
     }
-    assert list_notes(row) == outcome.notes
+    assert notes == Counter(outcome.notes)
     assert fast[STATE_FIELD]["digest"] == digest_values(
         {name: outcome.values[name] for name in outcome.compared}
     )
@@ -123,7 +138,8 @@ def test_both_paths_give_the_same_document_when_a_row_is_plain(db, account_id, c
 def test_row_is_left_to_the_slow_path_when_there_is_something_to_say(db, changes):
     encoder, _ = make_encoder("account-1")
     row = tuple(changes.get(index, value) for index, value in enumerate(PLAIN))
-    assert encoder.encode_row(row) is None
+    assert encode_one(encoder, row) is None
+    assert encode_one(encoder, PLAIN, beside=[row]) is not None
 
 
 _PLAIN_TEXTS = [None, b"", b"plain", "Grüße 👩‍🚀".encode(), b"\xc3\xbc"]
@@ -157,19 +173,32 @@ _WILD_ROWS = st.tuples(
 )
 
 
-@given(st.lists(_WILD_ROWS, min_size=1, max_size=3))
-def test_the_fast_path_gives_the_slow_ones_document_or_none_when_rows_are_wild(rows):
+_PLAIN_ROWS = st.tuples(
+    st.integers(1, 10**19 - 1).map(lambda number: str(number).encode()),
+    st.sampled_from([b"2025-03-04 05:06:07", b"1969-12-31 23:59:59", b"9999-12-31 00:00:00"]),
+    st.sampled_from([b"2002", b"", "ü".encode()]),
+    st.text(max_size=30).map(lambda text: text.encode("utf-8", "replace")),
+    st.sampled_from([b"pending", b"replied", b"error"]),
+    *[st.sampled_from(_PLAIN_TEXTS)] * 2,
+    st.sampled_from([None, b"0", b"17", b"9999"]),
+    st.sampled_from([None, b"0", b"1"]),
+    *[st.sampled_from([None, b"2024-02-29 13:59:00"]) | st.just(b"2025-03-04 05:06:07")] * 2,
+)
+
+
+@given(st.lists(_PLAIN_ROWS, min_size=1, max_size=5) | st.lists(_PLAIN_ROWS | _WILD_ROWS))
+def test_the_fast_path_gives_the_slow_ones_documents_when_rows_are_wild(rows):
     encoder, build = make_encoder("account-1")
-    is_plain = are_texts_plain(rows)
-    for row in rows:
+    encoded, left = encoder.encode_rows(rows)
+    assert Counter(encoded.rows + left) == Counter(rows)
+    notes = Counter()
+    for row, fast in zip(encoded.rows, encoder.finish(encoded), strict=True):
         outcome = map_message(dict(zip(NAMES, row, strict=True)), account_id="account-1")
-        found = encoder.encode_row(row, is_plain=is_plain)
-        if found is not None:
-            assert isinstance(outcome, MappedRow)
-            assert bson.decode(encoder.finish(row[0], *found)) == bson.decode(
-                bson.encode(build(outcome))
-            )
-            assert list_notes(row) == outcome.notes
+        assert isinstance(outcome, MappedRow)
+        assert bson.decode(fast.raw) == bson.decode(bson.encode(build(outcome)))
+        notes.update(outcome.notes)
+    assert encoded.count_notes() == notes
+    assert encoded.keys == [row[0].decode() for row in encoded.rows]
 
 
 def list_documents(url, database):
