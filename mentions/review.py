@@ -185,6 +185,13 @@ def approve_draft(
 
     def approve() -> Reply:
         message = Message.objects.get(pk=draft.message_id)
+        if message.account_id != draft.account_id:
+            # Whoever may approve it need have no role on the account that would answer.
+            raise ReviewConflictError(
+                "draft_of_another_account",
+                "This draft was made for another account than the one the mention belongs to now: "
+                "reject it, and write a new one.",
+            )
         if message.status not in ANSWERABLE:
             raise ReviewConflictError(
                 "wrong_status",
@@ -198,6 +205,8 @@ def approve_draft(
             version=version,
             open_key=draft.pk,
             text=final,
+            # None is left in this text: when it is undone, it may be approved again.
+            violations=[],
             decided_by=user,
         )
         return enqueue_reply(

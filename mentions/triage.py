@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import F
 
 from autores.mongo.transactions import run_in_transaction
-from mentions.models import Message, MessageStatus, record_audit
+from mentions.models import UNSETTLED_STATES, Message, MessageStatus, Reply, record_audit
 
 
 class ReviewConflictError(Exception):
@@ -37,12 +37,19 @@ def _move_message(
     user: Any,
     now: datetime,
     note: str = "",
+    is_end_of_work: bool = False,
     **changes: Any,
 ) -> Message:
+    """``is_end_of_work``: refused while a reply is under way, which would go out nevertheless."""
+
     def move() -> bool:
         matched = Message.objects.filter(pk=message.pk, status__in=from_states).update(
             status=to, updated_at=now, version=F("version") + 1, **changes
         )
+        # Asked after the write: a reply that is queued at this moment writes the row, too, and of
+        # two that do, one begins again.
+        if matched and is_end_of_work:
+            _refuse_under_way(message)
         if matched:
             record_audit(
                 action,
@@ -67,6 +74,16 @@ def _move_message(
     return message
 
 
+def _refuse_under_way(message: Message) -> None:
+    reply = Reply.objects.filter(message_id=message.pk, state__in=UNSETTLED_STATES).first()
+    if reply is not None:
+        raise ReviewConflictError(
+            "reply_unsettled",
+            f"A reply to this mention is under way ({reply.get_state_display().lower()}): undo it, "
+            "or wait for its outcome.",
+        )
+
+
 def claim_message(message: Message, *, user: Any, now: datetime) -> Message:
     """Take a pending mention to work on it. Raises ReviewConflictError when someone has it."""
     return _move_message(
@@ -82,7 +99,7 @@ def claim_message(message: Message, *, user: Any, now: datetime) -> Message:
 
 
 def release_message(message: Message, *, user: Any, now: datetime) -> Message:
-    """Give a claimed mention back."""
+    """Give a claimed mention back. Raises ReviewConflictError while a reply is under way."""
     return _move_message(
         message,
         to=MessageStatus.PENDING,
@@ -90,13 +107,14 @@ def release_message(message: Message, *, user: Any, now: datetime) -> Message:
         action="message.released",
         user=user,
         now=now,
+        is_end_of_work=True,
         claimed_by="",
         claimed_at=None,
     )
 
 
 def ignore_message(message: Message, *, user: Any, now: datetime, note: str = "") -> Message:
-    """Nothing is to be answered here."""
+    """Nothing is to be answered here. Raises ReviewConflictError while a reply is under way."""
     return _move_message(
         message,
         to=MessageStatus.IGNORED,
@@ -105,6 +123,7 @@ def ignore_message(message: Message, *, user: Any, now: datetime, note: str = ""
         user=user,
         now=now,
         note=note,
+        is_end_of_work=True,
     )
 
 

@@ -120,6 +120,7 @@ class MessageDesk(AccountScopedAdmin):
             "draft": draft,
             "thread": thread,
             "replies": replies,
+            "is_under_way": any(reply.state in UNSETTLED_STATES for reply in replies),
             "outlook": look_ahead(message, kind=ReplyKind.PUBLIC, text=None, now=now),
             "desk_data": {
                 "preflight": f"{preflight}?kind=public&text=",

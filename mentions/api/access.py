@@ -98,6 +98,10 @@ def load_draft(user: User, draft_id: str, *, role: Role = Role.VIEWER) -> Draft:
     draft = Draft.objects.filter(pk=draft_id).first()
     if draft is None or not _may(user, draft.account_id, Role.VIEWER):
         _refuse_unknown("draft", draft_id)
+    document = find_message(draft.message_id)
+    if document is not None and not _may(user, document.get("account_id"), Role.VIEWER):
+        # The message was given to another account since.
+        _refuse_unknown("draft", draft_id)
     require_role(user, draft.account_id, role)
     return draft
 

@@ -138,12 +138,13 @@ def _time_after(document: Document, now: datetime) -> datetime:
 
 
 def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
-    """What a reply under way will write is not written by hand: X's answer decides it.
+    """What a reply under way will write is not written by hand: X's answer decides it. Nor is a
+    message set aside whose reply goes out nevertheless.
 
     A reply queued after this was asked changes the message's version, and the write fails.
     """
-    is_answered = changes.get("status") == MessageStatus.REPLIED
-    kinds = [kind for kind, name in _RESPONSE_OF.items() if is_answered or name in changes]
+    is_moved = changes.get("status", MessageStatus.PROCESSING) != MessageStatus.PROCESSING
+    kinds = [kind for kind, name in _RESPONSE_OF.items() if is_moved or name in changes]
     if not kinds:
         return
     standing = find_page(
@@ -157,7 +158,7 @@ def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
             raise ApiProblem(
                 "reply_unsettled",
                 f"A reply to this message is under way ({ReplyState(reply['state']).label.lower()}"
-                "): undo it, or wait for its outcome, before you say how it was answered.",
+                "): undo it, or wait for its outcome, before you say what became of the message.",
                 status_code=409,
                 reply_url=f"/api/v1/replies/{reply['_id']}",
             )

@@ -39,6 +39,7 @@ from mentions.legacy.mapping import (
     map_user,
     show_key,
 )
+from mentions.legacy.references import find_references
 from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.state import EXPORT_FIELD, STATE_FIELD, read_baseline, read_state
 from mentions.models import ImportReject
@@ -103,9 +104,13 @@ class RowApplier:
 
     def compare_table(self, target: Target) -> None:
         """Read the whole table and bring everything of it up to date."""
+        began = timezone.now()
         for keys in self.current.read_key_pages(target.table):
             self.apply({target.table.name: set(keys)})
         self.delete_missing(target)
+        # Who is refused still was refused again.
+        gone = {"table": target.table.name, "rejected_at": {"$lt": began}}
+        self._rejects.delete_many(gone)
 
     def delete_missing(self, target: Target) -> None:
         """Delete what the import wrote and MySQL no longer has."""
@@ -267,21 +272,3 @@ class RowApplier:
             if len(found) < _PAGE:
                 return
             after = found[-1]
-
-
-def find_references(target: Target, keys: Collection[str]) -> dict[str, str]:
-    """Which of the documents others here refer to, with the plural name of what does."""
-    referred: dict[str, str] = {}
-    if not keys:
-        return referred
-    for relation in target.model._meta.related_objects:
-        column = relation.field.column
-        model = relation.related_model
-        for found in connection.get_collection(model._meta.db_table).aggregate(
-            [
-                {"$match": {column: {"$in": list(keys)}}},
-                {"$group": {"_id": f"${column}"}},
-            ]
-        ):
-            referred[found["_id"]] = str(model._meta.verbose_name_plural)
-    return referred

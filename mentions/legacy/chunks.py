@@ -62,6 +62,7 @@ class LoadPlan:
     unfinished_runs: frozenset[str]
     # Decide about each message instead of ``account_id``.
     rules: AttributionRules | None = None
+    may_reattribute: bool = False
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,7 @@ class ChunkLoader:
             is_dry_run=self._plan.is_dry_run,
             report=report,
             refuse=refuse,
+            may_reattribute=self._plan.may_reattribute,
         )
 
     def _get_encoder(self, account_id: str | None) -> MessageEncoder:

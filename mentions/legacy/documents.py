@@ -16,7 +16,9 @@ from mentions.legacy.mapping import (
     OAUTH_STATE_COMPARED,
     USER_COMPARED,
     MappedRow,
+    Outcome,
     RawRow,
+    RejectedRow,
     hash_state,
     map_message,
     map_oauth_state,
@@ -136,13 +138,20 @@ def digest_row(table: Table, row: RawRow, document: Mapping[str, Any]) -> str | 
 
     None for a row that cannot be taken over.
     """
-    if table is MESSAGES:
-        mapped = map_message(row, account_id=document.get("account_id"))
-    elif table is USERS:
-        mapped = map_user(row, now=datetime.now(UTC))
-    else:
-        mapped = map_oauth_state(row, now=datetime.now(UTC))
+    mapped = _map_row(table, row, account_id=document.get("account_id"))
     return mapped.digest if isinstance(mapped, MappedRow) else None
+
+
+def is_refused(table: Table, row: RawRow) -> bool:
+    """Whether the row, by itself, cannot be taken over."""
+    return isinstance(_map_row(table, row, account_id=None), RejectedRow)
+
+
+def _map_row(table: Table, row: RawRow, *, account_id: str | None) -> Outcome:
+    if table is MESSAGES:
+        return map_message(row, account_id=account_id)
+    now = datetime.now(UTC)
+    return map_user(row, now=now) if table is USERS else map_oauth_state(row, now=now)
 
 
 def _adapt(field: models.Field, value: Any) -> Any:

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from pymongo.errors import ConnectionFailure
 
+from accounts.models import TwitterAccount
 from autores.crypto import TokenCipher
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.apply import RowApplier
@@ -55,7 +56,8 @@ class FollowOptions:
     """``is_until_drained`` ends the following once the source is read-only and all is here.
 
     ``marker`` is the name of a table whose CREATE TABLE in the log says the same. ``server_id``
-    must be no other replica's; None chooses one at random.
+    must be no other replica's; None chooses one at random. ``account`` and ``is_unattributed`` are
+    as in ``ImportOptions``: what an earlier call began is not gone on with for another account.
     """
 
     is_until_drained: bool = False
@@ -63,6 +65,8 @@ class FollowOptions:
     is_start_over: bool = False
     server_id: int | None = None
     rules: AttributionRules | None = None
+    account: str | None = None
+    is_unattributed: bool = False
 
 
 class Follower:
@@ -145,6 +149,8 @@ class Follower:
                 "The rules of --attribute-by are not those this following began with. Give the "
                 "same ones, or add --start-over to read every message again by the new ones."
             )
+        if state is not None and state.phase == FOLLOWING:
+            self._check_account(state)
         with CurrentSource(self._url) as current:
             for remark in check_settings(current, server_id=self._server_id):
                 self._on_progress(f"Note: {remark}")
@@ -165,6 +171,21 @@ class Follower:
         state.save()
         self._on_progress(f"The binary log will be followed from {state.position}.")
         return state
+
+    def _check_account(self, state: FollowState) -> None:
+        options = self._options
+        if options.account is None and not options.is_unattributed:
+            return
+        chosen = TwitterAccount.objects.filter(
+            Q(pk=options.account) | Q(twitter_id=options.account)
+        ).first()
+        if (chosen.pk if chosen else None) != state.account_id:
+            given = f"account {state.account_id}" if state.account_id else "no account"
+            raise AttributionError(
+                f"This following gives messages to {given}. Leave --account and --unattributed "
+                "away to go on with it, or add --start-over --reattribute to read every message "
+                "again and give it to another."
+            )
 
     def _probe(self, current: CurrentSource, position: LogPosition) -> None:
         log = ChangeLog(current, position=position, server_id=self._server_id)

@@ -1,7 +1,7 @@
 """One import, from the check of the schema to the last chunk."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +25,13 @@ from mentions.legacy.lease import ImportLease, is_mongodb_away
 from mentions.legacy.legacy_accounts import (
     DistinctAccounts,
     connected_handles,
+    find_account,
     list_accounts,
 )
 from mentions.legacy.mapping import RejectedRow, show_key
 from mentions.legacy.progress import LineProgress, ProgressView
 from mentions.legacy.proof.runs import seal_into_run
+from mentions.legacy.reattribution import STAYED
 from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import ImportReport, TableReport
 from mentions.legacy.runs import (
@@ -56,6 +58,7 @@ class TooManyRejectsError(LegacyImportError):
 class ImportOptions:
     """``account`` is the id, or the X user id, of the account the messages belong to.
 
+    ``may_reattribute``: give messages that have an account here to another one, if so chosen now.
     ``worker_count`` None: none for a small database, else by the number of processors.
     ``max_rejects`` None: as many as there are. ``is_retry``: only rows refused earlier.
     """
@@ -65,6 +68,7 @@ class ImportOptions:
     account: str | None = None
     rules: AttributionRules | None = None
     is_unattributed: bool = False
+    may_reattribute: bool = False
     worker_count: int | None = None
     max_rejects: int | None = None
     is_retry: bool = False
@@ -197,6 +201,12 @@ class Importer:
                     self._restore_indexes(target, is_deferred=is_deferred)
                 if target.table is USERS:
                     self._check_account(table, report)
+                if table.notes[STAYED]:
+                    report.warnings.append(
+                        f"{table.notes[STAYED]} messages have another account here than the one "
+                        "chosen now, and stay with it. If it is the wrong one, run this again "
+                        "with --reattribute."
+                    )
         finally:
             self._pool.close()
 
@@ -230,6 +240,7 @@ class Importer:
             account_id=self._account_id,
             unfinished_runs=unfinished,
             rules=self._rules,
+            may_reattribute=self._options.may_reattribute,
         )
 
     def _finish(self, run: ImportRun, report: ImportReport, *, state: str, began: float) -> None:
@@ -253,13 +264,13 @@ class Importer:
         if rules is not None:
             known = connected_handles()
             rules = AttributionRules({**known, **rules.handles}, rules.messages)
-            self._rules = rules.resolve(lambda name: self._find_account(name, accounts))
+            self._rules = rules.resolve(lambda name: find_account(name, accounts))
             report.attribution = (
                 f"accounts by {len(rules.handles)} @names and {len(rules.messages)} message ids"
             )
             return
         if chosen is not None:
-            self._account_id = self._find_account(chosen, accounts)
+            self._account_id = find_account(chosen, accounts)
         elif len(accounts) == 1:
             self._account_id = accounts[0][0]
         elif source.count_rows(MESSAGES):
@@ -271,23 +282,6 @@ class Importer:
         else:
             return
         report.attribution = f"account {self._account_id}"
-
-    def _find_account(self, chosen: str, accounts: Iterable[tuple[str, str]]) -> str:
-        known = list(accounts)
-        for key, x_id in known:
-            if chosen in (key, x_id):
-                return key
-        stored = (
-            TwitterAccount.objects.filter(pk=chosen).first()
-            or TwitterAccount.objects.filter(twitter_id=chosen).first()
-        )
-        if stored is None:
-            listed = list_accounts(known)
-            raise AttributionError(
-                f"Account {chosen} is neither in the legacy users nor connected here. "
-                f"Accounts: {listed}"
-            )
-        return str(stored.pk)
 
     def _load_table(
         self, source: Source, target: Target, plan: LoadPlan, counts: TableReport
@@ -394,6 +388,11 @@ class Importer:
         same = TwitterAccount.objects.filter(twitter_id=x_id).first() if x_id else None
         if same is not None:
             return str(same.pk)
+        if self._options.is_dry_run:
+            # The one whose X user id this account has was not written, and will be.
+            for key, other in self._x_id_of.items():
+                if other == x_id and key not in users.absent:
+                    return key
         report.warnings.append(
             f"Account {account_id} was not taken over, so its messages belong to no account for "
             "now. Once it is, run the import again: it gives them to the account."

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from accounts.models import TwitterAccount
+from mentions.legacy.attribution import AttributionError
 from mentions.legacy.contract import USERS
 from mentions.legacy.driver import Row
 from mentions.legacy.mapping import show_key
@@ -44,6 +45,25 @@ def list_accounts(accounts: Sequence[tuple[str, str]]) -> str:
     if len(accounts) > _LISTED_ACCOUNTS:
         listed.append(f"and {len(accounts) - _LISTED_ACCOUNTS} more")
     return ", ".join(listed) or "none"
+
+
+def find_account(chosen: str, accounts: Sequence[tuple[str, str]]) -> str:
+    """The id of the account that a person named by its id or X user id, in the legacy users or
+    here. Raises AttributionError.
+    """
+    for key, x_id in accounts:
+        if chosen in (key, x_id):
+            return key
+    stored = (
+        TwitterAccount.objects.filter(pk=chosen).first()
+        or TwitterAccount.objects.filter(twitter_id=chosen).first()
+    )
+    if stored is None:
+        raise AttributionError(
+            f"Account {chosen} is neither in the legacy users nor connected here. "
+            f"Accounts: {list_accounts(accounts)}"
+        )
+    return str(stored.pk)
 
 
 def connected_handles() -> dict[str, str]:

@@ -15,7 +15,6 @@ itself, see ``mentions.legacy.state``).
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +29,7 @@ from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import WRITE_CONCERN, DocumentWriter, Target, digest_document
 from mentions.legacy.mapping import MappedRow, RejectedRow
+from mentions.legacy.reattribution import Reattribution
 from mentions.legacy.report import TableReport
 from mentions.legacy.state import (
     EXPORT_FIELD,
@@ -64,7 +64,9 @@ class Loader:
         is_dry_run: bool,
         report: TableReport,
         refuse: Callable[[RejectedRow], None],
+        may_reattribute: bool = False,
     ) -> None:
+        """``may_reattribute``: give a message to another account than the one it has here."""
         self.target = target
         self.writer = DocumentWriter(target.model, constants=self._constants(now))
         self.documents = connection.get_collection(target.model._meta.db_table).with_options(
@@ -78,6 +80,9 @@ class Loader:
         self._is_dry_run = is_dry_run
         self._report = report
         self._refuse = refuse
+        self._attribution = Reattribution(
+            target, source=source, is_allowed=may_reattribute, notes=report.notes
+        )
         self._checkpoints = Checkpoints(target.table)
         self._tombstones = connection.get_collection(Tombstone._meta.db_table)
 
@@ -95,6 +100,7 @@ class Loader:
         keys = [row.key for row in rows]
         documents = {found["_id"]: found for found in self.documents.find({"_id": {"$in": keys}})}
         absent = [row for row in rows if row.key not in documents]
+        held = self._attribution.find_held(rows, documents)
         gone = self._checkpoints.find_taken_over([row.key for row in absent])
         gone |= self._find_buried(absent)
         created: list[MappedRow] = []
@@ -103,7 +109,12 @@ class Loader:
         for row in rows:
             document = documents.get(row.key)
             if document is not None:
-                self._compare(row, document, adopted, changed)
+                if row.key in held:
+                    values = self._list_differences(row, document)
+                    self._report.add_conflict(row.key, held[row.key], values=values)
+                else:
+                    row = self._attribution.choose(row, document)
+                    self._compare(row, document, adopted, changed)
             elif row.key in gone:
                 self._report.count("deleted_here", row.key)
                 self.deleted.add(row.key)
@@ -122,10 +133,6 @@ class Loader:
     ) -> None:
         state = read_state(document)
         known = read_baseline(document, source=self._source)
-        if known and known.exported_at and self.target.table is MESSAGES:
-            # It left with this account, which MySQL could not keep.
-            values = {**row.values, "account_id": document.get("account_id")}
-            row = replace(row, values=values)
         present = digest_document(self.target, document, self._cipher, names=row.compared)
         if row.digest == present:
             self._report.count("unchanged", row.key)

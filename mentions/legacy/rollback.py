@@ -5,6 +5,7 @@ on it: no draft, no reply, no entry of the audit, no member. Each removal names 
 decided on, so that a change made in the same moment wins.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -123,8 +124,10 @@ def roll_back(run_id: str, *, is_dry_run: bool = False) -> RollbackReport:
         raise RollbackError(f"There is no import run {run_id!r}. The latest: {known or 'none'}.")
     report = RollbackReport(run_id=run_id, is_dry_run=is_dry_run)
     targets = {target.table: target for target in TARGETS}
+    doomed: Counter[str] = Counter()
     for table in _ORDER:
-        report.tables.append(_TableUndo(targets[table], run, is_dry_run=is_dry_run).run())
+        undo = _TableUndo(targets[table], run, is_dry_run=is_dry_run, doomed=doomed)
+        report.tables.append(undo.run())
     rejects = ImportReject.objects.filter(run_id=run_id)
     report.forgotten_rejects = rejects.count()
     if not is_dry_run:
@@ -139,7 +142,12 @@ def roll_back(run_id: str, *, is_dry_run: bool = False) -> RollbackReport:
 
 
 class _TableUndo:
-    def __init__(self, target: Target, run: ImportRun, *, is_dry_run: bool) -> None:
+    """``doomed`` counts, by account, the messages that a dry run would have removed."""
+
+    def __init__(
+        self, target: Target, run: ImportRun, *, is_dry_run: bool, doomed: Counter[str]
+    ) -> None:
+        self._doomed = doomed
         self._target = target
         self._run = run
         self._is_dry_run = is_dry_run
@@ -225,12 +233,12 @@ class _TableUndo:
                 rows = model._default_manager.filter(message_id__in=keys)
                 found.update(dict.fromkeys(rows.values_list("message_id", flat=True), what))
         elif self._target.table is USERS:
-            # A dry run leaves the messages that a real one would have removed before.
-            if not self._is_dry_run:
-                rest = connection.get_collection(Message._meta.db_table)
-                for key in keys:
-                    if rest.find_one({"account_id": key}, {"_id": 1}):
-                        found[key] = "has messages"
+            messages = connection.get_collection(Message._meta.db_table)
+            for key in keys:
+                # Those that a real run would have removed before, and one more.
+                limit = self._doomed[key] + 1
+                if messages.count_documents({"account_id": key}, limit=limit) == limit:
+                    found[key] = "has messages"
             for model, what in ((Cursor, "is polled here"), (Membership, "has members")):
                 rows = model._default_manager.filter(account_id__in=keys)
                 found.update(dict.fromkeys(rows.values_list("account_id", flat=True), what))
@@ -241,6 +249,9 @@ class _TableUndo:
             return
         if self._is_dry_run:
             self._report.removed += len(documents)
+            self._doomed.update(
+                account for document in documents if (account := document.get("account_id"))
+            )
             return
         names = [self._columns[name] for name in self._target.compared]
         if self._target.table is MESSAGES:

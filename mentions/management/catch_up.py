@@ -141,6 +141,8 @@ def run(
                 is_start_over=options["start_over"],
                 server_id=options["server_id"],
                 rules=rules,
+                account=options["account"],
+                is_unattributed=options["unattributed"],
             ),
             cipher=cipher,
             load=load,

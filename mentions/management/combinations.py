@@ -24,7 +24,7 @@ _TAKEN = {
 }
 _CHOOSABLE = (
     *("dry_run", "chunk_size", "workers", "max_rejects", "retry_rejects"),
-    *("account", "unattributed", "attribute_by"),
+    *("account", "unattributed", "attribute_by", "reattribute"),
     *("follow", "until_drained", "marker", "start_over", "server_id", "delta"),
     "accept_deletions",
     *("sample", "processes", "window", *_FILES),

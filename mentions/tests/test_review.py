@@ -1,17 +1,27 @@
 """From a draft to a reply: one road, conditional at every step."""
 
+import contextlib
 import threading
+from collections.abc import Callable
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
+from autores.mongo.errors import TransactionConflictError
 from autores.sandbox.server import RunningSandbox
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Draft, Message, Reply
 from mentions.outbox.errors import OutboxRefusedError
-from mentions.review import approve_draft, edit_draft, reject_draft, submit_draft, write_draft
+from mentions.review import (
+    approve_draft,
+    edit_draft,
+    reject_draft,
+    submit_draft,
+    undo_reply,
+    write_draft,
+)
 from mentions.triage import (
     ReviewConflictError,
     claim_message,
@@ -164,6 +174,80 @@ def test_an_ignored_mention_is_not_answered_by_approving(
         approve_draft(Draft.objects.get(pk=draft.pk), user=ana, now=timezone.now())
     assert caught.value.code == "wrong_status"
     assert not Reply.objects.exists()
+
+
+@pytest.mark.parametrize("set_aside", [ignore_message, release_message])
+def test_a_mention_is_not_set_aside_while_its_reply_is_under_way(
+    set_aside: Callable[..., Message], draft: Draft, mention: Message, ana: User
+) -> None:
+    reply = approve_draft(draft, user=ana, now=timezone.now())
+    with pytest.raises(ReviewConflictError, match="undo it") as caught:
+        set_aside(Message.objects.get(), user=ana, now=timezone.now())
+    assert caught.value.code == "reply_unsettled"
+    assert Message.objects.get().status == "processing"
+    undo_reply(reply, user=ana, now=timezone.now())
+    claim_message(Message.objects.get(), user=ana, now=timezone.now())
+    assert set_aside(Message.objects.get(), user=ana, now=timezone.now()).status != "processing"
+
+
+def test_a_mention_is_ignored_or_answered_when_both_come_at_once(
+    mention: Message, ana: User, bruno: User
+) -> None:
+    outcomes = set()
+    for _ in range(8):
+        draft = write_draft(Message.objects.get(), text="Yes.", user=bruno, now=timezone.now())
+        barrier = threading.Barrier(2)
+
+        def ignore(barrier: threading.Barrier = barrier) -> None:
+            message = Message.objects.get()
+            barrier.wait()
+            with contextlib.suppress(ReviewConflictError, TransactionConflictError):
+                ignore_message(message, user=bruno, now=timezone.now())
+            connection.close()
+
+        thread = threading.Thread(target=ignore)
+        thread.start()
+        barrier.wait()
+        with contextlib.suppress(ReviewConflictError, TransactionConflictError):
+            approve_draft(draft, user=ana, now=timezone.now())
+        thread.join()
+        replies = Reply.objects.filter(state="queued")
+        outcomes.add((Message.objects.get().status, replies.count()))
+        for reply in replies:
+            undo_reply(reply, user=ana, now=timezone.now())
+        reject_draft(Draft.objects.get(pk=draft.pk), user=ana, now=timezone.now())
+        Message.objects.update(status="pending")
+    assert outcomes <= {("ignored", 0), ("processing", 1)}
+
+
+def test_what_was_approved_clean_is_approved_again_after_it_was_undone(
+    draft: Draft, ana: User
+) -> None:
+    found = [{"code": "phone_number", "sentence": "It holds a phone number."}]
+    Draft.objects.filter(pk=draft.pk).update(text="Call 030 1234567.", violations=found)
+    draft.refresh_from_db()
+    for decide in (approve_draft, approve_draft, submit_draft):
+        text = {} if decide is submit_draft or not draft.violations else {"text": "Thank you!"}
+        reply = decide(draft, user=ana, now=timezone.now(), **text)
+        if decide is approve_draft:
+            undo_reply(reply, user=ana, now=timezone.now())
+            draft.refresh_from_db()
+    assert (draft.state, draft.text, draft.violations) == ("submitted", "Thank you!", [])
+
+
+def test_a_draft_does_not_answer_for_an_account_the_mention_went_to(
+    draft: Draft, mention: Message, ana: User
+) -> None:
+    other = TwitterAccount.objects.create(twitter_id="77", twitter_username="other")
+    Message.objects.update(account=other)
+    with pytest.raises(ReviewConflictError) as caught:
+        approve_draft(draft, user=ana, now=timezone.now())
+    assert caught.value.code == "draft_of_another_account"
+    assert not Reply.objects.exists()
+    reject_draft(draft, user=ana, now=timezone.now())
+    assert (
+        write_draft(Message.objects.get(), text="Hi", user=ana, now=timezone.now()).account == other
+    )
 
 
 def test_line_breaks_of_browsers_become_plain_ones(draft: Draft, ana: User) -> None:

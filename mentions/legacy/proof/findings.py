@@ -13,7 +13,8 @@ from django.db import connection
 
 from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.documents import TARGETS, digest_document, digest_row
+from mentions.legacy.documents import TARGETS, digest_document, digest_row, is_refused
+from mentions.legacy.mapping import mask_row
 from mentions.legacy.proof.absent import Absent, read_absent
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
 from mentions.legacy.proof.merge import DIFFERS, EXTRA, MISSING, Finding
@@ -93,8 +94,9 @@ class FindingJudge:
         absent = self._read_absent(rows, documents)
         for finding in findings:
             if not finding.is_readable:
-                outcome = "rejected" if finding.key in rejects else "missing"
-                self._count(outcome, finding.key, finding.differences, rejects.get(finding.key, ""))
+                reject = rejects.get(finding.key)
+                outcome, why = ("rejected", _say(reject)) if reject else ("missing", "")
+                self._count(outcome, finding.key, finding.differences, why)
                 continue
             key = finding.key
             self._judge(
@@ -152,7 +154,7 @@ class FindingJudge:
         row: RawRow | None,
         document: dict[str, Any] | None,
         *,
-        reject: str | None,
+        reject: ImportReject | None,
         absent: Absent,
         is_first: bool = False,
     ) -> None:
@@ -168,8 +170,13 @@ class FindingJudge:
             expected = self._reader.read_row(row)
         except ValueError:
             differences = self._reader.explain_unreadable(row)
+        mended = None
+        if reject is not None and self._is_mended(row, reject):
+            reject, mended = None, reject
         if document is None:
             outcome, why = self._explain_missing(key, expected, reject=reject, absent=absent)
+            if outcome == "missing" and mended is not None:
+                why = f"was refused ({_say(mended)}) and has been mended since: import it"
             self._count(outcome, key, differences, why)
             return
         if expected is not None:
@@ -180,7 +187,7 @@ class FindingJudge:
                 return
         if reject is not None:
             # The row was taken over once, and is refused as it is now.
-            why = f"cannot be taken over any more ({reject}): what is here is an older copy"
+            why = f"cannot be taken over any more ({_say(reject)}): what is here is an older copy"
             self._count("differing", key, differences, why)
             return
         if expected is not None and self._is_only_cut(expected, document):
@@ -189,11 +196,28 @@ class FindingJudge:
         outcome, why = self._explain_difference(row, document, differences)
         self._count(outcome, key, differences, why)
 
+    def _is_mended(self, row: RawRow, reject: ImportReject) -> bool:
+        """Whether the row is not refused any more. The import's own word counts here, as it only
+        takes an excuse away.
+        """
+        named = self._name_values(row)
+        if "duplicate" in reject.rules:
+            # That is about another row; the value is what it was about.
+            shown = mask_row(named)
+            names = reject.row.keys() & shown.keys() & set(self._target.unique)
+            return any(shown[name] != reject.row[name] for name in names)
+        return not is_refused(self._target.table, named)
+
     def _explain_missing(
-        self, key: str, expected: tuple[Any, ...] | None, *, reject: str | None, absent: Absent
+        self,
+        key: str,
+        expected: tuple[Any, ...] | None,
+        *,
+        reject: ImportReject | None,
+        absent: Absent,
     ) -> tuple[str, str]:
         if reject is not None:
-            return "rejected", reject
+            return "rejected", _say(reject)
         if self._rule.table == "oauth_states":
             created_at = expected[2] if expected else None
             if created_at and created_at.replace(tzinfo=UTC) <= self._now - _OAUTH_LIFETIME:
@@ -289,10 +313,10 @@ class FindingJudge:
             self._are_digests_good = bool(fitting) or len(probes) < 5
         return self._are_digests_good
 
-    def _find_rejects(self, keys: Iterable[str]) -> dict[str, str]:
+    def _find_rejects(self, keys: Iterable[str]) -> dict[str, ImportReject]:
         names = {f"{self._rule.table}:{key}": key for key in keys}
         found = ImportReject.objects.filter(pk__in=list(names))
-        return {names[reject.pk]: "; ".join(reject.reasons) for reject in found}
+        return {names[reject.pk]: reject for reject in found}
 
     def _decrypt(self, ciphertext: str) -> str:
         try:
@@ -311,6 +335,10 @@ class FindingJudge:
         self.found.add(outcome, item)
         if outcome != "settled":
             self._on_item({"table": self._rule.table, "outcome": outcome, **item})
+
+
+def _say(reject: ImportReject) -> str:
+    return "; ".join(reject.reasons)
 
 
 def _cut_alike(found: datetime, value: datetime) -> datetime:

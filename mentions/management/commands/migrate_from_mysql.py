@@ -124,6 +124,12 @@ class Command(BaseCommand):
             "an account, and listed. May be given more than once.",
         )
         parser.add_argument(
+            "--reattribute",
+            action="store_true",
+            help="Give messages that have an account here already to the one that is chosen now, "
+            "unless people work on them there. Without it they stay with their account.",
+        )
+        parser.add_argument(
             "--ambiguous-file",
             metavar="PATH",
             help="With --attribute-by: write the messages that no rule decides there, one JSON "
@@ -188,6 +194,7 @@ class Command(BaseCommand):
                         account=options["account"],
                         rules=rules,
                         is_unattributed=options["unattributed"],
+                        may_reattribute=options["reattribute"],
                         worker_count=options["workers"],
                         max_rejects=options["max_rejects"],
                         is_retry=options["retry_rejects"],

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from mentions.models import Draft, Message, Reply
 from mentions.tests.api.conftest import Client
@@ -162,3 +162,15 @@ def test_drafts_are_hidden_when_a_stranger_asks(
     assert client.post(f"{path}/generate-response").status_code == 404
     absent: Any = client.get("/api/v1/drafts/none")
     assert absent.json()["code"] == "draft_not_found"
+
+
+def test_draft_is_not_there_for_people_of_the_account_its_mention_left(
+    ana: User, draft: Draft, client_of: Client
+) -> None:
+    other = TwitterAccount.objects.create(twitter_id="77", twitter_username="other")
+    client, path = client_of(ana), f"/api/v1/drafts/{draft.pk}"
+    assert client.get(path).status_code == 200
+    Message.objects.update(account=other)
+    assert client.get(path).status_code == 404
+    assert client.post(f"{path}/approve").status_code == 404
+    assert not Reply.objects.exists()

@@ -352,7 +352,12 @@ def test_answer_is_not_written_by_hand_while_a_reply_is_under_way(
 ) -> None:
     reply = enqueue_reply(mention, kind="public", text="Queued.", now=timezone.now())
     client = client_of(bruno)
-    for changes in ({"status": "replied", "public_response": "fake"}, {"public_response": "fake"}):
+    for changes in (
+        {"status": "replied", "public_response": "fake"},
+        {"public_response": "fake"},
+        {"status": "ignored"},
+        {"status": "pending"},
+    ):
         answer = client.patch(path, changes)
         assert (answer.status_code, answer.json()["code"]) == (409, "reply_unsettled")
         assert answer.json()["reply_url"].endswith(reply.pk)

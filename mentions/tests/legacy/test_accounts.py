@@ -42,6 +42,16 @@ def test_messages_join_the_connected_account_when_it_was_connected_here_first(le
     assert Message.objects.get().account_id == "new"
 
 
+def test_rehearsal_names_the_account_that_the_run_chooses_when_an_x_id_repeats(legacy, run_import):
+    legacy.execute("ALTER TABLE users DROP INDEX uq_users_twitter_id")
+    legacy.add_user("one", twitter_id="1001")
+    legacy.add_user("two", twitter_id="1001")
+    legacy.add_message(MENTION)
+    said = [run_import("--account", "two", *more)["attribution"] for more in (["--dry-run"], [])]
+    assert said == ["account one, connected here as X user 1001"] * 2
+    assert Message.objects.get().account_id == "one"
+
+
 def test_messages_wait_without_account_when_their_account_is_rejected(legacy, run_import):
     legacy.add_user(token_expires_at="0000-00-00 00:00:00")
     legacy.add_message(MENTION)

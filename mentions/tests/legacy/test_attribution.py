@@ -8,7 +8,7 @@ from django.core.management import CommandError
 
 from accounts.models import TwitterAccount
 from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules, read_rules
-from mentions.models import Message
+from mentions.models import Draft, Message
 
 RULES = AttributionRules({"acme": "a", "acme_help": "a", "beta": "b"}, {"7": "b"})
 
@@ -185,3 +185,63 @@ def test_rules_decide_when_following_and_are_asked_for_again(
     assert list_accounts() == {**WANTED, "14": "one", "21": "two", "22": None}
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["22"]
     assert report["counts"]["messages"]["without_account"] == 1
+
+
+@pytest.fixture
+def given(legacy, run_import):
+    """Two accounts, and two messages that the first has here."""
+    legacy.add_user("one", twitter_id="1001")
+    legacy.add_user("two", twitter_id="1002")
+    legacy.add_message("1", text="first")
+    legacy.add_message("2", text="second")
+    run_import("--account", "one")
+
+
+@pytest.mark.parametrize("other", [("--account", "two"), ("--unattributed",)])
+def test_message_stays_with_its_account_when_another_is_chosen(given, legacy, run_import, other):
+    legacy.execute("UPDATE messages SET text = 'changed there' WHERE id = '1'")
+
+    for arguments in (["--dry-run"], []):
+        report = run_import(*other, *arguments)
+        assert report["tables"]["messages"]["updated"] == 1
+        assert report["tables"]["messages"]["conflicts"] == 0
+        assert "2 messages have another account here" in report["warnings"][0]
+    assert list_accounts() == {"1": "one", "2": "one"}
+    assert Message.objects.get(pk="1").text == "changed there"
+    assert report["verification"]["is_proven"]
+
+
+def test_message_changes_hands_when_told_to_and_nobody_works_on_it(given, run_import):
+    Draft.objects.create(message_id="2", account_id="one", open_key="2", text="Hello.")
+
+    report = run_import("--account", "two", "--reattribute")
+
+    assert (report["tables"]["messages"]["updated"], report["exit_code"]) == (1, 2)
+    assert report["tables"]["messages"]["notes"] == {"message given to another account": 1}
+    (conflict,) = report["tables"]["messages"]["conflict_list"]
+    assert conflict["reason"] == "stays with its account, as drafts here refer to it"
+    assert conflict["values"] == {"account_id": {"legacy": "two", "here": "one"}}
+    assert list_accounts() == {"1": "two", "2": "one"}
+    again = run_import("--account", "two", "--reattribute")
+    assert again["tables"]["messages"]["unchanged"] == 1
+    Draft.objects.all().delete()
+    assert run_import("--unattributed", "--reattribute")["exit_code"] == 0
+    assert list_accounts() == {"1": None, "2": None}
+
+
+def test_following_does_not_go_on_for_another_account(given, legacy, run_import):
+    legacy.execute("SET GLOBAL read_only = 1")
+    options = ["--follow", "--until-drained"]
+    try:
+        run_import(*options, "--account", "1001")
+        legacy.add_message("3")
+        for other in (["--account", "two"], ["--unattributed"], ["--account", "nobody"]):
+            with pytest.raises(CommandError, match="This following gives messages to account one"):
+                run_import(*options, *other)
+        run_import(*options, "--account", "one")
+        legacy.add_message("4")
+        run_import(*options)
+    finally:
+        legacy.execute("SET GLOBAL read_only = 0")
+    assert set(list_accounts().values()) == {"one"}
+    assert len(list_accounts()) == 4

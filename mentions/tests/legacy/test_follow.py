@@ -230,11 +230,13 @@ def test_flow_goes_when_it_was_used_there(legacy, follow):
 def test_documents_go_when_the_table_was_truncated(legacy, follow):
     legacy.add_user()
     legacy.add_messages(30)
-    follow()
+    legacy.add_message("bad", timestamp="0000-00-00 00:00:00")
+    assert follow()["exit_code"] == 2
     legacy.execute("TRUNCATE TABLE messages")
     legacy.add_message("new")
     report = follow()
     assert (report["counts"]["messages"]["deleted"], report["exit_code"]) == (30, 0)
+    assert not ImportReject.objects.exists()
     assert compare(legacy) == []
 
 

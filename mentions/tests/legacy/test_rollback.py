@@ -59,7 +59,10 @@ def test_what_people_changed_stays_when_rolled_back(imported):
         id="9", account_id="account-1", post_id="9", timestamp=timezone.now(), user="1", text="own"
     )
 
+    foretold = roll_back(imported, is_dry_run=True)
     report = roll_back(imported)
+
+    assert {**foretold.to_json(), "is_dry_run": False} == report.to_json()
 
     assert set(Message.objects.values_list("pk", flat=True)) == {"1", "2", "3", "4", "9"}
     tables = {table.table: table for table in report.tables}

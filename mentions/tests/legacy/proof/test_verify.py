@@ -199,6 +199,32 @@ def test_rejects_and_expired_states_are_explained_when_compared(legacy, run_impo
     assert proof.is_proven
 
 
+def test_a_reject_excuses_nothing_when_the_row_was_mended(legacy, run_import):
+    legacy.execute("ALTER TABLE users DROP INDEX uq_users_twitter_id")
+    legacy.add_user("one", twitter_id="1001")
+    legacy.add_user("two", twitter_id="1001")
+    legacy.add_message("1", timestamp="0000-00-00 00:00:00")
+    legacy.add_message("2", timestamp="0000-00-00 00:00:00")
+    run_import("--quiet", "--account", "one")
+    assert verify(legacy)[0].is_proven
+
+    legacy.execute("UPDATE messages SET `timestamp` = '2025-01-01 00:00:00' WHERE id = '1'")
+    legacy.execute("UPDATE messages SET `text` = 'other, and refused still' WHERE id = '2'")
+    legacy.execute("UPDATE users SET access_token = 'longer than before' WHERE id = 'two'")
+    proof, tables = verify(legacy)
+    assert (tables["messages"]["missing"], tables["messages"]["rejected"]) == (1, 1)
+    (item,) = tables["messages"]["listed"]["missing"]
+    assert "has been mended since: import it" in item["why"]
+    # Another row has the X user id still.
+    assert (tables["users"]["missing"], tables["users"]["rejected"]) == (0, 1)
+    assert not proof.is_proven
+
+    legacy.execute("UPDATE users SET twitter_id = '1002' WHERE id = 'two'")
+    assert verify(legacy)[1]["users"]["missing"] == 1
+    run_import("--quiet", "--account", "one")
+    assert verify(legacy)[1]["messages"]["rejected"] == 1
+
+
 def test_an_older_copy_of_a_row_that_is_refused_now_is_a_difference(legacy, run_import):
     legacy.add_user()
     legacy.add_message("1", text="old")
