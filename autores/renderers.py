@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from django.http import Http404
 from orjson import loads
+from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -68,9 +70,12 @@ class KeptContentNegotiation(DefaultContentNegotiation):
         format_suffix: str | None = None,
     ) -> tuple[BaseRenderer, str]:
         if format_suffix or self.settings.URL_FORMAT_OVERRIDE in request.query_params:
-            chosen: tuple[BaseRenderer, str] = super().select_renderer(
-                request, renderers, format_suffix
-            )
+            try:
+                chosen: tuple[BaseRenderer, str] = super().select_renderer(
+                    request, renderers, format_suffix
+                )
+            except Http404:
+                raise NotAcceptable(available_renderers=renderers) from None
             return chosen
         classes = tuple(type(renderer) for renderer in renderers)
         key = (request.META.get("HTTP_ACCEPT", "*/*"), classes)

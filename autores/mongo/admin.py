@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import ModelAdmin
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.db import router
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 
 from .transactions import run_in_transaction
 
@@ -14,7 +16,8 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class BoundedLookupsMixin(ModelAdmin):
-    """A ``ModelAdmin`` whose addresses take what its filters offer, and refuse the rest (400).
+    """A ``ModelAdmin`` whose addresses take what its filters offer, and lead from the rest to the
+    whole list.
 
     Django takes any lookup of any field of the model: ``?access_token__startswith=`` would tell a
     secret letter by letter, a pattern reads the whole collection, and a lookup that MongoDB does
@@ -33,6 +36,13 @@ class BoundedLookupsMixin(ModelAdmin):
             if not isinstance(item, type)
         ]
         return name in fields and len(comparison) <= 1 and _COMPARISONS.issuperset(comparison)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changelist_view(request, *args, **kwargs)
+        except DisallowedModelAdminLookup:
+            messages.warning(request, "This list has no such filter, so all of it is shown.")
+            return HttpResponseRedirect(request.path)
 
 
 class TransactionalAdminMixin(BoundedLookupsMixin):
@@ -75,14 +85,14 @@ class TransactionalAdminMixin(BoundedLookupsMixin):
             return view()
         # Loaded once, outside: a repetition must not meet a half-read body.
         files = [file for name in request.FILES for file in request.FILES.getlist(name)]
-        messages = getattr(request, "_messages", None)
-        queued = list(getattr(messages, "_queued_messages", ()))
+        storage = getattr(request, "_messages", None)
+        queued = list(getattr(storage, "_queued_messages", ()))
 
         def attempt() -> Any:
             for file in files:
                 file.seek(0)
-            if messages is not None:
-                messages._queued_messages[:] = queued
+            if storage is not None:
+                storage._queued_messages[:] = queued
             return view()
 
         return run_in_transaction(

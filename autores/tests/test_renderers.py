@@ -61,3 +61,8 @@ def test_refusal_stays_when_nothing_is_acceptable() -> None:
     for _ in range(2):
         with pytest.raises(NotAcceptable):
             choose("image/png")
+
+
+def test_a_format_that_is_not_there_is_refused_as_any_other_that_is_not_acceptable() -> None:
+    with pytest.raises(NotAcceptable):
+        choose("*/*", "?format=xml")

@@ -192,7 +192,7 @@ class ImportConflictAdmin(SuperuserOnlyAdmin):
                 "",
                 "<div><b>{}</b>: {} there, {} here</div>",
                 (
-                    (name, found["legacy"], found["here"])
+                    (name, _shown(found["legacy"]), _shown(found["here"]))
                     for name, found in (conflict.differing or {}).items()
                 ),
             )

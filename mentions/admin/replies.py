@@ -20,7 +20,7 @@ from accounts.errors import AccountError
 from accounts.models import Role
 from autores.x.errors import XError
 from mentions.admin.scope import AccountFilter, AccountScopedAdmin
-from mentions.models import Reply, ReplyState
+from mentions.models import Message, Reply, ReplyState
 from mentions.outbox.decide import Outcome, settle_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.settle import mark_hurried
@@ -50,6 +50,7 @@ def _chosen_post(request: HttpRequest) -> str:
 class ReplyAdmin(AccountScopedAdmin):
     list_display = (
         "shown_text",
+        "shown_addressee",
         "shown_kind",
         "shown_state",
         "reason",
@@ -80,7 +81,23 @@ class ReplyAdmin(AccountScopedAdmin):
     def shown_text(self, reply: Reply) -> str:
         return draw_excerpt(reply.text)
 
-    @display(description="To", label={"public": "info", "dm": "warning"})
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """With the author of the mention at each row: one query for all of a page."""
+        page = super().get_changelist_instance(request)
+        mentions = Message.objects.filter(pk__in=[reply.message_id for reply in page.result_list])
+        people = {
+            key: f"@{username}" if username else user
+            for key, username, user in mentions.values_list("pk", "author_username", "user")
+        }
+        for reply in page.result_list:
+            reply.addressee = people.get(reply.message_id, "—")
+        return page
+
+    @display(description="To")
+    def shown_addressee(self, reply: Reply) -> str:
+        return str(reply.addressee)
+
+    @display(description="Kind", label={"public": "info", "dm": "warning"})
     def shown_kind(self, reply: Reply) -> tuple[str, str]:
         return reply.kind, reply.get_kind_display()
 

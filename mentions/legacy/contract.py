@@ -86,6 +86,8 @@ OAUTH_STATES = Table(
         _required("created_at", "datetime"),
     ),
 )
+# Characters of an id, and bytes of a text: a document holds 16 MB, the legacy TEXT columns 64 KB.
+LONGEST_KEY, LONGEST_TEXT = 64, 2_000_000
 _CHARSET = "utf8mb4"
 _TEXT_TYPES = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 _BYTE_TYPES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
@@ -125,6 +127,10 @@ def _judge_type(wanted: Column, column: Column) -> str:
     kind = column.column_type.split("(")[0].split()[0]
     is_text = wanted.column_type.startswith(("varchar", "text"))
     if is_text and kind in _TEXT_TYPES:
+        if wanted.name == "id":
+            return f"a row whose id is longer than {LONGEST_KEY} characters is refused"
+        if kind in {"mediumtext", "longtext"}:
+            return f"taken over whole; a row with more than {LONGEST_TEXT:,} bytes is refused"
         return "taken over whole, whatever its length"
     if is_text and kind in _BYTE_TYPES:
         return "its bytes are read as UTF-8; a row where they are none is refused"
@@ -140,7 +146,7 @@ def _judge_type(wanted: Column, column: Column) -> str:
         return "a row whose value is no date and time is refused"
     if kind in WHOLE_TYPES:
         return "a row whose number needs more than 32 bits is refused"
-    return "a row whose value is no whole number is refused"
+    return "a row whose value MySQL does not print as a whole number (as 0.00) is refused"
 
 
 def _judge_charset(table: Table, column: Column) -> list[Difference]:

@@ -23,6 +23,7 @@ from typing import Any, cast
 import bson
 from bson.raw_bson import RawBSONDocument
 
+from mentions.legacy.contract import LONGEST_TEXT
 from mentions.legacy.driver import Row
 from mentions.legacy.mapping import (
     KNOWN_STATUSES,
@@ -37,7 +38,6 @@ from mentions.legacy.values import encode_value
 
 _INT32 = struct.Struct("<i")
 _INT64 = struct.Struct("<q")
-_LONGEST_TEXT = 2_000_000
 _POINT = ord(".")
 # ``2024-01-31 23:59:59.999``
 _WHOLE_LENGTH = 23
@@ -378,7 +378,7 @@ def _encode_text(text: bytes) -> bytes:
     length = len(text)
     if length < len(_LENGTHS):
         return _LENGTHS[length] + text + b"\0"
-    if length > _LONGEST_TEXT:
+    if length > LONGEST_TEXT:
         raise ValueError(length)
     return _INT32.pack(length + 1) + text + b"\0"
 

@@ -30,7 +30,7 @@ from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import WRITE_CONCERN, DocumentWriter, Target, digest_document
 from mentions.legacy.mapping import MappedRow, RejectedRow
 from mentions.legacy.reattribution import Reattribution
-from mentions.legacy.report import TableReport
+from mentions.legacy.report import TableReport, Values
 from mentions.legacy.state import (
     EXPORT_FIELD,
     STATE_FIELD,
@@ -151,12 +151,10 @@ class Loader:
                 reason = f"changed both there and here since the last {last}"
             self._report.add_conflict(row.key, reason, values=self._list_differences(row, document))
 
-    def _list_differences(
-        self, row: MappedRow, document: Mapping[str, Any]
-    ) -> dict[str, tuple[str, str]]:
+    def _list_differences(self, row: MappedRow, document: Mapping[str, Any]) -> dict[str, Values]:
         """(legacy value, value here) of each field that differs; secrets as digests."""
         here = self.writer.decode(document, row.compared)
-        differing = {}
+        differing: dict[str, Values] = {}
         for name in row.compared:
             there = row.values[name]
             if name in self.target.secrets:
@@ -361,9 +359,9 @@ def _adopted_state(run_id: str, digest: str) -> dict[str, Any]:
     }
 
 
-def _show(value: Any) -> str:
+def _show(value: Any) -> str | None:
     if value is None:
-        return "NULL"
+        return None
     shown = value.isoformat() if isinstance(value, datetime) else str(value)
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
 

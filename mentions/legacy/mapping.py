@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from mentions.legacy.contract import LONGEST_KEY, LONGEST_TEXT
 from mentions.legacy.values import digest_values
 
 RawRow = Mapping[str, bytes | None]
@@ -22,10 +23,7 @@ OAUTH_STATE_LIFETIME = timedelta(minutes=10)
 # Never shown, stored or written to a file, not even for a row that is refused.
 SECRET_COLUMNS = frozenset({"access_token", "refresh_token", "code_verifier"})
 
-_KEY_LENGTH = 64
 _STATE_LENGTH = 255
-# A document holds 16 MB; the legacy TEXT columns hold 64 KB each.
-_TEXT_BYTES = 2_000_000
 _INT32 = range(-(2**31), 2**31)
 _POST_ID = re.compile(r"[1-9][0-9]{0,18}")
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
@@ -128,7 +126,7 @@ def is_mojibake(value: bytes) -> bool:
 def map_user(row: RawRow, *, now: datetime) -> Outcome:
     """A row of ``users``: an X account. ``created_at`` stays None when the row has none."""
     reader = _Reader(row)
-    key = reader.read_key("id", longest=_KEY_LENGTH)
+    key = reader.read_key("id", longest=LONGEST_KEY)
     twitter_id = reader.read_text("twitter_id")
     access_token = reader.read_text("access_token")
     refresh_token = reader.read_text("refresh_token")
@@ -166,7 +164,7 @@ def map_user(row: RawRow, *, now: datetime) -> Outcome:
 def map_message(row: RawRow, *, account_id: str | None) -> Outcome:
     """A row of ``messages``, given to ``account_id`` (None: to no account)."""
     reader = _Reader(row)
-    key = reader.read_key("id", longest=_KEY_LENGTH)
+    key = reader.read_key("id", longest=LONGEST_KEY)
     values: dict[str, Any] = {
         "id": key,
         "account_id": account_id,
@@ -313,8 +311,8 @@ class _Reader:
         if value is None:
             self.refuse("null", f"{name} is NULL")
             return None
-        if len(value) > _TEXT_BYTES:
-            self.refuse("too_long", f"{name} has {len(value)} bytes; at most {_TEXT_BYTES} fit")
+        if len(value) > LONGEST_TEXT:
+            self.refuse("too_long", f"{name} has {len(value)} bytes; at most {LONGEST_TEXT} fit")
             return None
         try:
             return value.decode("utf-8")

@@ -29,6 +29,8 @@ _MEANINGS = {
 _LISTED = 50
 # Of these there may be many, and none is at fault.
 _SHOWN_AMBIGUOUS = 10
+# Of a field: (legacy value, value here). None stands for NULL.
+Values = tuple[str | None, str | None]
 
 
 @dataclass
@@ -45,8 +47,8 @@ class TableReport:
     counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     conflicts: list[tuple[str, str]] = field(default_factory=list)
-    # (legacy value, value here) by field, of conflicts and of documents that were kept.
-    differing: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+    # By field, of conflicts and of documents that were kept.
+    differing: dict[str, dict[str, Values]] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     rejects: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
@@ -70,7 +72,7 @@ class TableReport:
         reason: str,
         *,
         is_absent: bool = False,
-        values: Mapping[str, tuple[str, str]] | None = None,
+        values: Mapping[str, Values] | None = None,
     ) -> None:
         self.count("conflicts", key)
         if is_absent:
@@ -79,7 +81,7 @@ class TableReport:
             self.conflicts.append((self._show(key), reason))
             self.differing[self._show(key)] = dict(values or {})
 
-    def add_kept(self, key: str, values: Mapping[str, tuple[str, str]]) -> None:
+    def add_kept(self, key: str, values: Mapping[str, Values]) -> None:
         """Changed here since the import, and not there."""
         self.count("kept", key)
         if len(self.kept) < _LISTED:
@@ -124,7 +126,7 @@ class TableReport:
     def _show(self, key: str) -> str:
         return f"{key[:8]}…" if self.has_secret_keys else key
 
-    def _show_values(self, key: str) -> dict[str, dict[str, str]]:
+    def _show_values(self, key: str) -> dict[str, dict[str, str | None]]:
         return spell_values(self.differing.get(key, {}))
 
     @property
@@ -288,7 +290,7 @@ class ImportReport:
         return "Not complete: see the rejects, conflicts or missing rows above."
 
 
-def spell_values(values: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]]:
+def spell_values(values: Mapping[str, Values]) -> dict[str, dict[str, str | None]]:
     """(legacy value, value here) by field, for JSON."""
     return {name: {"legacy": there, "here": here} for name, (there, here) in values.items()}
 
@@ -304,8 +306,15 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _render_values(values: Mapping[str, tuple[str, str]]) -> list[str]:
-    return [f"    {name}: {there!r} there, {here!r} here" for name, (there, here) in values.items()]
+def _render_values(values: Mapping[str, Values]) -> list[str]:
+    return [
+        f"    {name}: {_spell(there)} there, {_spell(here)} here"
+        for name, (there, here) in values.items()
+    ]
+
+
+def _spell(value: str | None) -> str:
+    return "NULL" if value is None else repr(value)
 
 
 def _more(total: int, listed: int) -> list[str]:

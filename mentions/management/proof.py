@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def has_mode(options: Mapping[str, Any]) -> bool:
 def run_mode(command: BaseCommand, options: Mapping[str, Any], progress: ProgressView) -> None:
     """What the option asks for. Raises LegacyImportError and CommandError."""
     if options["check_seal"]:
-        _check_seal(command, options["check_seal"])
+        _check_seal(command, options)
     elif options["rollback"]:
         _roll_back(command, options)
     elif options["handover"]:
@@ -264,15 +265,22 @@ def _declare_stopped(command: BaseCommand, options: Mapping[str, Any]) -> None:
     conflicts = ImportConflict.objects.filter(table=USERS.name).values_list("legacy_id", flat=True)
     doubtful = list(fenced.filter(pk__in=list(conflicts)))
     if options["dry_run"]:
-        command.stdout.write(f"{fenced.count()} accounts are fenced.")
+        count = fenced.count()
+        told = f"{count} accounts are fenced."
     else:
         count = lift_fences(but=[account.pk for account in doubtful])
-        command.stdout.write(
+        told = (
             f"The old poller is declared stopped: the tokens of {count} accounts are refreshed "
             "here from now on. Do not start it again."
             if count or doubtful
             else "No account was fenced."
         )
+    report = {
+        "is_dry_run": options["dry_run"],
+        "accounts": count,
+        "fenced_still": [account.pk for account in doubtful],
+    }
+    _print(command, options, report, told)
     if doubtful:
         listed = ", ".join(str(account) for account in doubtful[:10])
         raise CommandError(
@@ -283,12 +291,12 @@ def _declare_stopped(command: BaseCommand, options: Mapping[str, Any]) -> None:
         )
 
 
-def _check_seal(command: BaseCommand, name: str) -> None:
+def _check_seal(command: BaseCommand, options: Mapping[str, Any]) -> None:
     try:
-        check = check_seal(name)
+        check = check_seal(options["check_seal"])
     except SealError as error:
         raise CommandError(str(error)) from None
-    command.stdout.write(str(check))
+    _print(command, options, {**asdict(check), "is_good": check.is_good}, str(check))
     if not check.is_good:
         raise CommandError(
             "This report is not what was sealed." if check.digest else "There is no seal.",

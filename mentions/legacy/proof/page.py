@@ -316,7 +316,8 @@ def _table(header: Sequence[str], body: Iterable[Sequence[str]], *, bad: Sequenc
         cells = []
         for name, cell in zip(header, row, strict=True):
             mark = ' class="bad"' if name in bad and cell != "0" else ""
-            cells.append(f"<td{mark}>{escape(str(cell))}</td>")
+            shown = "NULL" if cell is None else str(cell)
+            cells.append(f"<td{mark}>{escape(shown)}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'

@@ -42,7 +42,8 @@ class Command(BaseCommand):
         )
         would = "would be " if options["dry_run"] else "are "
         self.stdout.write(f"{found.doubtful} waiting replies {would}looked up on X first.")
-        self.stdout.write(f"{len(found.found)} replies sent since {would}found on X:")
+        end = ":" if found.found else "."
+        self.stdout.write(f"{len(found.found)} replies sent since {would}found on X{end}")
         for message_id, post_id in found.found[:_LISTED]:
             self.stdout.write(f"  mention {message_id}: post {post_id}")
         if len(found.found) > _LISTED:

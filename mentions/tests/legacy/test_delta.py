@@ -75,7 +75,7 @@ def test_nothing_is_deleted_when_a_whole_table_is_gone(legacy, run_import, wrong
         run_import("--delta", "--account", "account-1")
 
     assert (Message.objects.count(), TwitterAccount.objects.count()) == (3, 1)
-    report = run_import("--delta", "--accept-deletions", "--unattributed")
+    report = run_import("--delta", "--accept-deletions", "--unattributed", "--reattribute")
     assert sum(report["deleted"].values()) >= 1
 
 

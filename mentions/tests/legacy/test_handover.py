@@ -1,5 +1,7 @@
 """The hand-over report, and the fence around accounts that were taken over."""
 
+import io
+import json
 from datetime import timedelta
 
 import pytest
@@ -94,5 +96,13 @@ def test_account_stays_fenced_when_its_newest_tokens_may_be_in_mysql_alone(legac
         call_command("migrate_from_mysql", "--declare-old-poller-stopped")
 
     assert raised.value.returncode == 2
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("migrate_from_mysql", "--declare-old-poller-stopped", "--json", stdout=out)
+    assert json.loads(out.getvalue()) == {
+        "is_dry_run": False,
+        "accounts": 0,
+        "fenced_still": ["account-1"],
+    }
     fenced = TwitterAccount.objects.filter(fenced_since__isnull=False)
     assert [account.pk for account in fenced] == ["account-1"]

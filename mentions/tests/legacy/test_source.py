@@ -136,7 +136,8 @@ def test_schema_and_row_counts_are_told_when_no_row_is_read_yet(legacy, transact
 @pytest.mark.parametrize(
     ("wanted", "column_type", "meaning"),
     [
-        ("text", "mediumtext", "taken over whole"),
+        ("text", "mediumtext", "more than 2,000,000 bytes is refused"),
+        ("varchar(255)", "text", "taken over whole, whatever its length"),
         ("text", "blob", "read as UTF-8"),
         ("varchar(36)", "bigint", "the text MySQL prints"),
         ("varchar(50)", "enum('pending','replied')", "the text MySQL prints"),
@@ -144,7 +145,7 @@ def test_schema_and_row_counts_are_told_when_no_row_is_read_yet(legacy, transact
         ("datetime", "timestamp", "read in UTC"),
         ("datetime", "varchar(32)", "no date and time is refused"),
         ("int", "bigint unsigned", "more than 32 bits"),
-        ("tinyint", "decimal(10,2)", "no whole number"),
+        ("tinyint", "decimal(10,2)", "does not print as a whole number"),
     ],
 )
 def test_meaning_is_told_when_a_column_was_retyped(wanted, column_type, meaning):
@@ -152,6 +153,13 @@ def test_meaning_is_told_when_a_column_was_retyped(wanted, column_type, meaning)
     found = {"c": Column("c", column_type, is_nullable=False)}
     (difference,) = compare_columns(table, found)[1]
     assert meaning in difference.what
+
+
+def test_a_longer_key_is_told_of_as_what_is_refused():
+    table = Table("t", "id", (Column("id", "varchar(36)", is_nullable=False),))
+    found = {"id": Column("id", "varchar(255)", is_nullable=False)}
+    (difference,) = compare_columns(table, found)[1]
+    assert "longer than 64 characters is refused" in difference.what
 
 
 def test_no_difference_is_listed_when_the_schema_is_the_known_one(legacy, run_import):

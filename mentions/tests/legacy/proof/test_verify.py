@@ -1,5 +1,6 @@
 """The comparison, on a real MariaDB and a real MongoDB."""
 
+import io
 import json
 from datetime import timedelta
 
@@ -266,7 +267,10 @@ def test_report_is_kept_and_sealed_when_only_verified(legacy, run_import, tmp_pa
     assert run.state == "verified"
     assert check_run(run).is_good
     call_command("migrate_from_mysql", "--check-seal", str(page))
-    call_command("migrate_from_mysql", "--check-seal", run.pk)
+    out = io.StringIO()
+    call_command("migrate_from_mysql", "--check-seal", run.pk, "--json", stdout=out)
+    assert (told := json.loads(out.getvalue()))["is_good"]
+    assert (told["state"], told["digest"]) == ("intact", run.report["seal"]["digest"])
     run.report["verification"]["rows"] = 77
     run.save()
     with pytest.raises(CommandError, match="not what was sealed"):
