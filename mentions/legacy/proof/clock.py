@@ -5,6 +5,7 @@ were not UTC after all gives itself away: every row is off by the same hours.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -67,6 +68,17 @@ class ClockAudit:
         if len(self.listed) < _LISTED:
             self.listed.append((key, timestamp.isoformat(sep=" "), offset))
         return offset
+
+    def add_all(self, keys: Sequence[str], timestamps: Sequence[datetime | None]) -> None:
+        """Count many rows, but for those without a time."""
+        for key, timestamp in zip(keys, timestamps, strict=True):
+            if timestamp is None:
+                continue
+            offset = offset_of(key, timestamp)
+            if offset is not None and abs(offset) <= TOLERANCE_SECONDS:
+                self.checked += 1
+            else:
+                self.add(key, timestamp)
 
     def merge(self, other: "ClockAudit") -> None:
         self.checked += other.checked

@@ -5,7 +5,7 @@ reads the server's bytes by itself, and shares only the cipher with the import. 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -173,6 +173,10 @@ class RowReader:
         self._names = tuple(item.name for item in rule.fields)
         self._pick = itemgetter(*self._names)
         self._secrets = tuple(i for i, item in enumerate(rule.fields) if item.is_secret)
+        # Secrets are decrypted one by one, and any value may stand for an own default.
+        self.compares_columns = not any(
+            item.is_secret or item.has_own_default for item in rule.fields
+        )
         # Combinations of types found right before.
         self._known: set[tuple[type, ...]] = set()
 
@@ -185,6 +189,28 @@ class RowReader:
                 for read, value in zip(self._readers, row, strict=True)
             ]
         )
+
+    def are_equal(self, rows: Sequence[RawRow], documents: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether each row is equal to the document at its place, in values and types.
+
+        Column by column, which takes a third of the time of ``is_equal``. False may also mean that
+        only the rows one by one can tell.
+        """
+        if not self.compares_columns:
+            return False
+        for rule, column in zip(self.rule.fields, zip(*rows, strict=True), strict=True):
+            try:
+                if None in column:
+                    expected = [None if value is None else rule.read(value) for value in column]
+                else:
+                    expected = [*map(rule.read, column)]
+                found = [document[rule.name] for document in documents]
+            except (KeyError, ValueError):
+                return False
+            # Equal to None is None alone: whatever else is found stands for a value.
+            if found != expected or not {*map(type, found)} <= rule.types | {_NOTHING}:
+                return False
+        return True
 
     def is_equal(self, expected: tuple[Any, ...], document: Mapping[str, Any]) -> bool:
         """Whether values and types all agree; for secrets and own defaults see ``compare``."""

@@ -5,8 +5,10 @@ Memory does not grow with the table: findings leave in batches as they are made.
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import lt
 from typing import Any
 
 from mentions.legacy.address import SourceUrl
@@ -130,6 +132,35 @@ class RangeComparer:
                     walk.merge(reader.read_pages(task.rule, rest), documents, within=rest)
 
 
+class _Ahead:
+    """The documents of a range in their order, of which some can be looked at beforehand."""
+
+    def __init__(self, batches: Iterator[list[dict[str, Any]]]) -> None:
+        self._batches = batches
+        self._held: list[dict[str, Any]] = []
+        self._at = 0
+
+    def look(self, count: int) -> list[dict[str, Any]]:
+        """The next ones; fewer where there are no more."""
+        while len(self._held) - self._at < count:
+            batch = next(self._batches, None)
+            if batch is None:
+                break
+            self._held = self._held[self._at :] + batch
+            self._at = 0
+        return self._held[self._at : self._at + count]
+
+    def pass_over(self, count: int) -> None:
+        self._at += count
+
+    def take(self) -> dict[str, Any] | None:
+        """The next one, and on to the one behind it; None at the end."""
+        if self._at == len(self._held) and not self.look(1):
+            return None
+        self._at += 1
+        return self._held[self._at - 1]
+
+
 class _Walk:
     """One range under way: counts, findings not yet sent, and the last key settled."""
 
@@ -155,40 +186,69 @@ class _Walk:
     def merge(
         self,
         batches: Iterator[list[RawRow]],
-        documents: Iterator[dict[str, Any]],
+        documents: Iterator[list[dict[str, Any]]],
         *,
         within: KeyRange,
     ) -> None:
-        counts, position = self.counts, self._key_position
-        document = next(documents, None)
+        ahead = _Ahead(documents)
         for batch in batches:
-            for row in batch:
-                try:
-                    key = (row[position] or b"").decode()
-                except UnicodeDecodeError:
-                    counts.in_mysql += 1
-                    self._add_unreadable_key(row)
-                    continue
-                if (self.last is not None and key <= self.last) or not within.holds(key):
-                    raise KeyOrderError
-                while document is not None and document["_id"] < key:
-                    self._take_extra(document)
-                    document = next(documents, None)
-                counts.in_mysql += 1
-                # Before anything can be interrupted: a row is counted once.
-                self.last = key
-                if document is None or document["_id"] != key:
-                    self._add(Finding(MISSING, key, tuple(self._explain(row))))
-                else:
-                    counts.in_mongodb += 1
-                    self._compare(key, row, document)
-                    self._count_account(document)
-                    document = next(documents, None)
+            if not self._pass_equal(batch, ahead, within=within):
+                self._merge_rows(batch, ahead, within=within)
             self._progress()
-        while document is not None:
+        while (document := ahead.take()) is not None:
             self._take_extra(document)
-            document = next(documents, None)
         self._progress()
+
+    def _pass_equal(self, batch: list[RawRow], ahead: _Ahead, *, within: KeyRange) -> bool:
+        """Settle a batch of rows at once if all of them are equal; nothing is, otherwise."""
+        if not batch or not self._reader.compares_columns:
+            return False
+        documents = ahead.look(len(batch))
+        if len(documents) < len(batch):
+            return False
+        keys = [document["_id"] for document in documents]
+        stated = [row[self._key_position] for row in batch]
+        if [*map(_encode, keys)] != stated:
+            return False
+        before = keys if self.last is None else [self.last, *keys]
+        is_ordered = all(map(lt, before, before[1:])) and all(map(within.holds, keys))
+        if not is_ordered or not self._reader.are_equal(batch, documents):
+            return False
+        counts = self.counts
+        for name in ("in_mysql", "in_mongodb", "compared", "equal"):
+            setattr(counts, name, getattr(counts, name) + len(batch))
+        if self._is_timed:
+            counts.clock.add_all(keys, [document["timestamp"] for document in documents])
+            for account, count in Counter(map(_account_of, documents)).items():
+                counts.accounts[account] = counts.accounts.get(account, 0) + count
+        self.last = keys[-1]
+        ahead.pass_over(len(batch))
+        return True
+
+    def _merge_rows(self, batch: list[RawRow], ahead: _Ahead, *, within: KeyRange) -> None:
+        counts, position = self.counts, self._key_position
+        for row in batch:
+            try:
+                key = (row[position] or b"").decode()
+            except UnicodeDecodeError:
+                counts.in_mysql += 1
+                self._add_unreadable_key(row)
+                continue
+            if (self.last is not None and key <= self.last) or not within.holds(key):
+                raise KeyOrderError
+            while (document := next(iter(ahead.look(1)), None)) and document["_id"] < key:
+                self._take_extra(document)
+                ahead.pass_over(1)
+            counts.in_mysql += 1
+            # Before anything can be interrupted: a row is counted once.
+            self.last = key
+            if document is None or document["_id"] != key:
+                self._add(Finding(MISSING, key, tuple(self._explain(row))))
+            else:
+                counts.in_mongodb += 1
+                self._compare(key, row, document)
+                self._count_account(document)
+                ahead.pass_over(1)
 
     def flush(self) -> None:
         if self._findings:
@@ -231,7 +291,7 @@ class _Walk:
 
     def _count_account(self, document: dict[str, Any]) -> None:
         if self._is_timed:
-            account = document.get("account_id") or ""
+            account = _account_of(document)
             accounts = self.counts.accounts
             accounts[account] = accounts.get(account, 0) + 1
 
@@ -251,3 +311,11 @@ class _Walk:
         if done - self._told >= _PROGRESS_ROWS:
             self._tell(done - self._told)
             self._told = done
+
+
+def _account_of(document: dict[str, Any]) -> str:
+    return document.get("account_id") or ""
+
+
+def _encode(key: Any) -> bytes | None:
+    return key.encode("utf-8", "surrogatepass") if isinstance(key, str) else None

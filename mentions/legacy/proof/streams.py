@@ -227,8 +227,8 @@ def can_follow_index(key_type: str) -> bool:
 
 def read_documents(
     store: DocumentStore, client: MongoClient, rule: TableRule, key_range: KeyRange
-) -> Generator[dict[str, Any], None, None]:
-    """The documents of a range in the order of their ids, read ahead by a thread."""
+) -> Generator[list[dict[str, Any]], None, None]:
+    """The documents of a range in the order of their ids, in batches, read ahead by a thread."""
     bounds: dict[str, str] = {
         "$gt" if key_range.is_after else "$gte": key_range.low if key_range.low is not None else ""
     }
@@ -272,7 +272,7 @@ def read_documents(
                 raise LostConnectionError(f"MongoDB: {type(batch).__name__}") from batch
             if isinstance(batch, BaseException):
                 raise batch
-            yield from decode_all(batch)
+            yield decode_all(batch)
     finally:
         is_over.set()
         reader.join()
