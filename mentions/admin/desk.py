@@ -120,6 +120,8 @@ class MessageDesk(AccountScopedAdmin):
             "draft": draft,
             "thread": thread,
             "replies": replies,
+            # What waits only for its undo is as good as sent.
+            "soon": now + timedelta(minutes=1),
             "is_under_way": any(reply.state in UNSETTLED_STATES for reply in replies),
             "outlook": look_ahead(message, kind=ReplyKind.PUBLIC, text=None, now=now),
             "desk_data": {

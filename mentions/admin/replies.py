@@ -20,7 +20,7 @@ from accounts.errors import AccountError
 from accounts.models import Role
 from autores.x.errors import XError
 from mentions.admin.scope import AccountFilter, AccountScopedAdmin
-from mentions.models import Message, Reply, ReplyState
+from mentions.models import Message, Reply, ReplyKind, ReplyState
 from mentions.outbox.decide import Outcome, settle_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.settle import mark_hurried
@@ -55,7 +55,6 @@ class ReplyAdmin(AccountScopedAdmin):
         "shown_state",
         "reason",
         "shown_account",
-        "attempts",
         "shown_time",
     )
     list_filter = (
@@ -99,7 +98,7 @@ class ReplyAdmin(AccountScopedAdmin):
 
     @display(description="Kind", label={"public": "info", "dm": "warning"})
     def shown_kind(self, reply: Reply) -> tuple[str, str]:
-        return reply.kind, reply.get_kind_display()
+        return reply.kind, "DM" if reply.kind == ReplyKind.DM else "Public"
 
     @display(
         description="State",

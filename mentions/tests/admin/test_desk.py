@@ -1,5 +1,7 @@
 """The moderation desk as HTTP: what it shows, keeps and refuses."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.admin.utils import quote
 from django.test import Client
@@ -9,6 +11,7 @@ from django.utils import timezone
 from accounts.models import TwitterAccount, User
 from autores.tests.cast import create_person
 from mentions.models import Message, Reply
+from mentions.outbox.enqueue import enqueue_reply
 from mentions.review import edit_draft, write_draft
 from mentions.tests.api.conftest import store_message
 
@@ -164,3 +167,23 @@ def test_a_version_is_no_number_when_it_has_thousands_of_digits(
         {"act": "save", "draft": draft.pk, "text": "Hi", "draft_version": "9" * 5000},
     )
     assert answer.status_code < 500
+
+
+def test_desk_tells_when_a_reply_goes_out_and_offers_nothing_that_it_would_refuse(
+    mention: Message, ana: User, client: Client
+) -> None:
+    client.force_login(ana)
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    assert 'value="ignore"' in client.get(address).content.decode()
+    later = timezone.now() + timedelta(hours=3)
+    reply = enqueue_reply(
+        mention, kind="public", text="Soon!", requested_by=ana, now=timezone.now(), not_before=later
+    )
+    page = client.get(address).content.decode()
+    assert f"Goes out at {later:%-d %b %Y, %H:%M} UTC." in page
+    assert not {name for name in ("ignore", "release") if f'value="{name}"' in page}
+    for act in ("ignore", "release"):
+        refused = client.post(address, {"act": act}, follow=True).content.decode()
+        assert "A reply to this mention is under way (queued): undo it" in refused
+    client.post(address, {"act": "undo", "reply": reply.pk})
+    assert 'value="ignore"' in client.get(address).content.decode()

@@ -164,7 +164,6 @@ def test_outbox_tells_whom_a_reply_answers(unknown: Reply, ana: User, client: Cl
     client.force_login(ana)
     page = client.get("/admin/mentions/reply/").content.decode()
     assert "@dora" in page
-    assert "Public reply" in page
 
 
 @pytest.mark.parametrize("model", FIELDS_OFFERED, ids=lambda model: model.__name__)
@@ -183,4 +182,5 @@ def test_address_of_a_list_takes_what_its_filters_offer_and_no_more(
             assert (answer.status_code, answer.headers.get("Location")) == (302, address), lookup
         answer = client.get(address, {f"{name}__isnull": "0"})
         assert answer.status_code == (200 if name in offered else 302), name
-    assert "has no such filter" in client.get(address).content.decode()
+    led_back = client.get(address, {"pk__regex": "a"}, follow=True)
+    assert "has no such filter" in led_back.content.decode()
