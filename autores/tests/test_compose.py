@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from importlib import metadata
 from pathlib import Path
@@ -203,10 +204,13 @@ def list_modules_not_required():
             if marker is None or any(marker.evaluate({"extra": extra}) for extra in {*extras, ""}):
                 waiting.append(each)
     names = {key[0] for key in brought}
+    # setuptools carries packages of its own, which count as installed once it was imported.
+    own = Path(sysconfig.get_path("purelib"))
     return [
         module
         for module, packages in metadata.packages_distributions().items()
         if names.isdisjoint(map(canonicalize_name, packages))
+        and any(Path(metadata.distribution(name).locate_file("")) == own for name in packages)
     ]
 
 
