@@ -152,7 +152,7 @@ def check_web(app_configs: object = None, **kwargs: object) -> list[checks.Check
 def check_x(app_configs: object = None, **kwargs: object) -> list[checks.CheckMessage]:
     """E030 and E031: addresses. E032 and W033: scopes. E034: the app's keys. W035: the callback.
 
-    W036: polls and their budget.
+    W036: polls and their budget. W037: the callback's path.
     """
     found: list[checks.CheckMessage] = []
     polls = settings.TWITTER_MENTIONS_WINDOW / settings.TWITTER_POLLING_INTERVAL
@@ -207,6 +207,9 @@ def check_x(app_configs: object = None, **kwargs: object) -> list[checks.CheckMe
     return found
 
 
+_CALLBACK_PATH = "/auth/twitter/callback"
+
+
 def _check_x_app() -> list[checks.CheckMessage]:
     found = [
         _error(
@@ -224,6 +227,15 @@ def _check_x_app() -> list[checks.CheckMessage]:
                 "035",
                 f"TWITTER_CALLBACK_URL leads to {host}, which ALLOWED_HOSTS refuses.",
                 "X sends the browser there after consent: add the host, or correct the URL.",
+            )
+        )
+    if not urlsplit(settings.TWITTER_CALLBACK_URL).path.rstrip("/").endswith(_CALLBACK_PATH):
+        found.append(
+            _warning(
+                "037",
+                f"TWITTER_CALLBACK_URL does not end with {_CALLBACK_PATH}.",
+                "That is where Autores takes the browser back from X; another path needs a proxy "
+                "that leads there.",
             )
         )
     return found

@@ -66,7 +66,8 @@ def _move_draft(
         if version is not None and current.version != version:
             raise ReviewConflictError(
                 "draft_changed",
-                "Somebody changed this draft meanwhile: look at it again before you decide.",
+                "This draft, or the mention it answers, was changed meanwhile: look at it again "
+                "before you decide.",
             )
         raise ReviewConflictError(
             "draft_closed", f"This draft is {current.state}: it cannot be changed any more."

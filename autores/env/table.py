@@ -5,6 +5,7 @@ from typing import Any
 
 from autores.env.values import (
     Parser,
+    addresses,
     boolean,
     choice,
     database_name,
@@ -14,6 +15,7 @@ from autores.env.values import (
     origins,
     string_list,
     text,
+    token,
     url,
 )
 
@@ -175,16 +177,16 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "REPLY_WAIT_SECONDS",
-        decimal(or_equal=True),
+        decimal(or_equal=True, at_most=60),
         10.0,
         "How long an API call waits for X to confirm a reply before it answers 202.",
         "API",
     ),
     # -- X
-    Variable("TWITTER_CLIENT_ID", text, "", "The X app's OAuth 2.0 client id.", "X"),
+    Variable("TWITTER_CLIENT_ID", token, "", "The X app's OAuth 2.0 client id.", "X"),
     Variable(
         "TWITTER_CLIENT_SECRET",
-        text,
+        token,
         "",
         "The X app's OAuth 2.0 client secret.",
         "X",
@@ -225,7 +227,13 @@ VARIABLES: tuple[Variable, ...] = (
         "Minutes between two polls of an account; 0.25 is fifteen seconds.",
         "X",
     ),
-    Variable("X_API_BASE_URL", url("http", "https"), "https://api.x.com", "Where X's API is.", "X"),
+    Variable(
+        "X_API_BASE_URL",
+        url("http", "https", may_have_path=False),
+        "https://api.x.com",
+        "Where X's API is.",
+        "X",
+    ),
     Variable(
         "X_AUTHORIZE_URL",
         url("http", "https"),
@@ -291,7 +299,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "X_BASELINE_COUNT",
-        integer(at_least=5),
+        integer(at_least=5, at_most=100),
         20,
         "How many earlier mentions a first poll takes over, instead of up to 800.",
         "X",
@@ -356,7 +364,7 @@ VARIABLES: tuple[Variable, ...] = (
     # -- alerts
     Variable(
         "ALERT_EMAILS",
-        string_list,
+        addresses,
         [],
         "Who is mailed when something needs an operator, comma separated.",
         "Alerts",
@@ -379,7 +387,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     # -- drafting
     Variable(
-        "OPENAI_API_KEY", text, "", "Without it no drafts are made.", "Drafts", is_secret=True
+        "OPENAI_API_KEY", token, "", "Without it no drafts are made.", "Drafts", is_secret=True
     ),
     Variable(
         "OPENAI_BASE_URL",
@@ -388,7 +396,7 @@ VARIABLES: tuple[Variable, ...] = (
         "Where the model's API is.",
         "Drafts",
     ),
-    Variable("OPENAI_MODEL", text, "gpt-5-mini", "The model that drafts.", "Drafts"),
+    Variable("OPENAI_MODEL", token, "gpt-5-mini", "The model that drafts.", "Drafts"),
     Variable(
         "OPENAI_TIMEOUT_SECONDS",
         decimal(at_most=600),

@@ -16,6 +16,13 @@ def text(value: str) -> str:
     return value
 
 
+def token(value: str) -> str:
+    """A key, a secret or a name: copied from elsewhere, and no part of a sentence."""
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be without spaces and in plain ASCII: copy it again")
+    return value
+
+
 def integer(*, at_least: int = 0, at_most: int = 1_000_000) -> Parser:
     def parse(value: str) -> int:
         try:
@@ -67,7 +74,7 @@ def choice(*options: str) -> Parser:
     return parse
 
 
-def url(*schemes: str) -> Parser:
+def url(*schemes: str, may_have_path: bool = True) -> Parser:
     expected = " or ".join(f"{scheme}://" for scheme in schemes)
 
     def parse(value: str) -> str:
@@ -81,8 +88,12 @@ def url(*schemes: str) -> Parser:
             ) from None
         if parts.scheme not in schemes or not has_host:
             raise ValueError(f"must start with {expected} and name a host")
+        if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*", parts.path):
+            raise ValueError("must end with the number of a database, such as /0")
         if not parts.scheme.startswith("http"):
             return value
+        if not may_have_path and (parts.path.strip("/") or parts.query or parts.fragment):
+            raise ValueError("must end with the host: the paths are added to it")
         if "@" in parts.netloc:
             raise ValueError("must not hold a user name or password")
         try:
@@ -106,6 +117,14 @@ def string_list(value: str) -> list[str]:
             raise ValueError("must be a JSON array of strings")
         return [item.strip() for item in items if item.strip()]
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def addresses(value: str) -> list[str]:
+    """A list of mail addresses."""
+    found = string_list(value)
+    if not all(re.fullmatch(r"[^@\s]+@[^@\s]+", item) for item in found):
+        raise ValueError("must list mail addresses such as ops@example.com")
+    return found
 
 
 def origins(*, allows_any: bool = False) -> Parser:

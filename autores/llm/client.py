@@ -39,7 +39,7 @@ class DraftingModel:
         # The package would silently take both from the environment if they were empty.
         if not api_key.strip():
             raise ValueError("The OpenAI API key is empty: set OPENAI_API_KEY.")
-        if not api_key.isascii() or not api_key.isprintable() or api_key != api_key.strip():
+        if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise ValueError(
                 "The OpenAI API key holds spaces or characters that no key has: copy it again."
             )

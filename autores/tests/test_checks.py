@@ -101,6 +101,7 @@ def test_nothing_is_found_when_production_is_set_up_well(production: Any) -> Non
         ("OPENAI_BASE_URL", "http://0.0.0.0:8090/v1", "E030"),
         ("TWITTER_CALLBACK_URL", "http://autores.example.com/api/v1/auth/twitter/callback", "E030"),
         ("TWITTER_CALLBACK_URL", "https://other.example.com/api/v1/auth/twitter/callback", "W035"),
+        ("TWITTER_CALLBACK_URL", "https://autores.example.com/callback", "W037"),
         ("TWITTER_POLLING_INTERVAL", 0.25, "W036"),
         ("TWITTER_SCOPE", "tweet.read tweet.write users.read offline_access", "E032"),
         ("TWITTER_SCOPE", "tweet.read tweet.write users.read offline.access dm.write", "W033"),

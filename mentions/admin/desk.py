@@ -23,11 +23,12 @@ from mentions.admin.scope import (
     name_actors,
 )
 from mentions.admin.typed import keep_typed, take_typed
-from mentions.drafting.generate import MessageGoneError, generate_draft
+from mentions.drafting.generate import MessageEditedError, MessageGoneError, generate_draft
 from mentions.drafting.pause import find_pause
 from mentions.drafting.prompt import PromptInputError
 from mentions.drafting.queue import FAILED, SKIPPED
 from mentions.models import (
+    MESSAGE_EDITED,
     OPEN_DRAFT_STATES,
     UNSETTLED_STATES,
     AuditEntry,
@@ -38,7 +39,7 @@ from mentions.models import (
     ReplyKind,
     file_before_reading,
 )
-from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.enqueue import EDITED, enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.outlook import look_ahead
 from mentions.outbox.preflight import check_reply
@@ -59,7 +60,10 @@ from mentions.triage import (
     reopen_message,
 )
 
-REFUSALS = (ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError, MessageGoneError)
+REFUSALS = (
+    *(ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError),
+    *(MessageGoneError, MessageEditedError),
+)
 _THREAD_LENGTH = 20
 _VERSION_DIGITS = 10
 STATUS_VARIANTS = {
@@ -68,6 +72,12 @@ STATUS_VARIANTS = {
     MessageStatus.REPLIED: "success",
     MessageStatus.ERROR: "danger",
 }
+
+
+def _refuse_if_edited(request: HttpRequest, message: Message) -> None:
+    """The page was opened when the mention still said something else."""
+    if request.POST.get("seen_post", message.latest_post_id) != message.latest_post_id:
+        raise ReviewConflictError("mention_edited", EDITED)
 
 
 def say(error: Exception) -> str:
@@ -120,6 +130,7 @@ class MessageDesk(AccountScopedAdmin):
             "draft": draft,
             "thread": thread,
             "replies": replies,
+            "edit": next((entry for entry in audit if entry.action == MESSAGE_EDITED), None),
             # What waits only for its undo is as good as sent.
             "soon": now + timedelta(minutes=1),
             "is_under_way": any(reply.state in UNSETTLED_STATES for reply in replies),
@@ -176,10 +187,12 @@ class MessageDesk(AccountScopedAdmin):
         if not self.may(request, message, role):
             raise PermissionDenied(f"This needs the role “{role.value}” on the account.")
         try:
+            if used:
+                _refuse_if_edited(request, message)
             done = act(request, message)
         except REFUSALS as error:
             messages.error(request, say(error))
-            is_newer = getattr(error, "code", "") == "draft_changed"
+            is_newer = getattr(error, "code", "") in {"draft_changed", "mention_edited"}
             keep_typed(request, message.pk, knows_newer=is_newer)
         else:
             messages.success(request, done)

@@ -27,7 +27,7 @@ from mentions.api.preflight import (
     ReplyPageSerializer,
     preflight_json,
 )
-from mentions.drafting.generate import MessageGoneError, generate_draft
+from mentions.drafting.generate import MessageEditedError, MessageGoneError, generate_draft
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, Reply, ReplyKind
 
@@ -253,7 +253,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         summary="Let the model draft a reply",
         responses={
             200: shapes.GeneratedSerializer,
-            **schema.problems(400, 403, 404, 422, 502, 503),
+            **schema.problems(400, 403, 404, 409, 422, 502, 503),
         },
     )
     @action(detail=True, methods=["post"], url_path="generate-response", filter_backends=())
@@ -272,6 +272,8 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
             raise ApiProblem(
                 "message_not_found", "The message was deleted meanwhile.", status_code=404
             ) from error
+        except MessageEditedError as error:
+            raise ApiProblem("mention_edited", error.sentence, status_code=409) from error
         except PromptInputError as error:
             raise ApiProblem("prompt_unusable", str(error), status_code=422) from error
         return Response(

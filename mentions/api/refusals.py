@@ -59,7 +59,7 @@ _STATUS_OF_MODEL = {
 _TEXT_CODES = frozenset({"empty_text", "control_characters", "invalid_unicode", "text_too_long"})
 _KEY_CODES = frozenset({"idempotency_key_invalid"})
 # Also where no row is shown that stands in the way.
-_CONFLICTS = frozenset({"already_replied", "idempotency_key_reused"})
+_CONFLICTS = frozenset({"already_replied", "idempotency_key_reused", "mention_edited"})
 
 
 def reply_url(reply: Reply) -> str:

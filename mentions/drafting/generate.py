@@ -32,6 +32,15 @@ class MessageGoneError(Exception):
     """The mention was deleted while the model was writing; the draft is not kept."""
 
 
+class MessageEditedError(Exception):
+    """The author edited the mention while the model was writing; the draft is not kept."""
+
+    sentence = "The author edited this mention while the draft was made: look at it, and try again."
+
+    def __init__(self) -> None:
+        super().__init__(self.sentence)
+
+
 class DraftStandsError(Exception):
     """There is an open draft already, and nobody asked for another: the new one is not kept."""
 
@@ -43,15 +52,20 @@ def _model(api_key: str, base_url: str, name: str, timeout: float) -> DraftingMo
 
 
 def drafting_model() -> DraftingModel:
-    """The model the settings name. Raises KeyRejectedError when no key is set."""
+    """The model the settings name. Raises KeyRejectedError when they hold no key, or what cannot
+    be one.
+    """
     if not settings.OPENAI_API_KEY:
         raise KeyRejectedError("No drafts without a key: set OPENAI_API_KEY.")
-    return _model(
-        settings.OPENAI_API_KEY,
-        settings.OPENAI_BASE_URL,
-        settings.OPENAI_MODEL,
-        settings.OPENAI_TIMEOUT_SECONDS,
-    )
+    try:
+        return _model(
+            settings.OPENAI_API_KEY,
+            settings.OPENAI_BASE_URL,
+            settings.OPENAI_MODEL,
+            settings.OPENAI_TIMEOUT_SECONDS,
+        )
+    except ValueError as error:
+        raise KeyRejectedError(str(error)) from None
 
 
 def generate_draft(
@@ -63,7 +77,7 @@ def generate_draft(
     sees it, and cannot be approved unedited.
 
     Without ``requested_by`` an open draft stands: DraftStandsError. Raises LlmError,
-    MessageGoneError, and PromptInputError when the custom prompt or the
+    MessageGoneError, MessageEditedError, and PromptInputError when the custom prompt or the
     account's voice is too long.
     """
     account = message.account
@@ -141,7 +155,7 @@ def _store(
 ) -> Draft:
     actor = requested_by.pk if requested_by else "system:drafting"
     is_there = (
-        Message.objects.filter(pk=message.pk)
+        Message.objects.filter(pk=message.pk, latest_post_id=message.latest_post_id)
         .exclude(x_state__in=GONE_STATES)
         .update(
             draft_state="done",
@@ -152,7 +166,8 @@ def _store(
         )
     )
     if not is_there:
-        raise MessageGoneError
+        others = Message.objects.filter(pk=message.pk).exclude(x_state__in=GONE_STATES)
+        raise MessageEditedError if others.exists() else MessageGoneError
     if requested_by is None and find_open_draft(message.pk):
         raise DraftStandsError
     for earlier in Draft.objects.filter(open_key=message.pk):

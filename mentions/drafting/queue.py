@@ -16,6 +16,7 @@ from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
 from mentions.drafting.generate import (
     DraftStandsError,
+    MessageEditedError,
     MessageGoneError,
     find_open_draft,
     generate_draft,
@@ -69,6 +70,9 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         # A person wrote one meanwhile: theirs is the one that is decided on.
         _release(message_id, "done", None)
         return None
+    if message.draft_attempts > MAX_ATTEMPTS:
+        _give_up(message, "Each attempt ended in an error: the worker's log has it.")
+        return None
     if _is_over_cap(message):
         run_in_transaction(lambda: _skip(message))
         return None
@@ -76,6 +80,9 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         return generate_draft(message, now=now)
     except MessageGoneError:
         logger.info("%s was deleted while it was drafted", message_id)
+    except MessageEditedError:
+        logger.info("%s was edited while it was drafted", message_id)
+        _release(message_id, "wanted", now + _FIRST_DELAY)
     except DraftStandsError:
         logger.info("%s got a person's draft while it was drafted", message_id)
         _release(message_id, "done", None)

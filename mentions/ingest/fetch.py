@@ -15,6 +15,8 @@ from autores.x.posts import PostPage
 
 # X shows the 800 latest mentions: eight full pages, and room for short ones.
 REACHABLE_MENTIONS = 800
+# What X withholds of a page counts, too.
+REACHABLE_PAGES = 8
 MAX_PAGES = 40
 # 30,000 posts in one run; a search that is not done by then goes on in the next one.
 MAX_SEARCH_PAGES = 300
@@ -50,7 +52,8 @@ def _spend_request(account: TwitterAccount) -> None:
 
 
 class Pages:
-    """Pages of posts, newest first, to be iterated once; afterwards ``ending`` says why it ended.
+    """Pages of posts, newest first, to be iterated once; afterwards ``ending`` says why it ended,
+    and ``count`` how many there were.
 
     end     X gave no further token: everything down to the bound was shown
     reach   a token led to an empty page: X shows nothing older, though there may be something
@@ -61,12 +64,14 @@ class Pages:
         self._read = read
         self._max_pages = max_pages
         self.ending: Literal["end", "reach", "guard"] = "guard"
+        self.count = 0
 
     def __iter__(self) -> Iterator[PostPage]:
         token: str | None = None
         seen: set[str] = set()
         for _ in range(self._max_pages):
             page = self._read(token)
+            self.count += 1
             yield page
             fresh = {post.id for post in page.posts} - seen
             if page.next_token is None:

@@ -11,7 +11,12 @@ from django.conf import settings
 from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.ids import first_post_id_at
-from mentions.ingest.fetch import REACHABLE_MENTIONS, Pages, fetch_mentions
+from mentions.ingest.fetch import (
+    REACHABLE_MENTIONS,
+    REACHABLE_PAGES,
+    Pages,
+    fetch_mentions,
+)
 from mentions.ingest.gaps import (
     GapRange,
     publish_completeness,
@@ -140,7 +145,7 @@ class _Reading:
         # Its own post, shown again, proves that X's reach came down to the cursor.
         if span.lowest > passed and (
             (pages is not None and pages.ending != "end")
-            or self._may_be_cut(span, is_resumed=is_resumed)
+            or self._may_be_cut(span, pages, is_resumed=is_resumed)
         ):
             # More may have come since the poll began, and have brought the gap about.
             noticed_at = self.now + timedelta(seconds=time.monotonic() - self._begun)
@@ -155,9 +160,10 @@ class _Reading:
             **({"possible_gap_at": self.now} if self.has_gap else {}),
         )
 
-    def _may_be_cut(self, span: Span, *, is_resumed: bool) -> bool:
+    def _may_be_cut(self, span: Span, pages: Pages | None, *, is_resumed: bool) -> bool:
         """Whether X may have stopped above the cursor, though it said nothing of the kind."""
-        if span.seen >= REACHABLE_MENTIONS:
+        is_far = pages is not None and pages.count >= REACHABLE_PAGES
+        if span.seen >= REACHABLE_MENTIONS or is_far:
             return True
         if not is_resumed:
             return False

@@ -13,7 +13,6 @@ from bson.errors import InvalidDocument
 from bson.raw_bson import RawBSONDocument
 from django.conf import settings
 from django.db import connection
-from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from accounts.models import TwitterAccount
@@ -22,8 +21,8 @@ from autores.mongo.reads import find_page
 from autores.x.posts import Post
 from autores.x.text import unescape_text
 from mentions.ingest.classify import Classification
+from mentions.ingest.edits import find_outdated, latest_id_of, store_edits
 from mentions.models import (
-    GONE_STATES,
     FoundBy,
     Message,
     MessageStatus,
@@ -80,10 +79,10 @@ def store_posts(
     if not newest:
         return Stored((), 0)
     stored = _find_stored(account, newest)
-    edits = [id_ for id_ in stored if _latest_id_of(newest[id_]) != id_]
+    edited = find_outdated(account, {id_: newest[id_] for id_ in stored})
     missing = [id_ for id_ in newest if id_ not in stored]
     deleted = _find_deleted(account, missing) if missing else frozenset()
-    verdicts = {id_: classify(newest[id_]) for id_ in [*edits, *missing] if id_ not in deleted}
+    verdicts = {id_: classify(newest[id_]) for id_ in [*edited, *missing] if id_ not in deleted}
     own = [id_ for id_, verdict in verdicts.items() if not verdict.is_work_item]
     fresh = [
         (id_, newest[id_], verdicts[id_])
@@ -92,10 +91,8 @@ def store_posts(
     ]
     shared = SharedFields(_shared_columns(account, finding, now))
     rows = [_own_columns(*each, account=account, finding=finding, now=now) for each in fresh]
-    lost = _write(
-        [_encode(shared, row) for row in rows],
-        [_edit(account, newest[id_], verdicts[id_], now) for id_ in edits],
-    )
+    lost = _write([_encode(shared, row) for row in rows])
+    store_edits(edited.values(), newest, verdicts, now=now)
     new_ids = [row["_id"] for row in rows if row["_id"] not in lost]
     if lost:
         new_ids += _store_clashing(account, [row for row in rows if row["_id"] in lost], shared)
@@ -108,13 +105,9 @@ def _newest_versions(posts: Iterable[Post]) -> dict[str, Post]:
     for post in posts:
         id_ = work_id_of(post)
         other = newest.get(id_)
-        if other is None or int(_latest_id_of(other)) < int(_latest_id_of(post)):
+        if other is None or int(latest_id_of(other)) < int(latest_id_of(post)):
             newest[id_] = post
     return newest
-
-
-def _latest_id_of(post: Post) -> str:
-    return post.edit_history_ids[-1] if post.edit_history_ids else post.id
 
 
 def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
@@ -137,15 +130,15 @@ def _find_deleted(account: TwitterAccount, post_ids: Sequence[str]) -> frozenset
     return frozenset(keys[row["_id"]] for row in rows)
 
 
-def _write(documents: Sequence[Any], edits: Sequence[UpdateOne] = ()) -> frozenset[str]:
+def _write(documents: Sequence[Any]) -> frozenset[str]:
     """Write unordered; return the ``_id`` of documents that met a row already there."""
-    if not documents and not edits:
+    if not documents:
         return frozenset()
     collection = connection.get_collection(Message._meta.db_table)
     lost: list[str] = []
     too_deep: list[Mapping[str, Any]] = []
     try:
-        collection.bulk_write([*map(InsertOne, documents), *edits], ordered=False)
+        collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
         if error.details["writeConcernErrors"]:
             raise
@@ -156,14 +149,13 @@ def _write(documents: Sequence[Any], edits: Sequence[UpdateOne] = ()) -> frozens
                 too_deep.append(failure["op"])
             else:
                 raise
-        edits = ()
     except OperationFailure as error:
         # Beyond some depth the server does not even look at the single writes.
         if error.code != _NESTED_TOO_DEEPLY:
             raise
         too_deep = [*documents]
     if too_deep:
-        lost += _write([{**row, "raw": make_storable(row["raw"])} for row in too_deep], edits)
+        lost += _write([{**row, "raw": make_storable(row["raw"])} for row in too_deep])
     return frozenset(lost)
 
 
@@ -201,31 +193,6 @@ def _encode(shared: SharedFields, row: dict[str, Any]) -> RawBSONDocument:
     except (InvalidDocument, OverflowError, RecursionError):
         # One odd number in what X gave must not keep the whole page out.
         return shared.complete({**row, "raw": make_storable(row["raw"])})
-
-
-def _edit(account: TwitterAccount, post: Post, verdict: Classification, now: datetime) -> UpdateOne:
-    return UpdateOne(
-        {
-            "account_id": account.pk,
-            "post_id": work_id_of(post),
-            "latest_post_id": {"$ne": _latest_id_of(post)},
-            # What was deleted on X, and was just now shown once more by a lagging index.
-            "x_state": {"$nin": [state.value for state in GONE_STATES]},
-        },
-        {
-            "$set": {
-                "text": unescape_text(post.text),
-                "latest_post_id": _latest_id_of(post),
-                "raw": make_storable(post.raw),
-                "updated_at": now,
-                "kind": verdict.kind,
-                "is_replyable": verdict.is_replyable,
-                "replyable_code": verdict.code,
-                "replyable_reason": verdict.reason,
-            },
-            "$inc": {"version": 1},
-        },
-    )
 
 
 def _shared_columns(account: TwitterAccount, finding: Finding, now: datetime) -> dict[str, Any]:
@@ -271,7 +238,7 @@ def _own_columns(
     is_drafted = finding.wants_drafts and verdict.is_replyable
     # A repost says nothing that could be answered, and stays out of the queue.
     status = MessageStatus.IGNORED if verdict.kind == "repost" else MessageStatus.PENDING
-    latest_id = _latest_id_of(post)
+    latest_id = latest_id_of(post)
     return {
         "_id": message_id_for(post_id=post_id, account_x_id=account.twitter_id, is_taken=False),
         "post_id": post_id,

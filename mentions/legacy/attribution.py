@@ -8,8 +8,9 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9_]{1,15}")
 # A mention as X finds it: not inside a word, an address or another mention.
 _MENTION = re.compile(r"(?<![A-Za-z0-9_@＠/&$#!%*])[@＠]([A-Za-z0-9_]{1,15})(?![A-Za-z0-9_@＠])")
 _LEADING = re.compile(r"\s*\.?(?:[@＠][A-Za-z0-9_]{1,15}[\s,:]*)+")
+_LISTED = 5
 _FORM = (
     'JSON: {"handles": {"acme": "ACCOUNT"}, "messages": {"ID": "ACCOUNT"}}, or CSV with the '
     "header handle,account or message,account; ACCOUNT is a legacy id or an X user id"
@@ -119,7 +121,7 @@ def read_rules(paths: Iterable[str]) -> AttributionRules:
 
 def _read_json(text: str, path: str) -> Iterable[tuple[str, str, str, str]]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=partial(_refuse_twice, path))
     except json.JSONDecodeError as error:
         raise AttributionError(f"{path}, line {error.lineno}: {error.msg}. {_FORM}.") from None
     unknown = set(found) - {"handles", "messages"}
@@ -135,6 +137,27 @@ def _read_json(text: str, path: str) -> Iterable[tuple[str, str, str, str]]:
             yield kind[:-1], name, account.strip(), f"{path}, {kind}"
 
 
+def _refuse_twice(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON takes the last of two equal names; here each decides about a message."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if found.setdefault(name, value) != value:
+            raise AttributionError(f"{path}: {name!r} is there twice, with different values.")
+    return found
+
+
+def warn_of_unused(messages: Collection[str], existing: Collection[str]) -> list[str]:
+    """A warning about ids that no row has, as a spreadsheet leaves them; none if all are there."""
+    unused = sorted(set(messages) - set(existing))
+    if not unused:
+        return []
+    shown = ", ".join(repr(key) for key in unused[:_LISTED]) + (", …" if unused[_LISTED:] else "")
+    return [
+        f"{len(unused)} of the {len(messages)} message ids in the rules are in no row, and decide "
+        f"nothing: {shown}. See that no program has rounded or cut them."
+    ]
+
+
 def _read_csv(text: str, path: str) -> Iterable[tuple[str, str, str, str]]:
     rows = csv.reader(text.splitlines())
     header = [name.strip().lower() for name in next(rows, [])]
@@ -146,5 +169,4 @@ def _read_csv(text: str, path: str) -> Iterable[tuple[str, str, str, str]]:
         where = f"{path}, line {rows.line_num}"
         if len(row) != 2:
             raise AttributionError(f"{where}: {len(row)} values instead of 2.")
-        name = row[0] if header[0] == "message" else row[0].strip()
-        yield header[0], name, row[1].strip(), where
+        yield header[0], row[0].strip(), row[1].strip(), where

@@ -25,7 +25,13 @@ from mentions.legacy.errors import SourceError
 from mentions.legacy.export_report import LISTED_ROWS, ExportReport, TableExport
 from mentions.legacy.legacy_writer import LegacyWriter
 from mentions.legacy.proof.fields import rule_of, show_key
-from mentions.legacy.state import EXPORT_FIELD, Baseline, build_export, read_baseline
+from mentions.legacy.state import (
+    EXPORT_FIELD,
+    Baseline,
+    build_export,
+    read_baseline,
+    read_state,
+)
 from mentions.models import Tombstone
 
 _BATCH = 500
@@ -37,9 +43,13 @@ def export_to_mysql(
     target: SourceUrl,
     *,
     is_dry_run: bool = False,
+    inserts_again: bool = False,
     on_progress: Callable[[str, int], None] = lambda table, done: None,
 ) -> ExportReport:
     """Write back; may be interrupted and repeated, and changes nothing the second time.
+
+    ``inserts_again``: what was made here, and an earlier export wrote, is written once more where
+    MySQL lacks it now, as after an older dump of it was loaded.
 
     The accounts are fenced before their tokens are read: from then on they are the former
     system's to refresh. A rehearsal writes, too, where MySQL can take it back, and takes it back.
@@ -57,7 +67,11 @@ def export_to_mysql(
         try:
             for table in _TABLES:
                 exporter = _TableExporter(
-                    table, database, is_dry_run=is_dry_run, is_tried=not report.untried
+                    table,
+                    database,
+                    is_dry_run=is_dry_run,
+                    is_tried=not report.untried,
+                    inserts_again=inserts_again,
                 )
                 report.tables.append(exporter.run(on_progress))
             _list_deleted(database, report)
@@ -86,13 +100,20 @@ def _list_deleted(database: LegacyWriter, report: ExportReport) -> None:
 
 class _TableExporter:
     def __init__(
-        self, table: Table, database: LegacyWriter, *, is_dry_run: bool, is_tried: bool
+        self,
+        table: Table,
+        database: LegacyWriter,
+        *,
+        is_dry_run: bool,
+        is_tried: bool,
+        inserts_again: bool,
     ) -> None:
         self._table = table
         self._rule = rule_of(table.name)
         self._database = database
         self._is_dry_run = is_dry_run
         self._is_tried = is_tried
+        self._inserts_again = inserts_again
         self._target: Target = next(item for item in TARGETS if item.table is table)
         self._cipher = token_cipher()
         self._report = TableExport(table.name)
@@ -104,11 +125,14 @@ class _TableExporter:
         done = 0
         for batch in self._read_batches():
             changed = [document for document in batch if self._is_changed(document)]
-            same = {found["_id"] for found in batch} - {found["_id"] for found in changed}
-            deleted = len(same) - self._database.count_present(self._rule, list(same))
-            self._report.unchanged += len(same) - deleted
+            ids = {found["_id"] for found in changed}
+            same = [found for found in batch if found["_id"] not in ids]
+            exported = [found for found in same if self._recall(found).exported_at is not None]
+            imported = [found["_id"] for found in same if self._recall(found).exported_at is None]
+            deleted = len(imported) - self._database.count_present(self._rule, imported)
+            self._report.unchanged += len(imported) - deleted
             self._report.deleted_there += deleted
-            self._write(changed)
+            self._write([*changed, *self._find_undone(exported)])
             done += len(batch)
             on_progress(self._table.name, done)
         return self._report
@@ -122,6 +146,40 @@ class _TableExporter:
                 batch = []
         if batch:
             yield batch
+
+    def _recall(self, document: Mapping[str, Any]) -> Baseline:
+        known = read_baseline(document, source=self._database.label)
+        assert known is not None
+        return known
+
+    def _find_undone(self, documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Of what was exported, and is as it was: what MySQL has no more, as after an older dump
+        of it was loaded.
+        """
+        present = self._database.look_up(self._rule, [found["_id"] for found in documents])
+        undone = []
+        for document in documents:
+            row = present.get(document["_id"])
+            if row is None:
+                # What an import brought, and an export changed, was deleted there.
+                is_made_here = read_state(document) is None
+                if is_made_here:
+                    undone.append(document)
+                else:
+                    self._report.deleted_there += 1
+            elif self._is_older_copy(row, document):
+                undone.append(document)
+            else:
+                self._report.unchanged += 1
+        return undone
+
+    def _is_older_copy(self, row: dict[str, bytes | None], document: Mapping[str, Any]) -> bool:
+        """Whether MySQL's row is what the import read, before an export changed it."""
+        state, known = read_state(document), read_baseline(document, source=self._database.label)
+        if state is None or known is None or known.exported_at is None:
+            return False
+        digest = digest_row(self._table, row, document)
+        return digest == state.digest != known.there
 
     def _is_changed(self, document: Mapping[str, Any]) -> bool:
         known = read_baseline(document, source=self._database.label)
@@ -150,10 +208,16 @@ class _TableExporter:
         self._marks = []
 
     def _insert(self, key: str, values: dict[str, Any], *, document: Mapping[str, Any]) -> None:
-        if read_baseline(document, source=self._database.label) is not None:
-            self._report.add_conflict(
-                show_key(self._rule, key), "changed here, and deleted in MySQL since"
-            )
+        known = read_baseline(document, source=self._database.label)
+        is_made_here = read_state(document) is None
+        if known is not None and not (is_made_here and self._inserts_again):
+            why = "changed here, and deleted in MySQL since"
+            if is_made_here:
+                why = (
+                    "an earlier export wrote it, and MySQL has it no more: delete it here, or add "
+                    "--insert-again if MySQL is older than that export"
+                )
+            self._report.add_conflict(show_key(self._rule, key), why)
             return
         if self._try(key, lambda: self._database.insert(self._rule, values)):
             self._report.inserted += 1
@@ -177,7 +241,11 @@ class _TableExporter:
             self._mark(document, row)
             return
         known = read_baseline(document, source=self._database.label)
-        if known is None or digest_row(self._table, row, document) != known.there:
+        is_as_known = known is not None and (
+            digest_row(self._table, row, document) == known.there
+            or self._is_older_copy(row, document)
+        )
+        if not is_as_known:
             self._report.add_conflict(
                 show_key(self._rule, key),
                 "changed here, and in MySQL since"

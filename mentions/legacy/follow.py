@@ -100,6 +100,7 @@ class Follower:
         self._server_id = options.server_id or 2**31 + secrets.randbelow(2**31 - 2)
         self._lease: ImportLease | None = None
         self._was_drained = False
+        self._warnings: list[str] = []
         self._saved_at = 0.0
         self._reported_at = 0.0
         self._reported_rows = 0
@@ -147,7 +148,8 @@ class Follower:
         if state is not None and state.rules_digest != digest:
             raise AttributionError(
                 "The rules of --attribute-by are not those this following began with. Give the "
-                "same ones, or add --start-over to read every message again by the new ones."
+                "same ones, or add --start-over --reattribute to read every message again and "
+                "give it to the account of the new ones."
             )
         if state is not None and state.phase == FOLLOWING:
             self._check_account(state)
@@ -196,6 +198,7 @@ class Follower:
     def _load_tables(self, state: FollowState) -> None:
         self._on_progress("Reading every table once; the former system may go on.")
         report, state.account_id = self._load()
+        self._warnings = report.warnings
         self._on_progress(_summarize(report))
         with CurrentSource(self._url) as current:
             applier = self._make_applier(current, state)
@@ -318,6 +321,7 @@ class Follower:
             rejects=rejects,
             conflict_list=list_conflicts(state.run_id),
             last_change_at=state.changed_at,
+            warnings=self._warnings,
         )
         if drained_at is not None:
             report.tell_drained(state, drained_at=drained_at, marker=self._options.marker)

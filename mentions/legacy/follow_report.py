@@ -10,7 +10,10 @@ from mentions.legacy.position import FollowState
 
 @dataclass
 class FollowReport:
-    """What the following did, over all its restarts. Times are the import's own clock."""
+    """What the following did, over all its restarts. Times are the import's own clock.
+
+    ``warnings`` are those of the load, if this call made one.
+    """
 
     source: str
     run_id: str
@@ -21,6 +24,7 @@ class FollowReport:
     conflicts: int = 0
     rejects: int = 0
     conflict_list: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     is_drained: bool = False
     stopped_by: str = ""
     frozen_at: datetime | None = None
@@ -49,6 +53,7 @@ class FollowReport:
         for table, counts in self.counts.items():
             shown = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count)
             lines.append(f"  {table}: {shown or 'nothing changed'}")
+        lines += [f"Warning: {warning}" for warning in self.warnings]
         if self.conflicts:
             lines.append(f"Conflicts, the documents here stay as they are: {self.conflicts}")
             lines += render_conflicts(self.conflict_list)

@@ -14,7 +14,12 @@ from autores.crypto import TokenCipher
 from autores.mongo.errors import DuplicateDocumentsError
 from autores.mongo.restore import restore_indexes
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.attribution import Ambiguous, AttributionError, AttributionRules
+from mentions.legacy.attribution import (
+    Ambiguous,
+    AttributionError,
+    AttributionRules,
+    warn_of_unused,
+)
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
@@ -265,6 +270,9 @@ class Importer:
             known = connected_handles()
             rules = AttributionRules({**known, **rules.handles}, rules.messages)
             self._rules = rules.resolve(lambda name: find_account(name, accounts))
+            report.warnings += warn_of_unused(
+                rules.messages, source.find_existing(MESSAGES, list(rules.messages))
+            )
             report.attribution = (
                 f"accounts by {len(rules.handles)} @names and {len(rules.messages)} message ids"
             )

@@ -251,9 +251,10 @@ class Loader:
                 self._refuse_duplicate(row, "another document")
             if found.matched < len(written):
                 written -= self._report_changed([row for row, _ in changes if row.key in written])
-        for row, _ in changes:
+        for row, document in changes:
             if row.key in written:
                 self._report.count("updated", row.key)
+                self._attribution.count_moved(row, document)
 
     def _make_update(self, row: MappedRow, document: Mapping[str, Any]) -> UpdateOne:
         values = self._complete(row, document=document)

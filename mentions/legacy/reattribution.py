@@ -56,12 +56,17 @@ class Reattribution:
         known = self._recall(document)
         # It left with this account, which MySQL could not keep.
         is_kept = known is not None and known.exported_at is not None
-        if _is_of_another(row, document, known):
-            is_kept = not self._is_allowed
-            self._notes[STAYED if is_kept else MOVED] += 1
+        if _is_of_another(row, document, known) and not self._is_allowed:
+            is_kept = True
+            self._notes[STAYED] += 1
         if not is_kept:
             return row
         return replace(row, values={**row.values, "account_id": document.get("account_id")})
+
+    def count_moved(self, row: MappedRow, document: Mapping[str, Any]) -> None:
+        """The row was written over the document."""
+        if self._target.table is MESSAGES and _is_of_another(row, document, self._recall(document)):
+            self._notes[MOVED] += 1
 
     def _recall(self, document: Mapping[str, Any]) -> Baseline | None:
         return read_baseline(document, source=self._source)

@@ -155,6 +155,16 @@ class Source:
     def read_by_keys(self, table: Table, keys: Sequence[str]) -> Iterator[list[Row]]:
         """The rows with exactly these keys, where there are any, a few hundred at a time."""
         names = [column.name for column in table.columns]
+        yield from self._read_exact(table, keys, names)
+
+    def find_existing(self, table: Table, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that a row has, byte for byte."""
+        pages = self._read_exact(table, keys, [table.key])
+        return {(row[0] or b"").decode() for page in pages for row in page}
+
+    def _read_exact(
+        self, table: Table, keys: Sequence[str], names: Sequence[str]
+    ) -> Iterator[list[Row]]:
         listed = ", ".join(_quote(name) for name in names)
         position = names.index(table.key)
         for start in range(0, len(keys), _LOOKED_UP):

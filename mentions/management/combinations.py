@@ -17,7 +17,7 @@ _COMPARISON = _REPORT | {"differences_file", "sample", "window"}
 _TAKEN = {
     "verify_only": _COMPARISON,
     "rollback": _REPORT | {"dry_run"},
-    "export_to_mysql": _REPORT | {"dry_run"},
+    "export_to_mysql": _REPORT | {"dry_run", "insert_again"},
     "check_seal": frozenset(),
     "handover": frozenset({"window"}),
     "declare_old_poller_stopped": frozenset({"dry_run"}),
@@ -26,7 +26,7 @@ _CHOOSABLE = (
     *("dry_run", "chunk_size", "workers", "max_rejects", "retry_rejects"),
     *("account", "unattributed", "attribute_by", "reattribute"),
     *("follow", "until_drained", "marker", "start_over", "server_id", "delta"),
-    "accept_deletions",
+    *("accept_deletions", "insert_again"),
     *("sample", "processes", "window", *_FILES),
 )
 
@@ -43,6 +43,8 @@ def check_combination(options: Mapping[str, Any]) -> None:
     elif options["follow"] and not (options["until_drained"] or options["marker"]):
         why = "is about the comparison, which --follow makes only with --until-drained or --marker"
         _refuse(options, _COMPARISON | {"processes"}, why)
+    if options["insert_again"] and not options["export_to_mysql"]:
+        raise CommandError("--insert-again belongs to --export-to-mysql.")
     if options["ambiguous_file"] and not options["attribute_by"]:
         raise CommandError("--ambiguous-file belongs to --attribute-by.")
 

@@ -88,6 +88,12 @@ def add_arguments(parser: CommandParser) -> None:
         action="store_true",
         help="Write what was made or changed here back into the legacy tables.",
     )
+    undo.add_argument(
+        "--insert-again",
+        action="store_true",
+        help="With --export-to-mysql: insert also what an earlier export wrote and MySQL lacks "
+        "now, as after an older dump of it was loaded.",
+    )
     accounts = parser.add_argument_group("hand-over of the accounts")
     accounts.add_argument(
         "--handover",
@@ -244,10 +250,10 @@ def _export(
 ) -> None:
     began = timezone.now()
     if options["dry_run"]:
-        report = export_to_mysql(target, is_dry_run=True)
+        report = export_to_mysql(target, is_dry_run=True, inserts_again=options["insert_again"])
     else:
         with ImportLease(f"the export to {target.label}"):
-            report = export_to_mysql(target)
+            report = export_to_mysql(target, inserts_again=options["insert_again"])
     shown = {"export": report.to_json()}
     if not options["dry_run"]:
         state = STATE_EXPORTED if report.is_complete else STATE_PARTLY

@@ -1,6 +1,12 @@
 """The rows that the stages hand to each other."""
 
-from mentions.models.audit import AuditEntry, file_before_reading, file_entries, record_audit
+from mentions.models.audit import (
+    MESSAGE_EDITED,
+    AuditEntry,
+    file_before_reading,
+    file_entries,
+    record_audit,
+)
 from mentions.models.claimedpost import ClaimedPost, is_claimed, is_left_behind, keep_claims
 from mentions.models.cursor import Cursor
 from mentions.models.draft import OPEN_DRAFT_STATES, Draft, DraftState
@@ -27,6 +33,7 @@ __all__ = [
     "CONFIRM_AFTER",
     "EPOCH",
     "GONE_STATES",
+    "MESSAGE_EDITED",
     "OPEN_DRAFT_STATES",
     "UNSETTLED_STATES",
     "AuditEntry",

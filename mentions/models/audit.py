@@ -23,6 +23,8 @@ from mentions.models.message import EPOCH, Message
 _UNFILED = "unfiled"
 # Nobody files, or somebody writes to one message all the time: it must not grow without an end.
 MOST_UNFILED = 50
+# The author's own words, before and after; they go with the mention's.
+MESSAGE_EDITED = "message.edited_on_x"
 # Characters; an entry of more is written in a transaction.
 _LONGEST_LEFT = 2000
 FILED_AT_ONCE = 200

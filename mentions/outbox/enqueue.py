@@ -23,6 +23,7 @@ from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.preflight import check_reply, clean_text
 
 MAX_KEY_LENGTH = 128
+EDITED = "The author edited this mention meanwhile: read it again before you answer."
 _ATTEMPTS = 5
 
 
@@ -43,7 +44,8 @@ def enqueue_reply(
     is still under way is taken as a second click and gives the same row, too.
 
     Raises OutboxRefusedError: with ``existing`` for a conflict (another reply stands, or the key
-    was used for something else), without for a text or a mention that cannot be answered. Raises
+    was used for something else), without for a text or a mention that cannot be answered, or that
+    its author edited meanwhile. Raises
     TransactionConflictError when others change the mention all the time.
     """
     text = clean_text(text)
@@ -68,6 +70,7 @@ def enqueue_reply(
     standing = Reply.objects.filter(live_key=f"{message.pk}:{kind}").first()
     if standing is not None:
         return _second_click(standing, message, text, key)
+    seen = message.latest_post_id
     try:
         for _ in range(_ATTEMPTS):
             refusal = check_reply(message, kind=kind, text=text, now=now).first_refusal
@@ -84,6 +87,8 @@ def enqueue_reply(
                 return reply
             # Somebody may have said meanwhile that it was answered by hand.
             _reload(message)
+            if message.latest_post_id != seen:
+                raise OutboxRefusedError("mention_edited", EDITED)
         raise TransactionConflictError(
             f"The mention was changed by others in each of {_ATTEMPTS} attempts."
         )

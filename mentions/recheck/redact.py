@@ -19,6 +19,7 @@ from django.db.models import F, Model
 from autores.mongo.transactions import run_in_transaction
 from mentions.models import (
     GONE_STATES,
+    MESSAGE_EDITED,
     OPEN_DRAFT_STATES,
     AuditEntry,
     Draft,
@@ -142,6 +143,8 @@ def cutter_of(message: Message) -> QuoteCutter:
     for name in ("note_post", "note_tweet"):
         note = raw.get(name)
         sources.append(note.get("text") if isinstance(note, dict) else None)
+    for edit in AuditEntry.objects.filter(message_id=message.pk, action=MESSAGE_EDITED):
+        sources += [(edit.before or {}).get("text"), (edit.after or {}).get("text")]
     return QuoteCutter(
         [source for source in sources if isinstance(source, str)],
         [message.author_username, message.author_name],
@@ -199,7 +202,9 @@ def _redact_audit(message_id: str, keys: list[str], cutter: QuoteCutter) -> None
         found = AuditEntry.objects.filter(object_type=kind, object_id__in=keys)
         entries |= {entry.pk: entry for entry in found}
     for entry in entries.values():
-        emptied = _DRAFT_TEXTS if entry.object_type == "draft" else ()
+        emptied: tuple[str, ...] = _DRAFT_TEXTS if entry.object_type == "draft" else ()
+        if entry.action == MESSAGE_EDITED:
+            emptied = ("text",)
         _set(
             AuditEntry,
             entry.pk,

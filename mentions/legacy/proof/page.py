@@ -12,7 +12,7 @@ from mentions.legacy.proof.seal import SEAL, is_intact, is_sealed
 _MEANINGS = {
     "missing": "in MySQL, and neither in MongoDB nor refused",
     "extra": "written by an import, and no longer in MySQL",
-    "differing": "the values differ, and nobody here is known to have changed them",
+    "differing": "the values differ, and no change here explains it",
     "conflicts": "here already when the import came, and different",
     "rejected": "cannot be taken over",
     "skipped": "left behind on purpose",

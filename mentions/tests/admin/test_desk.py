@@ -101,7 +101,9 @@ def test_what_others_saved_is_not_undone_when_the_text_was_typed_before(
 
     assert (page.context["desk_text"], page.context["desk_version"]) == ("Mine", "1")
     refused = client.post(desk, {"act": "save", "text": "Mine", **upon}, follow=True)
-    assert "Somebody changed this draft meanwhile" in refused.content.decode()
+    assert (
+        "This draft, or the mention it answers, was changed meanwhile" in refused.content.decode()
+    )
     assert '<p class="whitespace-pre-wrap break-words" dir="auto">Better</p>' in (
         refused.content.decode()
     )

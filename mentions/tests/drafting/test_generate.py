@@ -16,7 +16,8 @@ from autores.llm.errors import LlmError, RateLimitedError
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import connect_account
 from mentions import tasks
-from mentions.drafting.generate import DraftStandsError, generate_draft
+from mentions.drafting.generate import DraftStandsError, MessageEditedError, generate_draft
+from mentions.drafting.pause import find_pause
 from mentions.drafting.queue import MAX_ATTEMPTS, draft_wanted, find_wanted
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Draft, Message
@@ -110,6 +111,40 @@ def test_one_open_draft_when_several_draft_at_once(
     assert states <= {"proposed", "superseded"}
     # What nobody asked for supersedes nothing.
     assert len(stood) == (0 if is_asked_for else 3)
+
+
+def test_draft_for_words_that_were_edited_meanwhile_is_made_again(
+    mention: Message, ana: User, sandbox: RunningSandbox
+) -> None:
+    as_it_was = Message.objects.get()
+    sandbox.control.edit_post(mention.pk, "@acme where is my refund?")
+    poll_account(mention.account, now=timezone.now())
+    with pytest.raises(MessageEditedError):
+        generate_draft(as_it_was, requested_by=ana, now=timezone.now())
+    assert not Draft.objects.exists()
+    assert draft_wanted(mention.pk, now=timezone.now()) is not None
+
+
+@pytest.mark.parametrize("key", ["sk-é", "sk 1", "“sk-1”"])
+def test_a_key_that_can_be_none_is_a_matter_for_the_operator(
+    mention: Message, settings: Any, key: str
+) -> None:
+    settings.OPENAI_API_KEY = key
+    assert draft_wanted(mention.pk, now=timezone.now()) is None
+    pause = find_pause()
+    assert pause is not None
+    assert "characters that no key has" in str(pause)
+    mention.refresh_from_db()
+    assert (mention.draft_state, mention.draft_attempts) == ("wanted", 0)
+
+
+def test_a_mention_whose_attempts_died_is_given_up_at_last(mention: Message) -> None:
+    Message.objects.update(draft_state="drafting", draft_attempts=MAX_ATTEMPTS)
+    make_due(mention)
+    assert draft_wanted(mention.pk, now=timezone.now()) is None
+    mention.refresh_from_db()
+    assert mention.draft_state == "failed"
+    assert "the worker's log has it" in AuditEntry.objects.get(action="draft.failed").note
 
 
 def test_put_off_and_tried_again_when_the_model_is_busy(

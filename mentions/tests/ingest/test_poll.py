@@ -217,6 +217,15 @@ def test_says_so_when_more_passed_than_x_still_shows(
     assert Cursor.objects.get(pk=baselined.pk).possible_gap_at is not None
 
 
+def test_says_so_when_x_withheld_some_of_the_last_posts_that_it_shows(
+    baselined: TwitterAccount, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if each page had fewer than it has.
+    monkeypatch.setattr("mentions.ingest.poll.REACHABLE_MENTIONS", 10_000)
+    sandbox.control.create_mentions(account="acme", count=900)
+    assert poll(baselined).has_gap
+
+
 def test_one_accounts_limit_leaves_the_other_alone(
     baselined: TwitterAccount, ana: User, sandbox: RunningSandbox
 ) -> None:

@@ -61,6 +61,7 @@ def test_rule_of_the_message_comes_first_when_its_text_names_another():
         ("handle,account\nno name,a\n", "line 2: 'no name' is no @name"),
         ("message,account\n1\n", "line 2: 1 values instead of 2"),
         ("message,account\n1,\n", "line 2: the message or the account is empty"),
+        ('{"messages": {"1": "a", "1": "b"}}', "'1' is there twice, with different values"),
     ],
 )
 def test_file_is_refused_with_its_line_when_wrong(tmp_path, text, words):
@@ -70,6 +71,12 @@ def test_file_is_refused_with_its_line_when_wrong(tmp_path, text, words):
         read_rules([str(path)])
     assert words in str(raised.value)
     assert str(path) in str(raised.value)
+
+
+def test_blanks_about_an_id_mean_nothing(tmp_path):
+    path = tmp_path / "rules"
+    path.write_text("message,account\n 1785 , acc-1\n")
+    assert read_rules([str(path)]).messages == {"1785": "acc-1"}
 
 
 @pytest.fixture
@@ -112,6 +119,10 @@ def test_each_message_gets_its_account_when_rules_decide(
         assert report["exit_code"] == 0
         assert report["tables"]["messages"]["ambiguous"] == 2
         assert report["attribution"] == "accounts by 2 @names and 2 message ids"
+        assert report["warnings"] == [
+            "1 of the 2 message ids in the rules are in no row, and decide nothing: 'no-such-row'. "
+            "See that no program has rounded or cut them."
+        ]
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert lines == report["tables"]["messages"]["ambiguous_list"]
         assert lines == [
@@ -217,6 +228,7 @@ def test_message_changes_hands_when_told_to_and_nobody_works_on_it(given, run_im
     report = run_import("--account", "two", "--reattribute")
 
     assert (report["tables"]["messages"]["updated"], report["exit_code"]) == (1, 2)
+    # What a person changed is a conflict, and moves no more than the other.
     assert report["tables"]["messages"]["notes"] == {"message given to another account": 1}
     (conflict,) = report["tables"]["messages"]["conflict_list"]
     assert conflict["reason"] == "stays with its account, as drafts here refer to it"
@@ -245,3 +257,22 @@ def test_following_does_not_go_on_for_another_account(given, legacy, run_import)
         legacy.execute("SET GLOBAL read_only = 0")
     assert set(list_accounts().values()) == {"one"}
     assert len(list_accounts()) == 4
+
+
+def test_following_says_what_stayed_when_it_starts_over_by_other_rules(
+    two_accounts, legacy, run_import
+):
+    legacy.execute("SET GLOBAL read_only = 1")
+    options = ["--follow", "--until-drained"]
+    try:
+        run_import(*options, "--account", "two")
+        with pytest.raises(CommandError, match="add --start-over --reattribute"):
+            run_import(*options, *two_accounts)
+        report = run_import(*options, *two_accounts, "--start-over")
+        assert any("stay with it" in warning for warning in report["warnings"])
+        assert set(list_accounts().values()) == {"two"}
+        report = run_import(*options, *two_accounts, "--start-over", "--reattribute")
+    finally:
+        legacy.execute("SET GLOBAL read_only = 0")
+    assert not any("stay with it" in warning for warning in report["warnings"])
+    assert list_accounts() == WANTED

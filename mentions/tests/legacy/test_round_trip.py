@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts.models import TwitterAccount
 from accounts.stored_tokens import token_cipher
 from mentions.models import Message
-from mentions.tests.legacy.exporting import NEW, add_new, export
+from mentions.tests.legacy.exporting import NEW, add_new, export, row_of
 
 
 def test_what_the_former_system_did_since_is_taken_when_it_comes_back(imported, run_import):
@@ -180,3 +180,36 @@ def test_work_stays_when_the_export_was_rehearsed_on_a_copy(imported, run_import
 
     assert_work_is_here()
     assert Message.objects.filter(pk=NEW).exists()
+
+
+def test_what_went_back_goes_back_again_when_mysql_is_older_than_that(imported):
+    add_new()
+    Message.objects.filter(pk="1").update(status="replied", public_response="Sorry!", version=2)
+    before = imported.execute("SELECT * FROM messages ORDER BY id")
+    assert export(imported)[1]["messages"].updated == 1
+    written = imported.execute("SELECT * FROM messages ORDER BY id")
+    # As a dump from before leaves it.
+    imported.execute("UPDATE messages SET status = 'pending', public_response = NULL WHERE id='1'")
+    imported.execute("DELETE FROM messages WHERE id = %s", NEW)
+    assert imported.execute("SELECT * FROM messages ORDER BY id") == before
+
+    _, rehearsed = export(imported, is_dry_run=True)
+    report, tables = export(imported)
+    assert (tables["messages"].updated, tables["messages"].conflicts) == (1, 1)
+    assert rehearsed["messages"].listed == tables["messages"].listed
+    assert "--insert-again" in tables["messages"].listed[0][2]
+    assert not report.is_complete
+
+    report, tables = export(imported, inserts_again=True)
+    assert (tables["messages"].inserted, report.is_complete) == (1, True)
+    assert imported.execute("SELECT * FROM messages ORDER BY id") == written
+    assert export(imported)[0].changes == 0
+
+
+def test_what_the_former_system_did_since_is_not_undone_by_an_export(imported):
+    Message.objects.filter(pk="1").update(status="replied", public_response="Sorry!", version=2)
+    export(imported)
+    imported.execute("UPDATE messages SET public_response = 'Sent there.' WHERE id = '1'")
+    report, _ = export(imported)
+    assert (report.changes, report.is_complete) == (0, True)
+    assert row_of(imported, "1")[4] == "Sent there."

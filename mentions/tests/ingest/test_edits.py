@@ -1,0 +1,160 @@
+"""What becomes of a mention, and of the draft made for it, when its author edits it on X."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import TwitterAccount, User
+from autores.sandbox.server import RunningSandbox
+from mentions.api.changes import delete_message
+from mentions.ingest.poll import poll_account
+from mentions.models import AuditEntry, Draft, Message, Reply
+from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.errors import OutboxRefusedError
+from mentions.review import approve_draft, write_draft
+from mentions.triage import ReviewConflictError
+
+pytestmark = pytest.mark.django_db(transaction=True)
+OLD, NEW = "@acme Do you love coffee?", "@acme Do you want them banned?"
+
+
+@pytest.fixture
+def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
+    sandbox.control.create_mention(account="acme", author="dora", text=OLD)
+    poll_account(acme, now=timezone.now())
+    return Message.objects.get()
+
+
+@pytest.fixture
+def draft(mention: Message, ana: User) -> Draft:
+    return write_draft(mention, text="We surely do!", user=ana, now=timezone.now())
+
+
+def edit(mention: Message, sandbox: RunningSandbox, text: str = NEW) -> None:
+    sandbox.control.edit_post(mention.reply_target_id, text)
+    poll_account(mention.account, now=timezone.now())
+    mention.refresh_from_db()
+
+
+def test_who_read_the_old_words_has_to_look_again(
+    mention: Message, draft: Draft, ana: User, sandbox: RunningSandbox
+) -> None:
+    seen = draft.version
+    edit(mention, sandbox)
+    with pytest.raises(ReviewConflictError, match="the mention it answers, was changed") as caught:
+        approve_draft(draft, user=ana, now=timezone.now(), version=seen)
+    assert caught.value.code == "draft_changed"
+    assert not Reply.objects.exists()
+    draft.refresh_from_db()
+    assert draft.state == "edited"
+    assert approve_draft(draft, user=ana, now=timezone.now(), version=draft.version).pk
+
+
+def test_the_old_words_are_kept_until_the_mention_goes(
+    mention: Message, draft: Draft, ana: User, sandbox: RunningSandbox
+) -> None:
+    edit(mention, sandbox)
+    poll_account(mention.account, now=timezone.now())
+    entry = AuditEntry.objects.get(action="message.edited_on_x")
+    assert (entry.before, entry.after) == ({"text": OLD}, {"text": NEW})
+    edit(mention, sandbox, "@acme never mind")
+    assert AuditEntry.objects.filter(action="message.edited_on_x").count() == 2
+
+    Draft.objects.filter(pk=draft.pk).update(decision_note=f"He wrote {OLD}")
+    delete_message(mention.pk, actor=ana.pk, now=timezone.now())
+    left = str(list(AuditEntry.objects.values()))
+    assert not [words for words in (OLD, NEW, "never mind") if words in left]
+
+
+def test_an_older_version_that_x_shows_again_is_no_edit(
+    mention: Message, sandbox: RunningSandbox
+) -> None:
+    edit(mention, sandbox)
+    edit(mention, sandbox, "@acme last words")
+    Message.objects.update(text="@acme last words, stored", latest_post_id=str(10**19 - 1))
+    poll_account(mention.account, now=timezone.now())
+    mention.refresh_from_db()
+    assert mention.text == "@acme last words, stored"
+
+
+def test_desk_shows_both_and_refuses_what_was_written_before(
+    mention: Message, ana: User, client: Client, sandbox: RunningSandbox
+) -> None:
+    client.force_login(ana)
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    page = client.get(address).content.decode()
+    assert 'name="seen_post" value=""' in page
+    edit(mention, sandbox)
+    for act, text in (("send", "text"), ("save", "text"), ("send_dm", "dm_text")):
+        form = {"act": act, text: "We surely do!", "seen_post": ""}
+        page = client.post(address, form, follow=True).content.decode()
+        assert "The author edited this mention meanwhile: read it again" in page
+        # What was typed is not lost.
+        assert "We surely do!" in page
+        assert "Its author edited this post" in page
+        assert OLD in page
+        assert NEW in page
+    assert not Reply.objects.exists()
+    assert not Draft.objects.exists()
+    form = {"act": "save", "text": "We surely do!", "seen_post": mention.latest_post_id}
+    assert "The draft is saved." in client.post(address, form, follow=True).content.decode()
+    assert "made before the author edited" not in client.get(address).content.decode()
+
+
+def test_desk_tells_of_a_draft_that_is_older_than_the_edit(
+    mention: Message, draft: Draft, ana: User, client: Client, sandbox: RunningSandbox
+) -> None:
+    edit(mention, sandbox)
+    client.force_login(ana)
+    page = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    assert "This draft was made before the author edited the mention" in page
+
+
+def test_reply_to_the_old_words_is_refused_when_the_edit_comes_between(
+    mention: Message, sandbox: RunningSandbox
+) -> None:
+    as_it_was = Message.objects.get()
+    edit(mention, sandbox)
+    with pytest.raises(OutboxRefusedError) as caught:
+        enqueue_reply(as_it_was, kind="public", text="We surely do!", now=timezone.now())
+    assert caught.value.code == "mention_edited"
+    assert not Reply.objects.exists()
+
+
+def test_an_approval_or_the_edit_wins_when_both_come_at_once(
+    acme: TwitterAccount, ana: User, sandbox: RunningSandbox
+) -> None:
+    outcomes = set()
+    for number in range(6):
+        post = sandbox.control.create_mention(account="acme", author="dora", text=f"{OLD} {number}")
+        poll_account(acme, now=timezone.now())
+        mention = Message.objects.get(pk=post["id"])
+        draft = write_draft(mention, text="We surely do!", user=ana, now=timezone.now())
+        sandbox.control.edit_post(post["id"], f"{NEW} {number}")
+        barrier = threading.Barrier(2)
+
+        def approve(draft: Any = draft, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            try:
+                approve_draft(draft, user=ana, now=timezone.now(), version=draft.version)
+            except (ReviewConflictError, OutboxRefusedError) as error:
+                outcomes.add(error.code)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=approve)
+        thread.start()
+        barrier.wait()
+        poll_account(acme, now=timezone.now())
+        thread.join()
+        mention.refresh_from_db()
+        assert mention.text == f"{NEW} {number}"
+        if reply := Reply.objects.filter(message=mention).first():
+            # It was approved before the words were others.
+            changed = AuditEntry.objects.get(message_id=mention.pk, action="message.edited_on_x")
+            assert reply.created_at <= changed.at
+    assert outcomes <= {"draft_changed", "mention_edited"}
