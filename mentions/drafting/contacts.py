@@ -51,6 +51,11 @@ _COMMON_TLD = (
     r"(?:com|net|org|io|co|info|biz|xyz|app|dev|ru|ly|tv|cc|gg|ai|shop|store|site|online|club|vip"
     r"|click|de|fr|es|br|uk|eu)(?![a-z0-9_-])"
 )
+# After "dot" as a word, or hyphens, where these can hardly be meant otherwise.
+_SPELLED_TLD = (
+    r"(?:tk|ml|ga|cf|gq|pw|su|ws|sh|cn|nl|pl|jp|kr|top|win|link|live|pro|icu|cyou|buzz|lol|fun|space"
+    r"|website|tech|page|work|bid|loan|date|download|review|world|today)(?![a-z0-9_-])"
+)
 # A link ends where another script's sentence goes on, as it does on X.
 _IN_URL = r"[^\s<>\"“”«»、。（）「」『』【】\u1100-\u11ff\u3001-\u9fff]"
 _AFTER = rf"(?:\.[a-z0-9-]+){{0,9}}(?::\d{{2,5}})?(?:@{_IN_URL}*)?(?:[/?#\\]{_IN_URL}*)?"
@@ -67,7 +72,9 @@ _NO_LABEL = (
 
 _SCHEME_LINKS = [
     re.compile(rf"h[tx*]{{2}}ps?:/{{1,2}}{_IN_URL}+"),
-    re.compile(rf"(?:ftps?|wss?|tg|whatsapp|magnet|javascript|intent)://?{_IN_URL}+"),
+    re.compile(
+        rf"(?:ftps?|wss?|tg|whatsapp|viber|skype|magnet|ipfs|ipns|javascript|intent)://?{_IN_URL}+"
+    ),
 ]
 # Group "host" is a link only if one of its labels is a top level domain.
 _LINKS = [
@@ -87,6 +94,7 @@ _DISGUISED_LINKS = [
     re.compile(
         rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+(?:{_DOT_WORD})\s+(?:com|net|org)(?![a-z0-9]){_AFTER}"
     ),
+    re.compile(rf"(?<!\w){_NO_LABEL}[a-z0-9-]{{2,63}}[\s-]+d[o0]t[\s-]+{_SPELLED_TLD}{_AFTER}"),
     re.compile(r"[a-z0-9]{2,63}(?:dot|punto|ponto)(?:com|net|org)(?![a-z0-9])"),
     # "evil_dot_com", "evil *dot* com", "evil d-o-t com"; "evil dot c0m"; "evil . c o m"
     re.compile(
@@ -116,9 +124,16 @@ _DISGUISED_EMAIL = re.compile(r"[\w.+-]{1,63}\s?[\[({<]\s?(?:at|@|arroba)\s?[\])
 _HANDLE = re.compile(r"(?<![a-z0-9_])@(?:([a-z0-9_]{1,50})|\s([a-z0-9]+_[a-z0-9_]{1,40}))")
 _MESSENGER = re.compile(
     fold_pattern(
-        r"(?<![a-z])(?:telegram|whats\s?app|wechat|viber|snapchat|discord|телеграм\w*|вотсап\w*"
+        r"(?<![a-z])(?:telegram|whats\s?app|wechat|viber|snapchat|discord|threema"
+        r"|cash\s?app|venmo|zelle|телеграм\w*|вотсап\w*"
         r"|ватсап\w*|微信|واتساب|تيليجرام|왓츠앱|텔레그램|व्हाट्सएप)"
     )
+)
+# Other services are named by brands themselves; who is sent there is another matter.
+_ELSEWHERE = re.compile(
+    r"(?<![a-z])(?:dm|pm|add|find|message|text|contact|reach|ping|write\sto|talk\sto)\s(?:me|us|him|her)"
+    r"\s(?:\w+\s){0,2}?(?:on|via|over|by|at|through)\s(?:insta(?:gram)?|ig|facebook|fb|messenger"
+    r"|line|signal|kik|skype|tiktok|linkedin|tg)(?![a-z])"
 )
 
 _NUMBER = r"(?:\d{1,3}(?:[ .,'’]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?)(?!\d)"
@@ -169,6 +184,7 @@ _DATE = re.compile(
 )
 _PHONE = re.compile(r"(?<![a-z0-9.,])\+?\(?\d[\d ().\-/‐-―]{5,24}\d(?![a-z0-9])")
 _TOLL_FREE = re.compile(r"(?<!\w)(?:1[-. ])?8\d\d[-. ](?=[\d-]*[a-z])[a-z\d-]{6,}")
+_DIGIT_BY_DIGIT = re.compile(r"(?<![\d.,])\d(?:\s?[-.\s]\s?\d){6,14}(?![\d.,])")
 _SPOKEN_DIGIT = (
     r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|cero|uno|dos|tres|cuatro|cinco|seis"
     r"|siete|ocho|nueve|null|eins|zwei|drei|vier|funf|sechs|sieben|acht|neun)"
@@ -254,6 +270,8 @@ def _scan(text: str, folded: FoldedText, *, known_numbers: frozenset[str]) -> It
         yield Contact(HANDLE, name, span, not is_plain(span, match.group()))
     for match in claim(_MESSENGER):
         yield Contact(MESSENGER, re.sub(r"\s", "", match.group()), take(match))
+    for match in claim(_ELSEWHERE):
+        yield Contact(MESSENGER, match.group().rsplit(maxsplit=1)[-1], take(match))
     for pattern in (_TOKEN, _IBAN):
         for match in claim(pattern):
             if sum(c.isdigit() for c in match.group()) >= 3:
@@ -267,8 +285,9 @@ def _scan(text: str, folded: FoldedText, *, known_numbers: frozenset[str]) -> It
         take(match)
     for match in claim(_TOLL_FREE):
         yield Contact(PHONE, re.sub(r"[^a-z0-9]", "", match.group()), take(match))
-    for match in claim(_SPOKEN_PHONE):
-        yield Contact(PHONE, match.group(), take(match), is_disguised=True)
+    for pattern in (_SPOKEN_PHONE, _DIGIT_BY_DIGIT):
+        for match in claim(pattern):
+            yield Contact(PHONE, match.group(), take(match), is_disguised=True)
     for match in claim(_PHONE):
         digits = re.sub(r"\D", "", match.group())
         before = folded.text[max(0, match.start() - _PHONE_CUE_REACH) : match.start()]

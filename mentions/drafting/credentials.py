@@ -10,7 +10,7 @@ from mentions.drafting.characters import fold_pattern, fold_text, replace_lookal
 from mentions.drafting.promises import is_denied
 
 _ASKING = fold_pattern(
-    r"(?<!\w)(?:send|dm|pm|message|text|e-?mail|tell|give|share|provide|confirm|verify|submit|forward"
+    r"(?<!\w)(?:send|dm|pm|post|enter|type|message|text|e-?mail|tell|give|share|provide|confirm|verify|submit|forward"
     r"|(?:reply|respond|answer|come\sback)\sto\sus\swith|(?:reply|respond|answer|write)\swith|need"
     r"|ask(?:ing)?(?:\syou)?\sfor|what(?:['’]s|\sis|\sare|\swas)|(?:may|can|could)\s(?:i|we)\s(?:get|have)"
     r"|let\s(?:us|me)\s(?:have|know)|envi[ae]\w*|manda\w*|dinos|digan?os|necesit\w+|schick\w*|sende\w*"
@@ -43,7 +43,9 @@ _REQUESTS = [
         rf"{_GAP}(?<!\w)(?:here|below|publicly|in\s(?:the|a)\s(?:comments?|repl(?:y|ies)|thread))(?!\w)"
     ),
     # Verbs that stand behind what they ask for.
-    re.compile(rf"(?:{_SECRET}).{{0,6}}(?:教えて|送って|お送り|알려|보내)"),
+    re.compile(
+        rf"(?:{_SECRET}).{{0,6}}(?:教えて|送って|お送り|알려|보내|[发發](?:给|給|到)|告[诉訴])"
+    ),
 ]
 
 

@@ -32,7 +32,9 @@ _WORDS: dict[str, str] = {
         |zwrot\w*\s(?:pieniedzy|kosztow|srodkow)|zwroc\w+\s\w*\s?pieniadze
         |возврат\w*|возмест\w*|возмещ\w*|верн\w+\s(?:\w+\s)?деньги|поверн\w+\s(?:\w+\s)?(?:кошти|гроші)
         |(?<!\w)(?:para\s)?iade|返金|払い戻し|退款|退钱|退錢|환불|استرداد|استرجاع|نعيد\s(?:لك\s)?(?:المال|المبلغ)
-        |रिफंड|रिफ़ंड|पैसे\sवापस|pengembalian\sdana|hoan tien|återbetal\w*
+        |全額お返し|お金を?お?返し|[钱錢款].{0,4}(?:退|返)[给還还]|退[还還]|退给您|سنعيد|سنرد\s|रिफंड|रिफ़ंड
+        |पैस[ेा]\s(?:वापस|लौट)|(?:отримаєте|получите)\s\w*\s?(?:кошти|гроші|деньги)\s(?:назад|обратно)
+        |pengembalian\sdana|hoan tien|återbetal\w*
     """,
     "gift": r"""
         (?<!feel\s)(?<!i'm\s)(?<!we're\s)(?<!are\syou\s)(?<![-\w])free(?!\w)(?!\sto(?!\w))(?!\stime)(?!\sup)(?!-|\sof\s(?!charge))
@@ -41,7 +43,8 @@ _WORDS: dict[str, str] = {
         |you\s(?:won['’]t|will\snot|will\snever|are\snot|aren['’]t)\s(?:be\s)?charged
         |(?:won['’]t|will\snot|will\snever|do\snot|don['’]t|not\sgoing\sto)\scharge\s(?:you|anything|for)(?!\w)
         |waiv(?:e|es|ed|ing)(?!\w)|without\s(?:any\s|extra\s)?charge|no\s(?:extra|additional)\scost
-        |won['’]t\scost\syou|cover\s(?:the|all|your)\s(?:\w+\s)?costs?
+        |won['’]t\scost\syou|cover\s(?:the|all|your)\s(?:\w+\s)?(?:costs?|repairs?|damages?|fees?|bills?|loss(?:es)?)(?!\w)
+        |(?:buy|get)\syou\s(?:a|an\sall)\s?new(?!\w)|(?:we|i)(?:['’]ll|\swill)\scomp(?!\w)
         |(?:it|this|that|one|shipping|delivery)(?:['’]s|\sis)\son\sus(?!\w)(?!\sto)
         |sin\s(?:cargo|coste|costo)(?!\w)|sem\s(?:custo|cobranca)|sans\sfrais|senza\scosti|ohne\saufpreis
         |(?:send|ship|give|mail|get)\s(?:you|out)\s(?:an?|the|your)\s(?:\w+\s)?replacement(?!\w)
@@ -61,7 +64,8 @@ _WORDS: dict[str, str] = {
         |خصم|قسيمة|छूट|कूपन|diskon|giam gia
     """,
     "compensation": r"""
-        compensat\w*|compensac\w*|indemniz\w*|indeniz\w*|entschadig\w*|schadensersatz|indemnis\w*
+        pay\sfor\s(?:the|your|any|all)\s(?:\w+\s)?(?:damage|repair|clean|loss|bill|replacement)\w*
+        |compensat\w*|compensac\w*|indemniz\w*|indeniz\w*|entschadig\w*|schadensersatz|indemnis\w*
         |dedommag\w*|risarci\w*|schadevergoeding|odszkodowan\w*|rekompensat\w*|компенс\w*|tazminat
         |賠償|赔偿|補償|补偿|보상|배상|تعويض\w*|मुआवज़?ा|kompensasi
     """,
@@ -78,7 +82,8 @@ _WORDS: dict[str, str] = {
         |no\stakesies\sbacksies|we\sadmit|admit\s(?:fault|liability|guilt)|(?:we\sare|we're|we’re|our)\s(?:legally\s)?(?:liable|liability)
         |(?:accept|assume|admit)\s(?:full\s|all\s|any\s)?(?:liability|responsibility|guilt)
         |take\s(?:full|all|complete)\s(?:the\s)?(?:responsibility|blame|liability)|(?:we|i)(?:['’]re|['’]m|\sare|\sam|\swere)\sat\sfault
-        |(?<!\w)our\s(?:own\s)?fault(?!\w)|(?:we|i)(?:['’]re|\sare|\swere)\sto\sblame
+        |(?<!\w)our\s(?:own\s)?(?:fault|negligence)(?!\w)|(?:we|i)(?:['’]re|\sare|\swere|\swas)\snegligent
+        |(?:we|i)(?:['’]re|\sare|\swere)\sto\sblame
         |(?:we|i)(?:['’]re|\sare|\swere)\s(?:fully|entirely|solely)\sresponsible|vinculante|rechtsverbindlich\w*
         |juridiquement\scontraignant\w*|haften\sfur|юридически\sобязыва\w*|法的拘束力|具有法律效力|法律约束力
         |قانونيا\sملزم|ملزم\sقانونا
@@ -106,7 +111,7 @@ _TIME = (
 )
 # What a customer waits for; "we'll be there tomorrow" and "see you Friday" bind nobody.
 _DEED = (
-    r"(?:arriv\w*|deliver\w*|ship(?:ped|s)?|sen[dt]|fix(?:ed)?|repair(?:ed)?|resolv\w*|solv\w*"
+    r"(?:sort(?:ed)?(?:\sout)?|arriv\w*|deliver\w*|ship(?:ped|s)?|sen[dt]|fix(?:ed)?|repair(?:ed)?|resolv\w*|solv\w*"
     r"|replac\w*|restor\w*|releas\w*|launch\w*|dispatch\w*|complet\w*|finish\w*|done|ready"
     r"|answer\w*|repl(?:y|ied)|respond|call(?:\syou)?|back\sto\syou|have\s(?:it|them|yours?)"
     r"|get\s(?:it|them|yours?)|work(?:s|ing)?\sagain|updat\w*|upgrad\w*|cancel\w*|unlock\w*)"
