@@ -229,7 +229,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "X_API_BASE_URL",
-        url("http", "https", may_have_path=False),
+        url("http", "https", is_base=True),
         "https://api.x.com",
         "Where X's API is.",
         "X",

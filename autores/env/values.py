@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from email.utils import parseaddr
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,7 +75,7 @@ def choice(*options: str) -> Parser:
     return parse
 
 
-def url(*schemes: str, may_have_path: bool = True) -> Parser:
+def url(*schemes: str, is_base: bool = False) -> Parser:
     expected = " or ".join(f"{scheme}://" for scheme in schemes)
 
     def parse(value: str) -> str:
@@ -88,12 +89,12 @@ def url(*schemes: str, may_have_path: bool = True) -> Parser:
             ) from None
         if parts.scheme not in schemes or not has_host:
             raise ValueError(f"must start with {expected} and name a host")
-        if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*", parts.path):
+        if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*/?", parts.path):
             raise ValueError("must end with the number of a database, such as /0")
         if not parts.scheme.startswith("http"):
             return value
-        if not may_have_path and (parts.path.strip("/") or parts.query or parts.fragment):
-            raise ValueError("must end with the host: the paths are added to it")
+        if is_base and (parts.path.rstrip("/").endswith("/2") or parts.query or parts.fragment):
+            raise ValueError("must end before the version: /2 and the paths are added to it")
         if "@" in parts.netloc:
             raise ValueError("must not hold a user name or password")
         try:
@@ -122,7 +123,7 @@ def string_list(value: str) -> list[str]:
 def addresses(value: str) -> list[str]:
     """A list of mail addresses."""
     found = string_list(value)
-    if not all(re.fullmatch(r"[^@\s]+@[^@\s]+", item) for item in found):
+    if not all(re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(item)[1]) for item in found):
         raise ValueError("must list mail addresses such as ops@example.com")
     return found
 

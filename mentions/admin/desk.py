@@ -74,6 +74,13 @@ STATUS_VARIANTS = {
 }
 
 
+def _find_edit(message: Message) -> AuditEntry | None:
+    """What the mention said before its author edited it last."""
+    if not message.latest_post_id:
+        return None
+    return AuditEntry.objects.filter(message_id=message.pk, action=MESSAGE_EDITED).first()
+
+
 def _refuse_if_edited(request: HttpRequest, message: Message) -> None:
     """The page was opened when the mention still said something else."""
     if request.POST.get("seen_post", message.latest_post_id) != message.latest_post_id:
@@ -130,7 +137,7 @@ class MessageDesk(AccountScopedAdmin):
             "draft": draft,
             "thread": thread,
             "replies": replies,
-            "edit": next((entry for entry in audit if entry.action == MESSAGE_EDITED), None),
+            "edit": _find_edit(message),
             # What waits only for its undo is as good as sent.
             "soon": now + timedelta(minutes=1),
             "is_under_way": any(reply.state in UNSETTLED_STATES for reply in replies),

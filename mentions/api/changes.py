@@ -43,7 +43,8 @@ from mentions.models.audit import (
     make_room_on_row,
 )
 from mentions.models.tally import keep_tally
-from mentions.recheck.redact import cutter_of, redact_import, redact_traces
+from mentions.recheck.quotes import QuoteCutter
+from mentions.recheck.redact import cutter_of, forget_edits, redact_import, redact_traces
 
 _ATTEMPTS = 20
 # While one waits for the journal, another is on its way.
@@ -286,7 +287,7 @@ def delete_message(
     gone, 409 while a reply is unsettled, 412 not at ``expected_version``.
     """
 
-    def write() -> Message:
+    def write() -> tuple[Message, QuoteCutter]:
         file_entries(message_id=message_id)
         message = _load(message_id, expected_version)
         cutter = cutter_of(message)
@@ -331,10 +332,11 @@ def delete_message(
             ),
         )
         redact_traces(message_id, keys, cutter)
-        return message
+        forget_edits(message_id)
+        return message, cutter
 
-    message: Message = run_in_transaction(write)
-    redact_import(message, cutter_of(message))
+    message, cutter = run_in_transaction(write)
+    redact_import(message, cutter)
 
 
 def _describe(reply: Reply) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
     if not is_claimed:
         return None
     message = Message.objects.get(pk=message_id)
-    if message.status != MessageStatus.PENDING:
+    if message.status != MessageStatus.PENDING or not message.is_replyable:
         _release(message_id, "none", None)
         return None
     if find_open_draft(message_id):

@@ -24,9 +24,12 @@ from mentions.models import (
     MESSAGE_EDITED,
     OPEN_DRAFT_STATES,
     Draft,
+    MentionKind,
     Message,
     record_audit,
 )
+
+_READ = ("post_id", "latest_post_id", "x_state", "text", "kind", "is_replyable", "draft_state")
 
 
 def latest_id_of(post: Post) -> str:
@@ -45,7 +48,7 @@ def find_outdated(account: TwitterAccount, posts: Mapping[str, Post]) -> dict[st
     rows = find_page(
         Message,
         filter={"account_id": account.pk, "post_id": {"$in": list(edited)}},
-        projection={"post_id": 1, "latest_post_id": 1, "x_state": 1, "text": 1},
+        projection=dict.fromkeys(_READ, 1),
         limit=len(edited),
     )
     return {
@@ -76,6 +79,21 @@ def _store_edit(
     row: Mapping[str, Any], post: Post, verdict: Classification, *, now: datetime
 ) -> None:
     text = unescape_text(post.text)
+    changes: dict[str, Any] = {
+        "text": text,
+        "latest_post_id": latest_id_of(post),
+        "raw": make_storable(post.raw),
+        "updated_at": now,
+        "is_replyable": verdict.is_replyable,
+        "replyable_code": verdict.code,
+        "replyable_reason": verdict.reason,
+    }
+    if row.get("kind") != MentionKind.LEGACY:
+        # Those stay the import's, for its proof and its undoing.
+        changes["kind"] = verdict.kind
+        was_closed = not row.get("is_replyable") and row.get("draft_state") == "none"
+        if was_closed and verdict.is_replyable:
+            changes |= {"draft_state": "wanted", "draft_not_before": now}
     messages = connection.get_collection(Message._meta.db_table)
     found = messages.update_one(
         {
@@ -84,16 +102,7 @@ def _store_edit(
             "x_state": {"$nin": [state.value for state in GONE_STATES]},
         },
         {
-            "$set": {
-                "text": text,
-                "latest_post_id": latest_id_of(post),
-                "raw": make_storable(post.raw),
-                "updated_at": now,
-                "kind": verdict.kind,
-                "is_replyable": verdict.is_replyable,
-                "replyable_code": verdict.code,
-                "replyable_reason": verdict.reason,
-            },
+            "$set": changes,
             "$inc": {"version": 1},
         },
         session=connection.session,

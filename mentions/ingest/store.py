@@ -78,7 +78,7 @@ def store_posts(
     newest = _newest_versions(posts)
     if not newest:
         return Stored((), 0)
-    stored = _find_stored(account, newest)
+    stored = _find_work(account, newest)
     edited = find_outdated(account, {id_: newest[id_] for id_ in stored})
     missing = [id_ for id_ in newest if id_ not in stored]
     deleted = _find_deleted(account, missing) if missing else frozenset()
@@ -108,6 +108,16 @@ def _newest_versions(posts: Iterable[Post]) -> dict[str, Post]:
         if other is None or int(latest_id_of(other)) < int(latest_id_of(post)):
             newest[id_] = post
     return newest
+
+
+def _find_work(account: TwitterAccount, newest: Mapping[str, Post]) -> frozenset[str]:
+    """Those of the work ids that this account has a message of, under any version's id: the former
+    system kept a post by the id that it saw.
+    """
+    work_ids = {id_: id_ for id_ in newest}
+    for id_, post in newest.items():
+        work_ids |= dict.fromkeys(post.edit_history_ids[1:], id_)
+    return frozenset(work_ids[id_] for id_ in _find_stored(account, work_ids))
 
 
 def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:

@@ -350,8 +350,13 @@ def _encode_moments(
     label = b"\x09" + name
     if may_be_null and None in values:
         null = b"\x0a" + name
-        moments = [null if text is None else label + _encode_moment(text) for text in values]
-        return (moments,)
+        packed = [
+            null
+            if text is None
+            else label + _INT64.pack(_HOURS[text[:13]] + _WITHIN_HOUR[text[13:]])
+            for text in values
+        ]
+        return (packed,)
     return repeat(label), map(
         _INT64.pack,
         [_HOURS[text[:13]] + _WITHIN_HOUR[text[13:]] for text in cast(Sequence[bytes], values)],

@@ -181,6 +181,10 @@ class Follower:
         chosen = TwitterAccount.objects.filter(
             Q(pk=options.account) | Q(twitter_id=options.account)
         ).first()
+        if chosen is None and options.account is not None:
+            self._on_progress(
+                f"Warning: account {options.account} is not here, so new messages get none."
+            )
         if (chosen.pk if chosen else None) != state.account_id:
             given = f"account {state.account_id}" if state.account_id else "no account"
             raise AttributionError(

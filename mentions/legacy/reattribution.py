@@ -19,6 +19,7 @@ from mentions.legacy.state import Baseline, read_baseline
 # Remarks of the report.
 STAYED = "message stays with the account that it has here"
 MOVED = "message given to another account"
+EXPORTED = "message keeps the account that it was written back with"
 
 
 class Reattribution:
@@ -56,6 +57,8 @@ class Reattribution:
         known = self._recall(document)
         # It left with this account, which MySQL could not keep.
         is_kept = known is not None and known.exported_at is not None
+        if is_kept and self._is_allowed and document.get("account_id") != row.values["account_id"]:
+            self._notes[EXPORTED] += 1
         if _is_of_another(row, document, known) and not self._is_allowed:
             is_kept = True
             self._notes[STAYED] += 1

@@ -13,7 +13,14 @@ from accounts.budgets import Reservation, reserve
 from accounts.clients import XClient, call_x
 from accounts.errors import AccountError, CallRefusedError
 from autores.x.errors import XError
-from mentions.models import Message, Reply, ReplyKind, ReplyState
+from mentions.models import (
+    MESSAGE_EDITED,
+    AuditEntry,
+    Message,
+    Reply,
+    ReplyKind,
+    ReplyState,
+)
 from mentions.outbox.metering import BUDGET_OF, name_attempt
 from mentions.outbox.policy import (
     GIVE_UP_AFTER,
@@ -99,6 +106,16 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
             lease=reply.lease,
         )
         return reply
+    if _is_outdated(reply, message):
+        mark_failed(
+            reply,
+            code="mention_edited",
+            sentence="The author edited the mention after this reply was queued: read it again.",
+            now=now,
+            from_state=ReplyState.SENDING,
+            lease=reply.lease,
+        )
+        return reply
     if _age(reply, now=now) >= GIVE_UP_AFTER:
         # Also if nothing failed, for instance as all calls were paused.
         mark_failed(
@@ -117,6 +134,14 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
     else:
         _settle_sent(reply, x_post_id)
     return reply
+
+
+def _is_outdated(reply: Reply, message: Message) -> bool:
+    """Whether the reply was made for words that its author has changed since."""
+    if not message.latest_post_id:
+        return False
+    edits = AuditEntry.objects.filter(message_id=message.pk, action=MESSAGE_EDITED)
+    return edits.filter(at__gt=reply.created_at).exists()
 
 
 def _settle_sent(reply: Reply, x_post_id: str) -> None:

@@ -33,7 +33,7 @@ from mentions.models import (
     is_claimed,
     record_audit,
 )
-from mentions.outbox.lookback import CLOCK_MARGIN, RESTORED
+from mentions.outbox.lookback import CLOCK_MARGIN, RESTORED, targets_of
 from mentions.outbox.settle import (
     ACTOR,
     mark_failed,
@@ -103,13 +103,16 @@ def _read_own_replies(account: TwitterAccount, *, since: datetime) -> Iterator[P
 
 def _match(account: TwitterAccount, posts: list[Post]) -> Iterator[tuple[Message, Post]]:
     """The posts that answer a mention and stand for no row yet."""
+    # The versions in between stand in no column; edited mentions are few.
+    edited = Message.objects.filter(account_id=account.pk).exclude(latest_post_id="")
+    by_version = dict(_by_target(edited.iterator())) if posts else {}
     for start in range(0, len(posts), _TOGETHER):
         some = posts[start : start + _TOGETHER]
         parents = {post.get_reference("replied_to") for post in some}
         rows = Message.objects.filter(account_id=account.pk).filter(
             Q(post_id__in=list(parents)) | Q(latest_post_id__in=list(parents))
         )
-        messages = dict(_by_target(rows))
+        messages = by_version | dict(_by_target(rows))
         for post in some:
             message = messages.get(post.get_reference("replied_to") or "")
             if message is not None and not is_claimed(
@@ -120,8 +123,8 @@ def _match(account: TwitterAccount, posts: list[Post]) -> Iterator[tuple[Message
 
 def _by_target(messages: Iterable[Message]) -> Iterator[tuple[str, Message]]:
     for message in messages:
-        yield message.post_id, message
-        yield message.reply_target_id, message
+        for target in targets_of(message):
+            yield target, message
 
 
 def _adopt(message: Message, post: Post) -> bool:

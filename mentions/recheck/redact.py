@@ -120,7 +120,7 @@ def _redact(message_id: str, *, now: datetime) -> bool:
     if is_waiting:
         logger.info("%s is redacted when its reply is settled", message_id)
         return False
-    return _empty_message(message, cutter, now=now)
+    return bool(run_in_transaction(lambda: _empty_message(message, cutter, now=now)))
 
 
 def resume_redactions(*, now: datetime, limit: int = 500) -> int:
@@ -202,9 +202,10 @@ def _redact_audit(message_id: str, keys: list[str], cutter: QuoteCutter) -> None
         found = AuditEntry.objects.filter(object_type=kind, object_id__in=keys)
         entries |= {entry.pk: entry for entry in found}
     for entry in entries.values():
-        emptied: tuple[str, ...] = _DRAFT_TEXTS if entry.object_type == "draft" else ()
         if entry.action == MESSAGE_EDITED:
-            emptied = ("text",)
+            # They say what to look for elsewhere, and go with the mention's own text.
+            continue
+        emptied = _DRAFT_TEXTS if entry.object_type == "draft" else ()
         _set(
             AuditEntry,
             entry.pk,
@@ -214,6 +215,12 @@ def _redact_audit(message_id: str, keys: list[str], cutter: QuoteCutter) -> None
                 "note": cutter.cut(entry.note),
             },
         )
+
+
+def forget_edits(message_id: str) -> None:
+    """The author's earlier words; last of all, with the mention's own text."""
+    for entry in AuditEntry.objects.filter(message_id=message_id, action=MESSAGE_EDITED):
+        _set(AuditEntry, entry.pk, {"before": {"text": ""}, "after": {"text": ""}})
 
 
 def _redact_admin_log(keys: list[str], cutter: QuoteCutter) -> None:
@@ -231,7 +238,8 @@ def redact_import(message: Message, cutter: QuoteCutter) -> None:
         names = ("reasons", "hints", "row")
         _set(ImportReject, key, {name: cutter.cut_all(getattr(reject, name)) for name in names})
     for conflict in ImportConflict.objects.filter(pk=key):
-        _set(ImportConflict, key, {"reason": cutter.cut(conflict.reason)})
+        differing = cutter.cut_all(conflict.differing or {})
+        _set(ImportConflict, key, {"reason": cutter.cut(conflict.reason), "differing": differing})
     if message.kind != MentionKind.LEGACY:
         return
     for run in ImportRun.objects.all():
@@ -260,6 +268,7 @@ def _empty_message(message: Message, cutter: QuoteCutter, *, now: datetime) -> b
         Message, message.pk, changes, x_state=XState.DELETED.value, version=message.version
     ):
         return False
+    forget_edits(message.pk)
     Message.objects.filter(pk=message.pk).update(version=F("version") + 1)
     Message.objects.filter(pk=message.pk, status__in=OPEN_STATUSES).update(
         status=MessageStatus.IGNORED

@@ -158,3 +158,31 @@ def test_an_approval_or_the_edit_wins_when_both_come_at_once(
             changed = AuditEntry.objects.get(message_id=mention.pk, action="message.edited_on_x")
             assert reply.created_at <= changed.at
     assert outcomes <= {"draft_changed", "mention_edited"}
+
+
+def test_a_post_that_the_former_system_kept_by_a_later_version_is_known(
+    acme: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    poll_account(acme, now=timezone.now())
+    first = sandbox.control.create_mention(account="acme", author="dora", text=OLD)
+    second = sandbox.control.edit_post(first["id"], NEW)
+    Message.objects.create(
+        id=second["id"],
+        post_id=second["id"],
+        account=acme,
+        timestamp=timezone.now(),
+        user="1",
+        text=NEW,
+        status="replied",
+        kind="legacy",
+    )
+    poll_account(acme, now=timezone.now())
+    assert [message.pk for message in Message.objects.all()] == [second["id"]]
+
+
+def test_an_edit_that_opens_a_mention_to_answers_wants_a_draft(
+    mention: Message, sandbox: RunningSandbox
+) -> None:
+    Message.objects.update(is_replyable=False, draft_state="none")
+    edit(mention, sandbox)
+    assert (mention.is_replyable, mention.draft_state) == (True, "wanted")

@@ -182,7 +182,11 @@ _PLAIN_ROWS = st.tuples(
     *[st.sampled_from(_PLAIN_TEXTS)] * 2,
     st.sampled_from([None, b"0", b"17", b"9999"]),
     st.sampled_from([None, b"0", b"1"]),
-    *[st.sampled_from([None, b"2024-02-29 13:59:00"]) | st.just(b"2025-03-04 05:06:07")] * 2,
+    *[
+        st.sampled_from([None, b"2024-02-29 13:59:00", b"2024-02-29 13:59:00.123456"])
+        | st.just(b"2025-03-04 05:06:07")
+    ]
+    * 2,
 )
 
 

@@ -268,3 +268,26 @@ def test_accounts_that_could_not_be_read_are_named(
 def test_time_is_asked_for_when_it_cannot_be_used(db: None, since: str) -> None:
     with pytest.raises(CommandError, match="--since"):
         call_command("recover_replies", "--since", since)
+
+
+@pytest.mark.parametrize("later_edits", [0, 1])
+def test_a_reply_to_a_version_in_between_is_found_after_a_restore(
+    mentions: list[Message],
+    acme: TwitterAccount,
+    ana: User,
+    sandbox: RunningSandbox,
+    back_up: Any,
+    later_edits: int,
+) -> None:
+    restore = back_up()
+    edited = sandbox.control.edit_post(mentions[0].post_id, "@acme second")
+    poll_account(acme, now=timezone.now())
+    mention = Message.objects.get(pk=mentions[0].pk)
+    deliver(queue(mention, "Answer to the second", requested_by=ana))
+    for _ in range(later_edits):
+        sandbox.control.edit_post(edited["id"], "@acme third")
+    restore()
+    recover()
+    mention.refresh_from_db()
+    assert [reply.state for reply in Reply.objects.filter(message=mention)] == ["sent"]
+    assert mention.status == "replied"
