@@ -5,9 +5,13 @@ that is killed leaves them out; every later run puts back what is missing, and s
 ``restore_indexes``.
 """
 
+from collections.abc import Callable
+
 from django.db import connection, models
 
-from autores.mongo.restore import list_indexes
+from autores.mongo.errors import DuplicateDocumentsError
+from autores.mongo.restore import list_indexes, restore_indexes
+from mentions.legacy.errors import LegacyImportError
 
 _LARGE = 20_000
 
@@ -22,3 +26,15 @@ def defer_indexes(model: type[models.Model], *, row_count: int) -> bool:
         if name in known:
             collection.drop_index(name)
     return True
+
+
+def build_indexes(
+    model: type[models.Model], *, is_deferred: bool, say: Callable[[str], None]
+) -> None:
+    """Build what is missing. Raises LegacyImportError when two documents have the same values."""
+    if is_deferred:
+        say(f"Building the indexes of {model._meta.db_table}.")
+    try:
+        restore_indexes(model)
+    except DuplicateDocumentsError as error:
+        raise LegacyImportError(str(error)) from None

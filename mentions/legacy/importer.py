@@ -11,8 +11,6 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.crypto import TokenCipher
-from autores.mongo.errors import DuplicateDocumentsError
-from autores.mongo.restore import restore_indexes
 from mentions.legacy.address import SourceUrl
 from mentions.legacy.attribution import (
     Ambiguous,
@@ -23,7 +21,7 @@ from mentions.legacy.attribution import (
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.chunks import ChunkLoader, LoadPlan, Result, Task
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
-from mentions.legacy.deferral import defer_indexes
+from mentions.legacy.deferral import build_indexes, defer_indexes
 from mentions.legacy.documents import TARGETS, WRITE_CONCERN, Target
 from mentions.legacy.errors import LegacyImportError
 from mentions.legacy.lease import ImportLease, is_mongodb_away
@@ -198,12 +196,12 @@ class Importer:
                     self._load_table(source, target, plan, table)
                 except BaseException as error:
                     if not (self._options.is_dry_run or is_mongodb_away(error)):
-                        self._restore_indexes(target, is_deferred=is_deferred)
+                        build_indexes(target.model, is_deferred=is_deferred, say=self._progress.say)
                     raise
                 finally:
                     table.load_seconds = time.monotonic() - load_began
                 if not self._options.is_dry_run:
-                    self._restore_indexes(target, is_deferred=is_deferred)
+                    build_indexes(target.model, is_deferred=is_deferred, say=self._progress.say)
                 if target.table is USERS:
                     self._check_account(table, report)
                 if table.notes[STAYED]:
@@ -358,14 +356,6 @@ class Importer:
             settled = [_id for _id, key in known.items() if key in keys]
             collection.delete_many({"_id": {"$in": settled}, "run_id": {"$ne": plan.run_id}})
         counts.in_mysql -= len(set(keys) - found_keys)
-
-    def _restore_indexes(self, target: Target, *, is_deferred: bool) -> None:
-        if is_deferred:
-            self._progress.say(f"Building the indexes of {target.table.name}.")
-        try:
-            restore_indexes(target.model)
-        except DuplicateDocumentsError as error:
-            raise LegacyImportError(str(error)) from None
 
     def _check_account(self, users: TableReport, report: ImportReport) -> None:
         """Messages must not point at an account that is not here."""

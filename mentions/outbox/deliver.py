@@ -97,42 +97,34 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
         return None
     message = Message.objects.filter(pk=reply.message_id).first()
     if message is None:
-        mark_failed(
-            reply,
-            code="message_deleted",
-            sentence="The mention was deleted before the reply could be sent.",
-            now=now,
-            from_state=ReplyState.SENDING,
-            lease=reply.lease,
-        )
-        return reply
+        sentence = "The mention was deleted before the reply could be sent."
+        return _fail(reply, "message_deleted", sentence, now=now)
     if _is_outdated(reply, message):
-        mark_failed(
-            reply,
-            code="mention_edited",
-            sentence="The author edited the mention after this reply was queued: read it again.",
-            now=now,
-            from_state=ReplyState.SENDING,
-            lease=reply.lease,
-        )
-        return reply
+        sentence = "The author edited the mention after this reply was queued: read it again."
+        return _fail(reply, "mention_edited", sentence, now=now)
     if _age(reply, now=now) >= GIVE_UP_AFTER:
         # Also if nothing failed, for instance as all calls were paused.
-        mark_failed(
-            reply,
-            code=TOO_LATE,
-            sentence=say_too_late(reply.reason or "Nothing was sent in that time."),
-            now=now,
-            from_state=ReplyState.SENDING,
-            lease=reply.lease,
-        )
-        return reply
+        sentence = say_too_late(reply.reason or "Nothing was sent in that time.")
+        return _fail(reply, TOO_LATE, sentence, now=now)
     try:
         x_post_id = call_x(reply.account, lambda client: _send(client, reply, message))
     except (XError, AccountError) as error:
         _settle_failure(reply, error)
     else:
         _settle_sent(reply, x_post_id)
+    return reply
+
+
+def _fail(reply: Reply, code: str, sentence: str, *, now: datetime) -> Reply:
+    """Nothing is sent, by whoever has claimed the row."""
+    mark_failed(
+        reply,
+        code=code,
+        sentence=sentence,
+        now=now,
+        from_state=ReplyState.SENDING,
+        lease=reply.lease,
+    )
     return reply
 
 

@@ -11,6 +11,8 @@ from django.utils import timezone
 from accounts.models import AccountStatus, TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import add_account
+from autores.tests.scripted_server import serve_script
+from autores.tests.x.bodies import page_body, post_body
 from autores.x.errors import RateLimitedError, XError
 from mentions.ingest.poll import poll_account
 from mentions.ingest.sweep import sweep_account
@@ -218,12 +220,20 @@ def test_says_so_when_more_passed_than_x_still_shows(
 
 
 def test_says_so_when_x_withheld_some_of_the_last_posts_that_it_shows(
-    baselined: TwitterAccount, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+    baselined: TwitterAccount, settings: LazySettings
 ) -> None:
-    # As if each page had fewer than it has.
-    monkeypatch.setattr("mentions.ingest.poll.REACHABLE_MENTIONS", 10_000)
-    sandbox.control.create_mentions(account="acme", count=900)
-    assert poll(baselined).has_gap
+    top = int(Cursor.objects.get(pk=baselined.pk).newest_post_id) + 10**15
+    with serve_script() as x:
+        settings.X_API_BASE_URL = x.url
+        for page in range(8):
+            # Of a hundred posts one is withheld, and the end of X's reach is called the end.
+            ids = [str(top - 10**9 * (100 * page + number)) for number in range(99)]
+            posts = [post_body(id=id_, edit_history_post_ids=[id_]) for id_ in ids]
+            meta = {"result_count": 99} | ({"next_token": f"t{page}"} if page < 7 else {})
+            x.answer(page_body(data=posts, meta=meta))
+        result = poll(baselined)
+        assert [len(x.received), len(x.steps)] == [8, 0]
+    assert (result.seen, result.has_gap) == (792, True)
 
 
 def test_one_accounts_limit_leaves_the_other_alone(

@@ -238,11 +238,13 @@ def test_nothing_is_done_while_beat_runs(mentions: list[Message]) -> None:
 
 
 def test_all_is_read_however_much_was_posted_since(
-    mentions: list[Message], monkeypatch: pytest.MonkeyPatch
+    mentions: list[Message], sandbox: RunningSandbox
 ) -> None:
-    # As if a page were all that is read of the timeline for a reply otherwise.
-    monkeypatch.setattr(lookback, "MAX_PAGES", 0)
     reply = queue(mentions[0], "Never left.")
+    # A page more than is read of the timeline for a reply otherwise.
+    own = 100 * lookback.MAX_PAGES + 1
+    sandbox.control.create_user("globex")
+    sandbox.control.create_mentions(account="globex", author="acme", count=own)
     recover()
     assert settle(reply).state == "queued"
 

@@ -55,6 +55,11 @@ def make_document(key: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+class OneByOne(merge._Walk):
+    def _pass_equal(self, batch: list[RawRow], ahead: merge._Ahead, *, within: KeyRange) -> bool:
+        return False
+
+
 def walk(
     batches: list[list[RawRow]],
     documents: list[list[dict[str, Any]]],
@@ -64,9 +69,8 @@ def walk(
 ) -> tuple[Counts, list[Finding]]:
     found: list[Finding] = []
     task = RangeTask(MESSAGES, within, "varchar", is_sorted_by_bytes=False)
-    one = merge._Walk(task, decrypt=str, report=found.extend, tell=lambda count: None)
-    if is_one_by_one:
-        one._pass_equal = lambda *args, **kwargs: False  # type: ignore[method-assign]
+    walker = OneByOne if is_one_by_one else merge._Walk
+    one = walker(task, decrypt=str, report=found.extend, tell=lambda count: None)
     one.merge(iter(batches), iter(documents), within=within)
     one.flush()
     return one.counts, found
