@@ -7,6 +7,7 @@ Pure: no Django, no network. Values come from the process environment, then from
 """
 
 from autores.env.loading import Environment, Problem, Typo, load, load_own
-from autores.env.table import VARIABLES, Variable
+from autores.env.table import VARIABLES
+from autores.env.variable import Variable
 
 __all__ = ["VARIABLES", "Environment", "Problem", "Typo", "Variable", "load", "load_own"]

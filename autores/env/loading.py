@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from autores.env.table import VARIABLES, Variable
+from autores.env.table import VARIABLES
 from autores.env.values import string_list
+from autores.env.variable import Variable
 
 _BASE = Path(__file__).resolve().parents[2]
 

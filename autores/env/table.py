@@ -1,10 +1,6 @@
 """Every variable there is."""
 
-from dataclasses import dataclass
-from typing import Any
-
 from autores.env.values import (
-    Parser,
     addresses,
     boolean,
     choice,
@@ -18,21 +14,10 @@ from autores.env.values import (
     token,
     url,
 )
+from autores.env.variable import Variable
+from autores.env.x import X_VARIABLES
 
 _MYSQL = ("mysql+pymysql", "mysql", "mariadb", "mariadb+pymysql")
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One setting: its name, how its text is read, its default, and a line for the operator."""
-
-    name: str
-    parse: Parser
-    default: Any
-    help: str
-    group: str
-    is_secret: bool = False
-    is_required_in_production: bool = False
 
 
 VARIABLES: tuple[Variable, ...] = (
@@ -182,170 +167,7 @@ VARIABLES: tuple[Variable, ...] = (
         "How long an API call waits for X to confirm a reply before it answers 202.",
         "API",
     ),
-    # -- X
-    Variable("TWITTER_CLIENT_ID", token, "", "The X app's OAuth 2.0 client id.", "X"),
-    Variable(
-        "TWITTER_CLIENT_SECRET",
-        token,
-        "",
-        "The X app's OAuth 2.0 client secret.",
-        "X",
-        is_secret=True,
-    ),
-    Variable(
-        "TWITTER_CALLBACK_URL",
-        url("http", "https"),
-        "http://127.0.0.1:8000/api/v1/auth/twitter/callback",
-        "Where X sends the browser back, exactly as registered with X.",
-        "X",
-    ),
-    Variable(
-        "TWITTER_SCOPE",
-        text,
-        "tweet.read tweet.write users.read offline.access dm.read dm.write",
-        "What is asked of the account's owner. dm.write needs dm.read beside it.",
-        "X",
-    ),
-    Variable(
-        "TWITTER_MENTIONS_RATE_LIMIT",
-        integer(at_least=1),
-        50,
-        "Mention requests an account may make per window (X itself allows 300).",
-        "X",
-    ),
-    Variable(
-        "TWITTER_MENTIONS_WINDOW",
-        decimal(),
-        15.0,
-        "That window, in minutes.",
-        "X",
-    ),
-    Variable(
-        "TWITTER_POLLING_INTERVAL",
-        decimal(),
-        5.0,
-        "Minutes between two polls of an account; 0.25 is fifteen seconds.",
-        "X",
-    ),
-    Variable(
-        "X_API_BASE_URL",
-        url("http", "https", is_base=True),
-        "https://api.x.com",
-        "Where X's API is.",
-        "X",
-    ),
-    Variable(
-        "X_AUTHORIZE_URL",
-        url("http", "https"),
-        "https://x.com/i/oauth2/authorize",
-        "X's consent page.",
-        "X",
-    ),
-    Variable(
-        "X_FIELD_VOCABULARY",
-        choice("post", "tweet"),
-        "post",
-        "Which names are asked of X: post.fields (current) or tweet.fields (before 2026-08).",
-        "X",
-    ),
-    Variable(
-        "X_CONNECT_TIMEOUT_SECONDS",
-        decimal(at_most=300),
-        5.0,
-        "How long a connection to X may take.",
-        "X",
-    ),
-    Variable(
-        "X_READ_TIMEOUT_SECONDS",
-        decimal(at_most=300),
-        15.0,
-        "How long X may be silent before a call counts as unanswered.",
-        "X",
-    ),
-    Variable(
-        "X_OPEN_SIGN_UP",
-        boolean,
-        False,
-        "True lets anybody connect an X account unknown here; false asks for a signed-in person.",
-        "X",
-    ),
-    Variable(
-        "X_SWEEP_INTERVAL",
-        decimal(),
-        60.0,
-        "Minutes between two sweeps, which re-read what X may have shown late.",
-        "X",
-    ),
-    Variable(
-        "X_SWEEP_OVERLAP",
-        decimal(),
-        180.0,
-        "How far back, in minutes, a sweep re-reads.",
-        "X",
-    ),
-    Variable(
-        "X_POLL_OVERLAP",
-        decimal(or_equal=True, at_most=1440),
-        15.0,
-        "How far before its last time, in minutes, a poll reads again, for what X shows late.",
-        "X",
-    ),
-    Variable(
-        "X_SEARCH_INTERVAL",
-        decimal(or_equal=True, at_most=144),
-        24.0,
-        "Hours between two searches for missed mentions, at most six days; 0 searches gaps only.",
-        "X",
-    ),
-    Variable(
-        "X_BASELINE_COUNT",
-        integer(at_least=5, at_most=100),
-        20,
-        "How many earlier mentions a first poll takes over, instead of up to 800.",
-        "X",
-    ),
-    Variable(
-        "X_RECHECK_INTERVAL",
-        decimal(or_equal=True, at_most=24),
-        20.0,
-        "Hours after which a mention is looked up again, to find it deleted; 0 does not look.",
-        "X",
-    ),
-    Variable(
-        "X_RECHECK_DAYS",
-        integer(at_most=3650),
-        7,
-        "For how many days an answered or ignored mention is looked up; open ones always are.",
-        "X",
-    ),
-    Variable(
-        "X_RECHECK_POSTS_PER_DAY",
-        integer(at_least=100, at_most=1_000_000),
-        1000,
-        "Posts an account may look up again per day (UTC): X charges each as a read.",
-        "X",
-    ),
-    Variable(
-        "X_APP_POSTS_PER_DAY",
-        integer(at_most=100_000_000),
-        10_000,
-        "Posts the app may make in any 24 hours, all accounts together, as X's plan allows.",
-        "X",
-    ),
-    Variable(
-        "X_APP_DMS_PER_DAY",
-        integer(at_most=100_000_000),
-        1_440,
-        "Direct messages the app may send in any 24 hours, all accounts together.",
-        "X",
-    ),
-    Variable(
-        "X_PROBE_INTERVAL",
-        decimal(at_most=60),
-        5.0,
-        "Minutes until one call tries whether X takes calls again; doubled each time, to an hour.",
-        "X",
-    ),
+    *X_VARIABLES,
     # -- replies
     Variable(
         "REPLY_ABSENT_SECONDS",

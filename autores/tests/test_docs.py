@@ -1,4 +1,4 @@
-"""What the documents say of the code, compared with the code."""
+"""What the documents say of settings, states, tasks and commands, compared with the code."""
 
 import ast
 import re
@@ -9,50 +9,29 @@ from typing import Any
 
 import pytest
 import yaml
-from django.apps import apps
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from dotenv import dotenv_values
 
-from accounts.models import AccountStatus, Role
+from accounts.models import AccountStatus
 from autores import env
 from autores.celery import app as celery_app
+from autores.tests.documents import (
+    ARCHITECTURE,
+    DOCS,
+    DOCUMENTS,
+    OPERATIONS,
+    OURS,
+    README,
+    ROOT,
+    SETTINGS,
+    VARIABLES,
+    find_check_ids,
+    in_code_marks,
+    read_rows,
+    read_section,
+)
 from mentions.models import DraftState, MessageStatus, ReplyState
-
-ROOT = Path(settings.BASE_DIR)
-DOCS = ROOT / "docs"
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
-OURS = [
-    path
-    for package in ("autores", "accounts", "mentions")
-    for path in (ROOT / package).rglob("*.py")
-    if "tests" not in path.parts
-]
-ARCHITECTURE = (DOCS / "architecture.md").read_text()
-OPERATIONS = (DOCS / "operations.md").read_text()
-SETTINGS = (DOCS / "settings.md").read_text()
-README = (ROOT / "README.md").read_text()
-VARIABLES = {variable.name: variable for variable in env.VARIABLES}
-
-
-celery_app.loader.import_default_modules()
-
-
-def read_rows(text: str) -> list[list[str]]:
-    """The cells of every row of every table."""
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-
-
-def in_code_marks(text: str) -> set[str]:
-    return set(re.findall(r"`([^`\n]+)`", text))
-
-
-def read_section(text: str, heading: str) -> str:
-    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, re.M | re.S)
-    assert found, f"there is no section {heading}"
-    return found.group(1)
-
 
 # -- settings ---------------------------------------------------------------------------------
 
@@ -140,25 +119,6 @@ def test_settings_exist_when_a_document_names_them(document: Path) -> None:
 
 
 # -- checks, states, tasks, commands ----------------------------------------------------------
-
-
-def find_check_ids() -> set[str]:
-    found = set()
-    for path in OURS:
-        text = path.read_text()
-        found |= set(re.findall(r'id="(autores\.(?:\w+\.)?[EW]\d{3})"', text))
-    source = (ROOT / "autores" / "checks.py").read_text()
-    for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in {"_error", "_warning"}
-        ):
-            level = "E" if node.func.id == "_error" else "W"
-            number = node.args[0]
-            assert isinstance(number, ast.Constant)
-            found.add(f"autores.{level}{number.value}")
-    return found
 
 
 def test_checks_are_all_documented() -> None:
@@ -306,113 +266,3 @@ def test_make_targets_exist_when_a_document_names_them() -> None:
     }
 
     assert {"demo", "test", "check"} <= named <= targets
-
-
-# -- the tree, links --------------------------------------------------------------------------
-
-
-def read_tree() -> set[str]:
-    """Paths of the tree, resolved; a line may name several of one folder."""
-    block = re.search(r"## The tree\n+```\n(.*?)```", ARCHITECTURE, re.S)
-    assert block
-    paths, package = set(), ""
-    for line in block.group(1).splitlines():
-        names = re.match(r"\s*((?:[\w./]+(?:\.py|/)\s?)+)", line)
-        assert names, line
-        if not line.startswith(" "):
-            package = names.group(1).strip()
-            paths.add(package)
-            continue
-        paths |= {package + name for name in names.group(1).split()}
-    return paths
-
-
-def test_folders_and_modules_are_in_the_tree() -> None:
-    tree = read_tree()
-
-    assert [path for path in tree if not (ROOT / path).exists()] == []
-    for package in ("autores/", "accounts/", "mentions/"):
-        real = {
-            f"{package}{entry.name}{'/' if entry.is_dir() else ''}"
-            for entry in (ROOT / package).iterdir()
-            if (entry.is_dir() and any(entry.rglob("*.py"))) or entry.suffix == ".py"
-        }
-        missing = {path for path in real - tree if path.rpartition("/")[2] != "__init__.py"}
-        small = {"apps", "errors", "browser", "counting", "guessing", "personal", "wire", "choices"}
-        assert {path for path in missing if Path(path).stem not in small} == set()
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_paths_and_modules_exist_when_a_document_names_them(document: Path) -> None:
-    text = document.read_text()
-    missing = []
-    for mark in in_code_marks(text):
-        if re.fullmatch(r"(?:autores|accounts|mentions|docs)/[\w./-]+", mark):
-            if not (ROOT / mark).exists():
-                missing.append(mark)
-        elif re.fullmatch(r"(?:autores|accounts|mentions)(?:\.\w+)+", mark) and not exists(mark):
-            missing.append(mark)
-
-    assert missing == []
-
-
-def exists(dotted: str) -> bool:
-    """A module, something defined in one, a task, or a check."""
-    if dotted in celery_app.tasks or dotted in find_check_ids():
-        return True
-    parts = dotted.split(".")
-    for length in range(len(parts), 0, -1):
-        base = ROOT.joinpath(*parts[:length])
-        for path in (base.with_suffix(".py"), base / "__init__.py", base):
-            if not path.exists():
-                continue
-            if length == len(parts):
-                return True
-            if path.is_file() and re.search(rf"\b{parts[length]}\b", path.read_text()):
-                return True
-    return False
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
-    text = document.read_text()
-    headings = {
-        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", text, re.M)
-    }
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("https://"):
-            continue
-        path, _, anchor = target.partition("#")
-        assert (document.parent / path).exists(), target
-        assert path or anchor in headings, target
-
-
-def test_decisions_are_numbered_short_and_listed() -> None:
-    records = sorted(path for path in (DOCS / "decisions").glob("0*.md"))
-    listed = re.findall(r"\[(\d{4})\]\((\S+)\)", (DOCS / "decisions" / "README.md").read_text())
-
-    assert [(path.name[:4], path.name) for path in records] == listed
-    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
-    for path in records:
-        lines = path.read_text().splitlines()
-        assert lines[0].startswith(f"# {path.name[:4]}: ")
-        assert len(lines) <= 40, path.name
-
-
-def test_roles_are_named_as_in_the_code() -> None:
-    section = read_section(OPERATIONS, "Connect accounts")
-    assert all(role in section for role in Role.values)
-
-
-def test_pictures_are_small_enough_for_a_readme() -> None:
-    pictures = list((DOCS / "images").glob("*.png"))
-
-    assert {path.name for path in pictures} == {"mentions.png", "desk.png"}
-    assert all(f"docs/images/{path.name}" in README for path in pictures)
-    assert all(10_000 < path.stat().st_size < 250_000 for path in pictures)
-
-
-def test_collections_are_named_as_the_former_tables() -> None:
-    tables = {model._meta.db_table for model in apps.get_models()}
-    assert {"users", "messages", "oauth_states"} <= tables

@@ -3,6 +3,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import connection
+
+from autores.tests.mongo.lab import TABLE, Lab
 
 
 @contextmanager
@@ -50,3 +53,9 @@ def _mongo_app_installed(django_db_setup: None, django_db_blocker) -> Iterator[N
 @pytest.fixture
 def mongo_app(_mongo_app_installed: None, db: None) -> None:
     """The models of ``autores.tests.mongo.app``, installed, with empty collections."""
+
+
+@pytest.fixture
+def lab(db: None) -> Iterator[Lab]:
+    yield Lab()
+    connection.database.drop_collection(TABLE)
