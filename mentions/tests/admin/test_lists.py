@@ -1,5 +1,7 @@
 """The admin's lists as HTTP: who sees what, what is offered, and what an address may ask."""
 
+import re
+
 import pytest
 from django.contrib import admin
 from django.db.models import Model
@@ -158,6 +160,17 @@ def test_search_finds_a_row_by_the_ids_it_belongs_to(
     for model in ("message", "draft", "reply", "auditentry"):
         answer = client.get(f"/admin/mentions/{model}/", {"q": mention.post_id})
         assert answer.context["cl"].result_list, model
+
+
+@pytest.mark.parametrize("model", FIELDS_OFFERED, ids=lambda model: model.__name__)
+def test_tab_says_what_the_list_shows(model: type[Model], admin_client: Client) -> None:
+    page = admin_client.get(
+        reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    )
+    names = str(model._meta.verbose_name_plural)
+    title = re.search(r"<title>\s*(.*?)\s*</title>", page.content.decode())
+    assert title
+    assert title[1] == f"{names[0].upper()}{names[1:]} | Autores"
 
 
 def test_outbox_tells_whom_a_reply_answers(unknown: Reply, ana: User, client: Client) -> None:
