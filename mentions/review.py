@@ -13,18 +13,21 @@ from django.db.models import F
 from autores.mongo.transactions import run_in_transaction
 from mentions.drafting.gate import check_draft
 from mentions.models import (
+    GONE_STATES,
     OPEN_DRAFT_STATES,
     Draft,
     DraftState,
     Message,
+    MessageStatus,
     Reply,
     ReplyKind,
     record_audit,
 )
 from mentions.outbox.decide import cancel_reply
-from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.enqueue import EDITED, enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.preflight import check_text, clean_text
+from mentions.outbox.wanted import MentionGoneError
 from mentions.triage import ANSWERABLE, ReviewConflictError
 
 
@@ -76,11 +79,19 @@ def _move_draft(
 
 
 def write_draft(message: Message, *, text: str, user: Any, now: datetime) -> Draft:
-    """A person's own draft, where there is none. Raises as ``edit_draft`` does."""
+    """A person's own draft, where there is none; ``message`` is what the person read. Raises as
+    ``edit_draft`` does.
+    """
     text = clean_text(text)
     _refuse_unsendable(text)
 
     def write() -> Draft:
+        # Written, too: an edit or a removal at the same moment lets only one of both happen.
+        as_read = Message.objects.filter(pk=message.pk, latest_post_id=message.latest_post_id)
+        if not as_read.exclude(x_state__in=GONE_STATES).update(
+            updated_at=now, version=F("version") + 1
+        ):
+            raise _not_as_read(message)
         draft = Draft.objects.create(
             message=message,
             account_id=message.account_id,
@@ -88,6 +99,7 @@ def write_draft(message: Message, *, text: str, user: Any, now: datetime) -> Dra
             state=DraftState.EDITED,
             text=text,
             original_text=text,
+            target_post_id=message.reply_target_id,
             created_by=user,
             created_at=now,
             updated_at=now,
@@ -128,6 +140,8 @@ def edit_draft(
         now=now,
         version=version,
         text=text,
+        # Without a version it is not known which words of the mention the person has read.
+        target_post_id=draft.target_post_id if version is None else _target_of(draft),
         violations=_remaining_violations(draft, text),
         kind="reply",
     )
@@ -193,7 +207,11 @@ def approve_draft(
                 "This draft was made for another account than the one the mention belongs to now: "
                 "reject it, and write a new one.",
             )
-        if message.status not in ANSWERABLE:
+        if version is None and message.is_edited_since(draft.target_post_id):
+            # With a version it is known that the person has seen the draft since the edit.
+            raise ReviewConflictError("mention_edited", EDITED)
+        # Answered by a message alone, it can be answered in public, too: the outbox knows.
+        if message.status not in (*ANSWERABLE, MessageStatus.REPLIED):
             raise ReviewConflictError(
                 "wrong_status",
                 f"This mention is {message.status}: reopen it before you approve a reply.",
@@ -228,6 +246,19 @@ def approve_draft(
         ) from error
     finally:
         draft.refresh_from_db()
+
+
+def _not_as_read(message: Message) -> ReviewConflictError:
+    current = Message.objects.filter(pk=message.pk).first()
+    if current is None:
+        return ReviewConflictError("message_deleted", "This mention was deleted meanwhile.")
+    if current.x_state in GONE_STATES:
+        return ReviewConflictError(MentionGoneError.default_code, MentionGoneError.default_sentence)
+    return ReviewConflictError("mention_edited", EDITED)
+
+
+def _target_of(draft: Draft) -> str:
+    return Message.objects.get(pk=draft.message_id).reply_target_id
 
 
 def _refuse_unsendable(text: str) -> None:

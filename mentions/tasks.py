@@ -28,6 +28,7 @@ from mentions.outbox.deliver import recover_abandoned
 from mentions.outbox.dispatch import find_due, find_unknown, has_room
 from mentions.outbox.reconcile import reconcile_reply as reconcile
 from mentions.recheck.check import check_account
+from mentions.recheck.queue import find_unconfirmed
 from mentions.recheck.redact import resume_redactions
 from mentions.tallies import are_counters_exact, fold_marked, reconcile_counters
 
@@ -136,10 +137,11 @@ def _read_account(
 @shared_task(name="mentions.recheck_accounts")
 def recheck_accounts() -> int:
     """One task per account; what an earlier run left half removed is gone on with at once."""
-    resume_redactions(now=timezone.now())
-    if not settings.X_RECHECK_INTERVAL:
-        return 0
+    now = timezone.now()
+    resume_redactions(now=now)
     ids = _pollable_ids()
+    if not settings.X_RECHECK_INTERVAL:
+        ids = sorted(find_unconfirmed(now=now).intersection(ids))
     for account_id in ids:
         recheck_account.apply_async((account_id,), expires=900)
     return len(ids)

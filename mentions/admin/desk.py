@@ -138,6 +138,7 @@ class MessageDesk(AccountScopedAdmin):
             "thread": thread,
             "replies": replies,
             "edit": _find_edit(message),
+            "is_draft_outdated": draft and message.is_edited_since(draft.target_post_id),
             # What waits only for its undo is as good as sent.
             "soon": now + timedelta(minutes=1),
             "is_under_way": any(reply.state in UNSETTLED_STATES for reply in replies),

@@ -165,6 +165,8 @@ class MessageAdmin(MessageDesk):
             draft = Draft.objects.filter(open_key=message.pk).first()
             if draft is None or draft.kind != "reply" or not draft.text:
                 left_out.append((message, "There is no proposed reply."))
+            elif message.is_edited_since(draft.target_post_id):
+                left_out.append((message, "It was made before the author edited the mention."))
             elif draft.violations:
                 left_out.append((message, str(draft.violations[0]["sentence"])))
             elif refusal := check_reply(

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F
+from django.db.models.functions import Coalesce
 
 from accounts.models import new_id
 from autores.llm.client import DraftingModel
@@ -160,7 +161,7 @@ def _store(
         .update(
             draft_state="done",
             draft_not_before=None,
-            credits_used=(message.credits_used or 0) + 1,
+            credits_used=Coalesce("credits_used", 0) + 1,
             version=F("version") + 1,
             updated_at=now,
         )
@@ -185,6 +186,7 @@ def _store(
         account_id=message.account_id,
         text=answer.text,
         original_text=answer.text,
+        target_post_id=message.reply_target_id,
         kind=answer.kind.value,
         note=" ".join(answer.reasons),
         custom_prompt=custom_prompt,

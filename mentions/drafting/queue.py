@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Q
 
 from autores.llm.errors import LlmError
 from autores.mongo.reads import find_page
@@ -127,11 +127,19 @@ def _is_over_cap(message: Message) -> bool:
     of_author = Message.objects.filter(
         user=message.user, timestamp__gte=day, timestamp__lt=day + timedelta(days=1)
     )
-    # This one is "drafting", too. What failed was paid for as well.
-    asked = of_author.filter(
-        account_id=message.account_id, draft_state__in=["drafting", "done", "failed"]
+    others = of_author.filter(account_id=message.account_id).exclude(pk=message.pk)
+    # What failed was paid for as well. Of those that are drafted at this moment, only who was
+    # claimed before this one: else each of them would take the others for the day's last.
+    asked = others.filter(
+        Q(draft_state__in=["done", "failed"])
+        | Q(draft_state="drafting", draft_not_before__lt=message.draft_not_before)
+        | Q(
+            draft_state="drafting",
+            draft_not_before=message.draft_not_before,
+            pk__lt=message.pk,
+        )
     )
-    return asked.count() > cap
+    return asked.count() >= cap
 
 
 def _skip(message: Message) -> None:

@@ -4,7 +4,7 @@ What was made for the old words must not be sent as an answer to the new ones: a
 another version, so that who read it before has to look again. The old words stay in the audit.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -26,6 +26,8 @@ from mentions.models import (
     Draft,
     MentionKind,
     Message,
+    Reply,
+    ReplyState,
     record_audit,
 )
 
@@ -38,9 +40,9 @@ def latest_id_of(post: Post) -> str:
 
 
 def find_outdated(account: TwitterAccount, posts: Mapping[str, Post]) -> dict[str, dict[str, Any]]:
-    """The stored rows of which X shows a newer version, by work id; not those deleted on X.
+    """The stored rows of which X shows a newer version, by their post id; not those deleted on X.
 
-    ``posts``: by work id.
+    ``posts``: what X shows now, by the post id of the stored row.
     """
     edited = {id_: post for id_, post in posts.items() if latest_id_of(post) != id_}
     if not edited:
@@ -63,27 +65,41 @@ def find_outdated(account: TwitterAccount, posts: Mapping[str, Post]) -> dict[st
 
 
 def store_edits(
-    rows: Collection[Mapping[str, Any]],
+    rows: Mapping[str, Mapping[str, Any]],
     posts: Mapping[str, Post],
-    verdicts: Mapping[str, Classification],
     *,
+    classify: Callable[[Post], Classification],
+    wants_drafts: bool,
     now: datetime,
 ) -> None:
-    """Each in a transaction of its own; another poll may have stored it meanwhile."""
-    for row in rows:
-        id_ = row["post_id"]
-        run_in_transaction(partial(_store_edit, row, posts[id_], verdicts[id_], now=now))
+    """Each in a transaction of its own; another poll may have stored it meanwhile.
+
+    ``rows`` and ``posts``: as ``find_outdated`` gave and took them. ``wants_drafts``: of a mention
+    that only its new words let us answer.
+    """
+    for post_id, row in rows.items():
+        post = posts[post_id]
+        verdict = classify(post)
+        run_in_transaction(
+            partial(_store_edit, row, post, verdict, wants_drafts=wants_drafts, now=now)
+        )
 
 
 def _store_edit(
-    row: Mapping[str, Any], post: Post, verdict: Classification, *, now: datetime
+    row: Mapping[str, Any],
+    post: Post,
+    verdict: Classification,
+    *,
+    wants_drafts: bool,
+    now: datetime,
 ) -> None:
     text = unescape_text(post.text)
     changes: dict[str, Any] = {
         "text": text,
         "latest_post_id": latest_id_of(post),
         "raw": make_storable(post.raw),
-        "updated_at": now,
+        # X shows it, whatever it said of it before.
+        "x_state": "",
         "is_replyable": verdict.is_replyable,
         "replyable_code": verdict.code,
         "replyable_reason": verdict.reason,
@@ -92,7 +108,7 @@ def _store_edit(
         # Those stay the import's, for its proof and its undoing.
         changes["kind"] = verdict.kind
         was_closed = not row.get("is_replyable") and row.get("draft_state") == "none"
-        if was_closed and verdict.is_replyable:
+        if was_closed and verdict.is_replyable and wants_drafts:
             changes |= {"draft_state": "wanted", "draft_not_before": now}
     messages = connection.get_collection(Message._meta.db_table)
     found = messages.update_one(
@@ -103,6 +119,8 @@ def _store_edit(
         },
         {
             "$set": changes,
+            # The poll may have begun before somebody's last change.
+            "$max": {"updated_at": now},
             "$inc": {"version": 1},
         },
         session=connection.session,
@@ -112,6 +130,10 @@ def _store_edit(
     Draft.objects.filter(open_key=row["_id"], state__in=OPEN_DRAFT_STATES).update(
         version=F("version") + 1, updated_at=now
     )
+    # The outbox sees now, not when it is due, that nobody wants it sent under these words.
+    Reply.objects.filter(
+        message_id=row["_id"], state=ReplyState.QUEUED, target_post_id__gt=""
+    ).update(not_before=now)
     message = Message.objects.get(pk=row["_id"])
     record_audit(
         MESSAGE_EDITED,

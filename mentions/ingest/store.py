@@ -79,20 +79,21 @@ def store_posts(
     if not newest:
         return Stored((), 0)
     stored = _find_work(account, newest)
-    edited = find_outdated(account, {id_: newest[id_] for id_ in stored})
-    missing = [id_ for id_ in newest if id_ not in stored]
-    deleted = _find_deleted(account, missing) if missing else frozenset()
-    verdicts = {id_: classify(newest[id_]) for id_ in [*edited, *missing] if id_ not in deleted}
+    shown = {stored[id_]: post for id_, post in newest.items() if id_ in stored}
+    edited = find_outdated(account, shown)
+    missing = {id_: post for id_, post in newest.items() if id_ not in stored}
+    passed = _find_passed(account, missing) if missing else frozenset()
+    verdicts = {id_: classify(post) for id_, post in missing.items() if id_ not in passed}
     own = [id_ for id_, verdict in verdicts.items() if not verdict.is_work_item]
     fresh = [
-        (id_, newest[id_], verdicts[id_])
-        for id_ in sorted(missing, key=int)
-        if id_ in verdicts and verdicts[id_].is_work_item
+        (id_, missing[id_], verdicts[id_])
+        for id_ in sorted(verdicts, key=int)
+        if verdicts[id_].is_work_item
     ]
     shared = SharedFields(_shared_columns(account, finding, now))
     rows = [_own_columns(*each, account=account, finding=finding, now=now) for each in fresh]
     lost = _write([_encode(shared, row) for row in rows])
-    store_edits(edited.values(), newest, verdicts, now=now)
+    store_edits(edited, shown, classify=classify, wants_drafts=finding.wants_drafts, now=now)
     new_ids = [row["_id"] for row in rows if row["_id"] not in lost]
     if lost:
         new_ids += _store_clashing(account, [row for row in rows if row["_id"] in lost], shared)
@@ -110,14 +111,18 @@ def _newest_versions(posts: Iterable[Post]) -> dict[str, Post]:
     return newest
 
 
-def _find_work(account: TwitterAccount, newest: Mapping[str, Post]) -> frozenset[str]:
-    """Those of the work ids that this account has a message of, under any version's id: the former
-    system kept a post by the id that it saw.
+def _find_work(account: TwitterAccount, newest: Mapping[str, Post]) -> dict[str, str]:
+    """By work id, the post id of the message that this account has of it.
+
+    That may be any version's: the former system kept a post by the id that it saw.
     """
     work_ids = {id_: id_ for id_ in newest}
     for id_, post in newest.items():
         work_ids |= dict.fromkeys(post.edit_history_ids[1:], id_)
-    return frozenset(work_ids[id_] for id_ in _find_stored(account, work_ids))
+    found: dict[str, str] = {}
+    for post_id in sorted(_find_stored(account, work_ids), key=int):
+        found.setdefault(work_ids[post_id], post_id)
+    return found
 
 
 def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
@@ -132,12 +137,26 @@ def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[
     return frozenset(row["post_id"] for row in rows)
 
 
-def _find_deleted(account: TwitterAccount, post_ids: Sequence[str]) -> frozenset[str]:
-    keys = {tombstone_key(account_id=account.pk, post_id=id_): id_ for id_ in post_ids}
+def _find_passed(account: TwitterAccount, posts: Mapping[str, Post]) -> frozenset[str]:
+    """Those of the posts, by work id, that are not to be stored, by any version's id: deleted here,
+    or kept from the former system without an account.
+    """
+    keys = {
+        tombstone_key(account_id=account.pk, post_id=version): id_
+        for id_, post in posts.items()
+        for version in (id_, *post.edit_history_ids[1:])
+    }
     rows = find_page(
         Tombstone, filter={"_id": {"$in": list(keys)}}, projection={"_id": 1}, limit=len(keys)
     )
-    return frozenset(keys[row["_id"]] for row in rows)
+    passed = {keys[row["_id"]] for row in rows}
+    later = {version: id_ for id_, post in posts.items() for version in post.edit_history_ids[1:]}
+    if later:
+        # Of the first version, the write itself tells.
+        kept = {"_id": {"$in": list(later)}, "account_id": None}
+        rows = find_page(Message, filter=kept, projection={"_id": 1}, limit=len(later))
+        passed |= {later[row["_id"]] for row in rows}
+    return frozenset(passed)
 
 
 def _write(documents: Sequence[Any]) -> frozenset[str]:

@@ -41,6 +41,8 @@ class Draft(StringKeyModel):
     open_key = models.CharField(max_length=64, editable=False)
     text = models.TextField()
     original_text = models.TextField(blank=True, default="", editable=False)
+    # The version of the mention that its words were made for; "" in drafts of before this was kept.
+    target_post_id = models.CharField(max_length=64, blank=True, default="", editable=False)
     # What the model said beside the text: reply, handoff (a person must answer) or no_reply.
     kind = models.CharField(max_length=16, default="reply")
     note = models.TextField(blank=True, default="")

@@ -213,3 +213,7 @@ class Message(models.Model):
     def reply_target_id(self) -> str:
         """The post a reply must name: the newest version of an edited post."""
         return self.latest_post_id or self.post_id
+
+    def is_edited_since(self, version_id: str) -> bool:
+        """Whether its author edited it after the version with this id; False for an empty id."""
+        return bool(version_id) and version_id != self.reply_target_id

@@ -57,6 +57,8 @@ class Reply(StringKeyModel):
     # Equal to the row's id unless the caller gave an Idempotency-Key.
     idempotency_key = models.CharField(max_length=200, editable=False)
     text = models.TextField()
+    # The version of the mention that these words answer; "" in rows of before this was kept.
+    target_post_id = models.CharField(max_length=64, blank=True, default="", editable=False)
     state = models.CharField(max_length=8, choices=ReplyState.choices, default=ReplyState.QUEUED)
     not_before = models.DateTimeField(default=timezone.now)
     # When it was to go out at first: what its age is counted from.

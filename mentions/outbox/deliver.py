@@ -14,9 +14,6 @@ from accounts.clients import XClient, call_x
 from accounts.errors import AccountError, CallRefusedError
 from autores.x.errors import XError
 from mentions.models import (
-    MESSAGE_EDITED,
-    AuditEntry,
-    Message,
     Reply,
     ReplyKind,
     ReplyState,
@@ -40,6 +37,7 @@ from mentions.outbox.settle import (
     mark_unknown,
     note_target_gone,
 )
+from mentions.outbox.wanted import UnwantedError, read_wanted
 
 logger = logging.getLogger(__name__)
 
@@ -95,19 +93,16 @@ def deliver_reply(reply_id: str, *, now: datetime) -> Reply | None:
     reply = claim_reply(reply_id, now=now)
     if reply is None:
         return None
-    message = Message.objects.filter(pk=reply.message_id).first()
-    if message is None:
-        sentence = "The mention was deleted before the reply could be sent."
-        return _fail(reply, "message_deleted", sentence, now=now)
-    if _is_outdated(reply, message):
-        sentence = "The author edited the mention after this reply was queued: read it again."
-        return _fail(reply, "mention_edited", sentence, now=now)
+    try:
+        read_wanted(reply)
+    except UnwantedError as error:
+        return _fail(reply, error.code, error.sentence, now=now)
     if _age(reply, now=now) >= GIVE_UP_AFTER:
         # Also if nothing failed, for instance as all calls were paused.
         sentence = say_too_late(reply.reason or "Nothing was sent in that time.")
         return _fail(reply, TOO_LATE, sentence, now=now)
     try:
-        x_post_id = call_x(reply.account, lambda client: _send(client, reply, message))
+        x_post_id = call_x(reply.account, lambda client: _send(client, reply))
     except (XError, AccountError) as error:
         _settle_failure(reply, error)
     else:
@@ -128,14 +123,6 @@ def _fail(reply: Reply, code: str, sentence: str, *, now: datetime) -> Reply:
     return reply
 
 
-def _is_outdated(reply: Reply, message: Message) -> bool:
-    """Whether the reply was made for words that its author has changed since."""
-    if not message.latest_post_id:
-        return False
-    edits = AuditEntry.objects.filter(message_id=message.pk, action=MESSAGE_EDITED)
-    return edits.filter(at__gt=reply.created_at).exists()
-
-
 def _settle_sent(reply: Reply, x_post_id: str) -> None:
     now, lease = timezone.now(), reply.lease
     try:
@@ -148,8 +135,10 @@ def _settle_sent(reply: Reply, x_post_id: str) -> None:
     logger.info("sent %s %s as %s", reply.kind, reply.pk, x_post_id)
 
 
-def _send(client: XClient, reply: Reply, message: Message) -> str:
+def _send(client: XClient, reply: Reply) -> str:
     """One POST under one reservation; the id X gave. After a 401 it runs once more."""
+    # Again: to have a token may have taken longer than the author needed to edit the mention.
+    message = read_wanted(reply)
     reservation = _depart(reply)
     try:
         if reply.kind == ReplyKind.DM:

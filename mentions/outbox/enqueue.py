@@ -131,6 +131,7 @@ def _insert(
         live_key=f"{message.pk}:{kind}",
         idempotency_key=key or row_id,
         text=text,
+        target_post_id=message.reply_target_id,
         not_before=not_before or now,
         due_at=not_before or now,
         requested_by=requested_by,
@@ -174,7 +175,8 @@ def _same_request(earlier: Reply, message: Message, kind: str, text: str) -> Rep
 def _second_click(standing: Reply, message: Message, text: str, key: str | None) -> Reply:
     if key is not None and standing.idempotency_key == key:
         return _same_request(standing, message, str(standing.kind), text)
-    if key is None and standing.state in UNSETTLED_STATES and standing.text == text:
+    is_same = standing.text == text and not message.is_edited_since(standing.target_post_id)
+    if key is None and standing.state in UNSETTLED_STATES and is_same:
         return standing
     if standing.state == ReplyState.SENT:
         raise OutboxRefusedError(

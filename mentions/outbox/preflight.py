@@ -7,7 +7,15 @@ from datetime import datetime
 from accounts.models import AccountStatus, AppPause
 from autores.x.endpoints import CREATE_POST, SEND_DM
 from autores.x.text import MAX_WEIGHTED_LENGTH, weighted_length
-from mentions.models import Message, MessageStatus, Reply, ReplyKind, ReplyState
+from mentions.models import (
+    GONE_STATES,
+    Message,
+    MessageStatus,
+    Reply,
+    ReplyKind,
+    ReplyState,
+)
+from mentions.outbox.wanted import MentionGoneError
 
 __all__ = [
     "MAX_DM_LENGTH",
@@ -136,6 +144,8 @@ def _check_message(message: Message, kind: str) -> list[Refusal]:
                 "This mention belongs to no account yet: assign one before answering.",
             )
         ]
+    if message.x_state in GONE_STATES:
+        return [Refusal(MentionGoneError.default_code, MentionGoneError.default_sentence)]
     found = []
     if kind == ReplyKind.PUBLIC:
         if not message.reply_target_id.isdigit():

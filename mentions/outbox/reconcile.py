@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 ABSENT_READS = 3
 _CHECK_DELAYS = (5, 10, 20, 40, 60, 120, 300)
+# X has said what it says: it is looked up for as long as nobody decides, and each look is billed.
+_DELAY_FOR_PERSON = 3600
 
 
 def reconcile_reply(reply_id: str, *, now: datetime) -> Reply | None:
@@ -121,6 +123,8 @@ def _claim_check(reply_id: str, now: datetime) -> Reply | None:
         return None
     attempts = reply.reconcile_attempts
     delay = _CHECK_DELAYS[min(attempts, len(_CHECK_DELAYS) - 1)]
+    if (reply.proof or {}).get("needs_person"):
+        delay = _DELAY_FOR_PERSON
     is_booked = Reply.objects.filter(
         pk=reply.pk, state=ReplyState.UNKNOWN, reconcile_attempts=attempts
     ).update(reconcile_attempts=attempts + 1, not_before=now + timedelta(seconds=delay))

@@ -289,6 +289,8 @@ def mark_failed(
         actor=actor,
         note=note,
         message_changes={"status": MessageStatus.ERROR},
+        # Answered by the other kind: that stands.
+        message_states=(MessageStatus.PROCESSING,),
     )
 
 
@@ -307,7 +309,7 @@ def mark_cancelled(reply: Reply, *, now: datetime, actor: str) -> bool:
         now=now,
         actor=actor,
         message_changes={"status": MessageStatus.PENDING},
-        # Answered by the other kind, or ignored since: that stands.
+        # Answered by the other kind: that stands.
         message_states=(MessageStatus.PROCESSING,),
     )
 

@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import F
 
 from accounts.clients import call_x
@@ -48,7 +49,9 @@ def check_account(account: TwitterAccount, *, now: datetime) -> CheckResult:
     """
     result = CheckResult()
     for _ in range(_MAX_CALLS):
-        due = find_due(account.pk, now=now, limit=read_budget(account.pk, now=now))
+        # Where nothing is looked up by itself, what X did not find is all the same.
+        limit = read_budget(account.pk, now=now) if settings.X_RECHECK_INTERVAL else 0
+        due = find_due(account.pk, now=now, limit=limit)
         rows = [row for row in due if _can_be_asked(row)]
         if not due:
             break
@@ -87,10 +90,13 @@ def _apply(
 ) -> None:
     rows = Message.objects.filter(pk=row.pk).exclude(x_state__in=GONE_STATES)
     if verdict == "shown":
-        rows.update(x_checked_at=now, recheck_at=next_check(row, now=now))
-        if row.x_state:
-            _restore(account, row, now=now)
-            result.restored += 1
+        if not row.x_state:
+            rows.update(x_checked_at=now, recheck_at=next_check(row, now=now))
+            return
+        # Whatever comes of the next call: "not found" has to be said twice from here on.
+        _mark(row, XState.HIDDEN, now=now, again_at=now + _AGAIN_AFTER)
+        _restore(account, row, now=now)
+        result.restored += 1
     elif verdict == "unsaid":
         rows.update(recheck_at=now + _AGAIN_AFTER)
     elif verdict == "hidden":
@@ -135,8 +141,10 @@ def _restore(account: TwitterAccount, row: Message, *, now: datetime) -> None:
             account_username=account.twitter_username,
             referenced=page.referenced,
         )
-        Message.objects.filter(pk=row.pk, x_state=row.x_state).update(
+        Message.objects.filter(pk=row.pk, x_state=XState.HIDDEN).update(
             x_state="",
+            x_checked_at=now,
+            recheck_at=next_check(row, now=now),
             is_replyable=verdict.is_replyable,
             replyable_code=verdict.code,
             replyable_reason=verdict.reason,

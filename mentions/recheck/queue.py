@@ -34,6 +34,14 @@ def find_due(account_id: str, *, now: datetime, limit: int) -> list[Message]:
     return rows
 
 
+def find_unconfirmed(*, now: datetime) -> set[str]:
+    """Accounts of mentions that X did not find, and that are to be looked up once more by now."""
+    rows = Message.objects.filter(
+        x_state=XState.MISSING, x_state__gt="", recheck_at__lte=now
+    ).values_list("account_id", flat=True)
+    return set(rows.distinct())
+
+
 def next_check(message: Message, *, now: datetime) -> datetime | None:
     """When a mention that X showed just now is to be looked up again; None: not any more."""
     if not settings.X_RECHECK_INTERVAL:

@@ -21,6 +21,7 @@ from mentions.models import (
     GONE_STATES,
     MESSAGE_EDITED,
     OPEN_DRAFT_STATES,
+    UNSETTLED_STATES,
     AuditEntry,
     Draft,
     DraftState,
@@ -37,18 +38,22 @@ from mentions.models import (
     record_audit,
 )
 from mentions.outbox.settle import mark_failed
+from mentions.outbox.wanted import MentionGoneError
 from mentions.recheck.queue import OPEN_STATUSES
 from mentions.recheck.quotes import QuoteCutter
 
 logger = logging.getLogger(__name__)
 
 ACTOR = "system:recheck"
-CODE = "deleted_on_x"
-SENTENCE = "The author deleted this post on X: there is nothing to answer any more."
+CODE = MentionGoneError.default_code
+SENTENCE = MentionGoneError.default_sentence
 # A reply whose outcome is unknown needs its own text to be settled; this long it may keep it.
 _LONGEST_WAIT = timedelta(hours=20)
+_GIVEN_UP = (
+    "The author deleted this post on X before it was known whether the reply arrived. Its words "
+    "are removed: it can neither be looked for nor be sent again."
+)
 _ATTEMPTS = 3
-_UNDER_WAY = (ReplyState.SENDING, ReplyState.UNKNOWN)
 _DRAFT_TEXTS = ("text", "original_text", "note", "custom_prompt")
 
 
@@ -91,10 +96,6 @@ def redact_message(message_id: str, *, now: datetime) -> bool:
 
     False if there was nothing to do, or while a reply is under way that quotes it.
     """
-    for reply in Reply.objects.filter(message_id=message_id, state=ReplyState.QUEUED):
-        mark_failed(
-            reply, code=CODE, sentence=SENTENCE, now=now, from_state=ReplyState.QUEUED, actor=ACTOR
-        )
     return any(_redact(message_id, now=now) for _ in range(_ATTEMPTS))
 
 
@@ -107,17 +108,16 @@ def _redact(message_id: str, *, now: datetime) -> bool:
     replies = list(Reply.objects.filter(message_id=message_id))
     for draft in drafts:
         _redact_draft(draft, cutter, now=now)
-    must_wait = now - (message.deleted_found_at or now) < _LONGEST_WAIT
-    is_waiting = False
-    for reply in replies:
-        if reply.state in _UNDER_WAY and must_wait and cutter.cut(reply.text) != reply.text:
-            is_waiting = True
-        else:
+    is_late = now - (message.deleted_found_at or now) >= _LONGEST_WAIT
+    # All of them: one that is not ended yet may quote the mention.
+    are_ended = [_end_reply(reply, cutter, is_late=is_late, now=now) for reply in replies]
+    for reply, is_ended in zip(replies, are_ended, strict=True):
+        if is_ended:
             _redact_reply(reply, cutter, now=now)
     keys = [message_id, *(draft.pk for draft in drafts), *(reply.pk for reply in replies)]
     redact_traces(message_id, keys, cutter)
     redact_import(message, cutter)
-    if is_waiting:
+    if not all(are_ended):
         logger.info("%s is redacted when its reply is settled", message_id)
         return False
     return bool(run_in_transaction(lambda: _empty_message(message, cutter, now=now)))
@@ -180,6 +180,26 @@ def _redact_draft(draft: Draft, cutter: QuoteCutter, *, now: datetime) -> None:
             "decision_note": cutter.cut(draft.decision_note),
         },
     )
+
+
+def _end_reply(reply: Reply, cutter: QuoteCutter, *, is_late: bool, now: datetime) -> bool:
+    """Whether the row's words may be cut: not while they are sent, or looked for on X."""
+    if reply.state == ReplyState.QUEUED:
+        mark_failed(
+            reply, code=CODE, sentence=SENTENCE, now=now, from_state=ReplyState.QUEUED, actor=ACTOR
+        )
+    if reply.state == ReplyState.UNKNOWN and is_late:
+        mark_failed(
+            reply,
+            code="abandoned",
+            sentence=_GIVEN_UP,
+            now=now,
+            from_state=ReplyState.UNKNOWN,
+            lease=reply.lease,
+            actor=ACTOR,
+        )
+    reply.refresh_from_db()
+    return reply.state not in UNSETTLED_STATES or cutter.cut(reply.text) == reply.text
 
 
 def _redact_reply(reply: Reply, cutter: QuoteCutter, *, now: datetime) -> None:

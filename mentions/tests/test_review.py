@@ -13,6 +13,8 @@ from autores.mongo.errors import TransactionConflictError
 from autores.sandbox.server import RunningSandbox
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Draft, Message, Reply
+from mentions.outbox.deliver import deliver_reply
+from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.review import (
     approve_draft,
@@ -253,3 +255,19 @@ def test_a_draft_does_not_answer_for_an_account_the_mention_went_to(
 def test_line_breaks_of_browsers_become_plain_ones(draft: Draft, ana: User) -> None:
     reply = approve_draft(draft, user=ana, now=timezone.now(), text="Yes!\r\n\r\nFrom nine.")
     assert reply.text == "Yes!\n\nFrom nine."
+
+
+def test_a_draft_can_be_approved_when_the_mention_was_answered_by_a_message_alone(
+    mention: Message, draft: Draft, ana: User
+) -> None:
+    message = enqueue_reply(mention, kind="dm", text="Hello", requested_by=ana, now=timezone.now())
+    deliver_reply(message.pk, now=timezone.now())
+    assert Message.objects.get().status == "replied"
+    reply = approve_draft(draft, user=ana, now=timezone.now())
+    deliver_reply(reply.pk, now=timezone.now())
+    assert set(Reply.objects.values_list("kind", "state")) == {("dm", "sent"), ("public", "sent")}
+    with pytest.raises(OutboxRefusedError) as caught:
+        enqueue_reply(
+            Message.objects.get(), kind="public", text="Again", requested_by=ana, now=timezone.now()
+        )
+    assert caught.value.code == "already_replied"

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from django.utils import timezone
 from accounts.models import TwitterAccount, User
 from autores.llm.errors import LlmError, RateLimitedError
 from autores.sandbox.server import RunningSandbox
-from autores.tests.cast import connect_account
 from mentions import tasks
 from mentions.drafting.generate import DraftStandsError, MessageEditedError, generate_draft
 from mentions.drafting.pause import find_pause
@@ -326,76 +325,10 @@ def test_the_key_stays_out_of_errors_when_it_is_rejected(
     assert "never-be-shown" not in f"{caught.value!r} {caught.value} {caught.value.detail}"
 
 
-def post_mentions(
-    account: TwitterAccount, sandbox: RunningSandbox, *, author: str, count: int
-) -> list[str]:
-    """Ids of new mentions by the author, posted at noon of one day."""
-    known = set(Message.objects.values_list("pk", flat=True))
-    for number in range(count):
-        sandbox.control.create_mention(
-            account=account.twitter_username, author=author, text=f"Question {number}?"
-        )
-    poll_account(account, now=timezone.now())
-    new = Message.objects.exclude(pk__in=known)
-    new.update(timestamp=datetime(2026, 5, 4, 12, tzinfo=UTC))
-    return sorted(new.values_list("pk", flat=True))
-
-
-def test_no_draft_is_made_when_the_author_had_his_for_the_day(
-    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox, admin_client: Client, settings
-) -> None:
-    settings.DRAFTS_PER_AUTHOR_PER_DAY = 2
-    *drafted, left_out = post_mentions(acme, sandbox, author="emil", count=3)
-    for message_id in drafted:
-        assert draft_wanted(message_id, now=timezone.now()) is not None
-
-    assert draft_wanted(left_out, now=timezone.now()) is None
-
-    message = Message.objects.get(pk=left_out)
-    assert (message.draft_state, message.draft_not_before) == ("none", None)
-    assert message.status == "pending"
-    (entry,) = AuditEntry.objects.filter(message_id=left_out)
-    assert (entry.action, entry.actor) == ("draft.skipped", "system:drafting")
-    assert left_out not in find_wanted(now=timezone.now())
-    page = admin_client.get(f"/admin/mentions/message/{left_out}/change/").content.decode()
-    assert "had 2 today" in page
-    # A person may ask all the same, and then there is nothing to explain.
-    assert generate_draft(message, now=timezone.now()).text
-    page = admin_client.get(f"/admin/mentions/message/{left_out}/change/").content.decode()
-    assert "had 2 today" not in page
-
-
-def test_drafts_that_failed_count_for_they_were_paid_for(
-    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox, settings
-) -> None:
-    settings.DRAFTS_PER_AUTHOR_PER_DAY = 2
-    sandbox.control.add_fault("responses", "refuse_output", times=None)
-    for message_id in post_mentions(acme, sandbox, author="emil", count=4):
-        draft_wanted(message_id, now=timezone.now())
-    assert len(sandbox.control.list_calls(route="responses")) == 2
-
-
-def test_other_authors_accounts_and_days_count_for_themselves(
-    mention: Message, acme: TwitterAccount, ana: User, sandbox: RunningSandbox, settings
-) -> None:
-    settings.DRAFTS_PER_AUTHOR_PER_DAY = 1
-    (first,) = post_mentions(acme, sandbox, author="emil", count=1)
-    assert draft_wanted(first, now=timezone.now()) is not None
-    brand = connect_account(sandbox, "brand", by=ana)
-    poll_account(brand, now=timezone.now())
-    (elsewhere,) = post_mentions(brand, sandbox, author="emil", count=1)
-    (by_another,) = post_mentions(acme, sandbox, author="fay", count=1)
-    (next_day,) = post_mentions(acme, sandbox, author="emil", count=1)
-    Message.objects.filter(pk=next_day).update(timestamp=datetime(2026, 5, 5, tzinfo=UTC))
-
-    for message_id in (elsewhere, by_another, next_day):
-        assert draft_wanted(message_id, now=timezone.now()) is not None
-
-
-def test_author_has_no_limit_when_it_is_nought(
-    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox, settings
-) -> None:
-    settings.DRAFTS_PER_AUTHOR_PER_DAY = 0
-    ids = post_mentions(acme, sandbox, author="emil", count=12)
-
-    assert all(draft_wanted(message_id, now=timezone.now()) for message_id in ids)
+def test_credits_are_added_to_what_they_are_by_then(mention: Message) -> None:
+    as_it_was = Message.objects.get()
+    for before, after in ((5, 6), (None, 1)):
+        Message.objects.update(credits_used=before)
+        generate_draft(as_it_was, now=timezone.now(), requested_by=None)
+        assert Message.objects.get().credits_used == after
+        Draft.objects.all().delete()

@@ -1,6 +1,7 @@
 """What becomes of a mention, and of the draft made for it, when its author edits it on X."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from autores.sandbox.server import RunningSandbox
 from mentions.api.changes import delete_message
 from mentions.ingest.poll import poll_account
 from mentions.models import AuditEntry, Draft, Message, Reply
+from mentions.outbox.deliver import deliver_reply
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
-from mentions.review import approve_draft, write_draft
+from mentions.review import approve_draft, edit_draft, write_draft
 from mentions.triage import ReviewConflictError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,8 +112,23 @@ def test_desk_tells_of_a_draft_that_is_older_than_the_edit(
 ) -> None:
     edit(mention, sandbox)
     client.force_login(ana)
-    page = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    page = client.get(address).content.decode()
     assert "This draft was made before the author edited the mention" in page
+    draft.refresh_from_db()
+    edit_draft(draft, text="We do!", user=ana, now=timezone.now(), version=draft.version)
+    page = client.get(address).content.decode()
+    assert "This draft was made before the author edited the mention" not in page
+
+
+def test_several_approved_at_once_leave_out_what_is_older_than_the_edit(
+    mention: Message, draft: Draft, ana: User, client: Client, sandbox: RunningSandbox
+) -> None:
+    edit(mention, sandbox)
+    client.force_login(ana)
+    form = {"action": "approve_selected", "_selected_action": [mention.pk]}
+    page = client.post("/admin/mentions/message/", form, follow=True).content.decode()
+    assert "It was made before the author edited the mention." in page
 
 
 def test_reply_to_the_old_words_is_refused_when_the_edit_comes_between(
@@ -160,29 +177,108 @@ def test_an_approval_or_the_edit_wins_when_both_come_at_once(
     assert outcomes <= {"draft_changed", "mention_edited"}
 
 
-def test_a_post_that_the_former_system_kept_by_a_later_version_is_known(
-    acme: TwitterAccount, sandbox: RunningSandbox
-) -> None:
+@pytest.fixture
+def kept(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
+    """A post that the former system kept by its second version's id."""
     poll_account(acme, now=timezone.now())
     first = sandbox.control.create_mention(account="acme", author="dora", text=OLD)
     second = sandbox.control.edit_post(first["id"], NEW)
-    Message.objects.create(
+    return Message.objects.create(
         id=second["id"],
         post_id=second["id"],
         account=acme,
         timestamp=timezone.now(),
         user="1",
         text=NEW,
-        status="replied",
         kind="legacy",
     )
-    poll_account(acme, now=timezone.now())
-    assert [message.pk for message in Message.objects.all()] == [second["id"]]
 
 
-def test_an_edit_that_opens_a_mention_to_answers_wants_a_draft(
-    mention: Message, sandbox: RunningSandbox
+def test_a_post_that_the_former_system_kept_by_a_later_version_is_known(
+    kept: Message, acme: TwitterAccount
 ) -> None:
+    poll_account(acme, now=timezone.now())
+    assert [message.pk for message in Message.objects.all()] == [kept.pk]
+
+
+def test_its_next_edit_is_seen_too(
+    kept: Message, acme: TwitterAccount, ana: User, sandbox: RunningSandbox
+) -> None:
+    reply = enqueue_reply(kept, kind="public", text="Great!", requested_by=ana, now=timezone.now())
+    third = sandbox.control.edit_post(kept.pk, "@acme you are thieves")
+    poll_account(acme, now=timezone.now())
+    kept.refresh_from_db()
+    assert (kept.text, kept.reply_target_id) == ("@acme you are thieves", third["id"])
+    deliver_reply(reply.pk, now=timezone.now())
+    reply.refresh_from_db()
+    assert (reply.state, reply.reason_code) == ("failed", "mention_edited")
+
+
+def test_it_does_not_come_back_when_it_was_deleted_here(
+    kept: Message, acme: TwitterAccount, ana: User
+) -> None:
+    delete_message(kept.pk, actor=ana.pk, now=timezone.now())
+    poll_account(acme, now=timezone.now())
+    assert not Message.objects.exists()
+
+
+def test_it_is_known_when_it_belongs_to_no_account(kept: Message, acme: TwitterAccount) -> None:
+    Message.objects.update(account=None)
+    poll_account(acme, now=timezone.now())
+    assert [message.pk for message in Message.objects.all()] == [kept.pk]
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_an_edit_that_opens_a_mention_to_answers_wants_a_draft(
+    mention: Message, sandbox: RunningSandbox, settings: Any, is_wanted: bool
+) -> None:
+    settings.DRAFT_AUTOMATICALLY = is_wanted
     Message.objects.update(is_replyable=False, draft_state="none")
     edit(mention, sandbox)
-    assert (mention.is_replyable, mention.draft_state) == (True, "wanted")
+    assert mention.is_replyable
+    assert mention.draft_state == ("wanted" if is_wanted else "none")
+
+
+@pytest.mark.parametrize("state", ["missing", "hidden"])
+def test_an_edit_ends_the_doubt_whether_the_post_is_there(
+    mention: Message, sandbox: RunningSandbox, state: str
+) -> None:
+    Message.objects.update(x_state=state, is_replyable=False)
+    edit(mention, sandbox)
+    assert (mention.x_state, mention.is_replyable) == ("", True)
+
+
+def test_an_edit_does_not_turn_back_the_time_of_the_last_change(
+    mention: Message, sandbox: RunningSandbox
+) -> None:
+    later = timezone.now() + timedelta(minutes=1)
+    later = later.replace(microsecond=0)
+    Message.objects.update(updated_at=later)
+    edit(mention, sandbox)
+    assert mention.updated_at == later
+
+
+def test_an_approval_that_names_no_version_is_refused_when_the_words_were_others(
+    mention: Message, draft: Draft, ana: User, sandbox: RunningSandbox
+) -> None:
+    edit(mention, sandbox)
+    draft.refresh_from_db()
+    edit_draft(draft, text="We still do!", user=ana, now=timezone.now())
+    with pytest.raises(ReviewConflictError) as caught:
+        approve_draft(draft, user=ana, now=timezone.now())
+    assert caught.value.code == "mention_edited"
+    assert not Reply.objects.exists()
+    # Who names the version has seen both.
+    edit_draft(draft, text="We do!", user=ana, now=timezone.now(), version=draft.version)
+    assert approve_draft(draft, user=ana, now=timezone.now()).text == "We do!"
+
+
+def test_a_draft_is_refused_when_it_was_written_for_the_old_words(
+    mention: Message, ana: User, sandbox: RunningSandbox
+) -> None:
+    as_it_was = Message.objects.get()
+    edit(mention, sandbox)
+    with pytest.raises(ReviewConflictError) as caught:
+        write_draft(as_it_was, text="We surely do!", user=ana, now=timezone.now())
+    assert caught.value.code == "mention_edited"
+    assert not Draft.objects.exists()

@@ -2,6 +2,8 @@
 words when the mention goes.
 """
 
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +19,7 @@ from mentions.ingest.poll import poll_account
 from mentions.models import ImportConflict, ImportReject, ImportRun, Message, Reply
 from mentions.outbox.deliver import claim_reply, deliver_reply
 from mentions.outbox.enqueue import enqueue_reply
+from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.reconcile import reconcile_reply
 from mentions.outbox.settle import mark_departed, mark_sent
 from mentions.recheck import redact
@@ -91,6 +94,49 @@ def test_a_waiting_reply_does_not_go_out_under_other_words(
     again = queue(mention, "Glad to hear it!", ana)
     deliver_reply(again.pk, now=timezone.now())
     assert len(sandbox.control.list_posts(author="acme")) == 1
+
+
+def test_it_is_seen_at_once_that_a_reply_put_off_will_not_go_out(
+    mention: Message, ana: User, sandbox: RunningSandbox
+) -> None:
+    now = timezone.now()
+    reply = queue(mention, "Sorry about the parcel!", ana, not_before=now + timedelta(days=2))
+    edit(mention, sandbox)
+    # The same words for the new ones are no second click on a row that will not go out.
+    with pytest.raises(OutboxRefusedError, match="under way"):
+        queue(mention, "Sorry about the parcel!", ana)
+    deliver_reply(reply.pk, now=timezone.now())
+    reply.refresh_from_db()
+    assert (reply.state, reply.reason_code) == ("failed", "mention_edited")
+    assert queue(mention, "Sorry about the parcel!", ana).pk != reply.pk
+
+
+def test_an_edit_is_noticed_that_comes_while_a_token_is_fetched(
+    mention: Message, ana: User, sandbox: RunningSandbox
+) -> None:
+    reply = queue(mention, "Sorry about the parcel!", ana)
+    TwitterAccount.objects.update(token_expires_at=timezone.now())
+    sandbox.control.add_fault("token", "slow", params={"seconds": 2})
+
+    def deliver() -> None:
+        try:
+            deliver_reply(reply.pk, now=timezone.now())
+        finally:
+            connection.close()
+
+    sender = threading.Thread(target=deliver)
+    sender.start()
+    deadline = time.monotonic() + 10
+    while not TwitterAccount.objects.exclude(refresh_lease="").exists():
+        # From then on the row is claimed, and looked at, and its token is not there yet.
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    newer = {"text": NEW, "latest_post_id": str(int(mention.pk) + 1)}
+    Message.objects.filter(pk=mention.pk, text=OLD).update(**newer)
+    sender.join()
+    reply.refresh_from_db()
+    assert (reply.state, reply.reason_code) == ("failed", "mention_edited")
+    assert sandbox.control.list_posts(author="acme") == []
 
 
 def test_old_words_wait_with_the_reply_that_quotes_them_and_go_with_it(

@@ -141,6 +141,9 @@ def contradicted(mentions: list[Message], sandbox: RunningSandbox) -> Reply:
 def test_waits_for_a_person_when_x_contradicts_itself(contradicted: Reply) -> None:
     assert contradicted.state == ReplyState.UNKNOWN
     assert contradicted.proof["needs_person"]
+    # Each look is billed, and X has said what it says.
+    booked = look(contradicted, after=timedelta(hours=3)).not_before
+    assert booked >= timezone.now() + timedelta(minutes=59)
     assert look(contradicted, after=timedelta(hours=3)).state == ReplyState.UNKNOWN
 
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.mongo.plans import recorded_plans
+from autores.sandbox.problems import TARGET_GONE
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import add_account
 from autores.x.errors import XError
@@ -245,6 +246,57 @@ def test_a_post_found_again_is_kept_when_x_missed_it_once(
     assert check(acme).restored == 1
     mention.refresh_from_db()
     assert (mention.x_state, mention.is_replyable, mention.text) == ("", True, TEXT)
+
+
+def test_not_found_has_to_be_said_twice_again_when_x_showed_the_post_meanwhile(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    Message.objects.update(x_state="missing", is_replyable=False, recheck_at=timezone.now())
+    # It is shown; what is asked of it then fails.
+    sandbox.control.add_fault("lookup", "server_error", after=1)
+    with pytest.raises(XError):
+        check(acme)
+    sandbox.control.delete_post(mention.pk)
+    assert check(acme, hours=2).deleted == 0
+    assert Message.objects.get().text == TEXT
+    assert check(acme, hours=2, minutes=31).deleted == 1
+
+
+def test_it_is_answerable_again_when_the_second_question_failed_once(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    Message.objects.update(x_state="missing", is_replyable=False, recheck_at=timezone.now())
+    sandbox.control.add_fault("lookup", "server_error", after=1)
+    with pytest.raises(XError):
+        check(acme)
+    assert check(acme, hours=2).restored == 1
+    mention.refresh_from_db()
+    assert (mention.x_state, mention.is_replyable) == ("", True)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_x_did_not_find_is_looked_up_even_where_nothing_else_is(
+    mention: Message,
+    acme: TwitterAccount,
+    ana: User,
+    sandbox: RunningSandbox,
+    settings: LazySettings,
+    is_there: bool,
+) -> None:
+    settings.X_RECHECK_INTERVAL = 0
+    assert tasks.recheck_accounts() == 0
+    sandbox.control.add_fault("create_post", "forbidden", params={"detail": TARGET_GONE})
+    reply = enqueue_reply(mention, kind="public", text="Hi!", requested_by=ana, now=timezone.now())
+    deliver_reply(reply.pk, now=timezone.now())
+    assert Message.objects.get().x_state == "missing"
+    assert tasks.recheck_accounts() == 0
+    if not is_there:
+        sandbox.control.delete_post(mention.pk)
+    Message.objects.update(recheck_at=timezone.now())
+    assert tasks.recheck_accounts() == 1
+    tasks.recheck_account(acme.pk)
+    mention.refresh_from_db()
+    assert mention.x_state == ("" if is_there else "redacted")
 
 
 def test_a_mention_is_only_unanswerable_when_x_missed_it_once(

@@ -1,0 +1,14 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("mentions", "0002_entries_left_on_messages")]
+
+    operations = [
+        migrations.AddField(
+            model,
+            "target_post_id",
+            models.CharField(blank=True, default="", editable=False, max_length=64),
+        )
+        for model in ("draft", "reply")
+    ]
