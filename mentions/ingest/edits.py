@@ -104,8 +104,9 @@ def _store_edit(
         "replyable_code": verdict.code,
         "replyable_reason": verdict.reason,
     }
-    if row.get("kind") != MentionKind.LEGACY:
-        # Those stay the import's, for its proof and its undoing.
+    # Kind and time of those stay the import's, for its proof and its undoing.
+    is_legacy = row.get("kind") == MentionKind.LEGACY
+    if not is_legacy:
         changes["kind"] = verdict.kind
         was_closed = not row.get("is_replyable") and row.get("draft_state") == "none"
         if was_closed and verdict.is_replyable and wants_drafts:
@@ -120,7 +121,7 @@ def _store_edit(
         {
             "$set": changes,
             # The poll may have begun before somebody's last change.
-            "$max": {"updated_at": now},
+            "$max": {} if is_legacy else {"updated_at": now},
             "$inc": {"version": 1},
         },
         session=connection.session,

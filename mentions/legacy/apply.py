@@ -42,6 +42,7 @@ from mentions.legacy.mapping import (
 from mentions.legacy.references import find_references
 from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.state import EXPORT_FIELD, STATE_FIELD, read_baseline, read_state
+from mentions.legacy.versions import Versions
 from mentions.models import ImportReject
 
 _PAGE = 1000
@@ -79,6 +80,7 @@ class RowApplier:
             target.table.name: ConflictWriter(target.table, run_id=run_id) for target in TARGETS
         }
         self._rejects = connection.get_collection(ImportReject._meta.db_table)
+        self._versions = Versions()
 
     def apply(self, keys: Mapping[str, Collection[bytes]]) -> None:
         """``keys`` by table, in UTF-8."""
@@ -212,6 +214,7 @@ class RowApplier:
             is_dry_run=False,
             report=report,
             refuse=refuse,
+            versions=self._versions,
         ).load_page(mapped)
         RejectWriter(table, run_id=self._run_id, now=now).write(rejects)
         self._settle(

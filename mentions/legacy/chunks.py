@@ -37,6 +37,7 @@ from mentions.legacy.mapping import (
 from mentions.legacy.rejects import RejectWriter
 from mentions.legacy.report import TableReport
 from mentions.legacy.state import STATE_FIELD, build_state
+from mentions.legacy.versions import Versions
 from mentions.models import Tombstone
 
 _STATE_MARK = b"\x03" + STATE_FIELD.encode() + b"\0"
@@ -112,6 +113,7 @@ class ChunkLoader:
             write_concern=WRITE_CONCERN
         )
         self._tombstones = connection.get_collection(Tombstone._meta.db_table)
+        self._versions = Versions()
         self._encoders: dict[str | None, MessageEncoder] = {}
         self._rules_digest = plan.rules.digest if plan.rules else ""
 
@@ -205,12 +207,16 @@ class ChunkLoader:
         keys: list[str],
     ) -> list[Row]:
         """Load what needs no thought; the rows left are returned, keys go to ``keys``."""
+        left: list[Row] = []
+        if not self._versions.is_empty:
+            doubtful = self._versions.find({show_key(row[self._key_at]) for row in rows})
+            left = [row for row in rows if show_key(row[self._key_at]) in doubtful]
+            rows = [row for row in rows if show_key(row[self._key_at]) not in doubtful]
         of_account: dict[str | None, list[Row]] = {self._plan.account_id: rows}
         if accounts:
             of_account = {}
             for row in rows:
                 of_account.setdefault(accounts[row[0]], []).append(row)
-        left: list[Row] = []
         for account_id, some in of_account.items():
             left += self._load_encoded(self._get_encoder(account_id), some, report, keys)
         return left
@@ -313,6 +319,7 @@ class ChunkLoader:
             is_dry_run=self._plan.is_dry_run,
             report=report,
             refuse=refuse,
+            versions=self._versions,
             may_reattribute=self._plan.may_reattribute,
         )
 

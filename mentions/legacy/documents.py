@@ -26,7 +26,7 @@ from mentions.legacy.mapping import (
     show_key,
 )
 from mentions.legacy.values import digest_values
-from mentions.models import Message
+from mentions.models import GONE_STATES, Message
 
 # What is acknowledged survives the loss of the primary.
 WRITE_CONCERN = WriteConcern(w="majority")
@@ -140,6 +140,19 @@ def digest_row(table: Table, row: RawRow, document: Mapping[str, Any]) -> str | 
     """
     mapped = _map_row(table, row, account_id=document.get("account_id"))
     return mapped.digest if isinstance(mapped, MappedRow) else None
+
+
+def is_gone_on_x(table: Table, document: Mapping[str, Any]) -> bool:
+    """Whether it is a message whose author deleted it on X: nothing it said may be kept."""
+    return table is MESSAGES and document.get("x_state") in GONE_STATES
+
+
+def find_gone(table: Table, keys: Sequence[str]) -> set[str]:
+    """Those of the keys whose message is gone on X."""
+    if table is not MESSAGES:
+        return set()
+    rows = Message.objects.filter(pk__in=list(keys), x_state__in=GONE_STATES)
+    return set(rows.values_list("pk", flat=True))
 
 
 def is_refused(table: Table, row: RawRow) -> bool:

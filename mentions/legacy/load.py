@@ -13,7 +13,6 @@ itself, see ``mentions.legacy.state``).
     otherwise                       conflict: reported, the document stays as it is
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -27,10 +26,16 @@ from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.bulk import insert_new, write_all
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
-from mentions.legacy.documents import WRITE_CONCERN, DocumentWriter, Target, digest_document
+from mentions.legacy.documents import (
+    WRITE_CONCERN,
+    DocumentWriter,
+    Target,
+    digest_document,
+    is_gone_on_x,
+)
 from mentions.legacy.mapping import MappedRow, RejectedRow
 from mentions.legacy.reattribution import Reattribution
-from mentions.legacy.report import TableReport, Values
+from mentions.legacy.report import TableReport, Values, hide_secret, show_cut
 from mentions.legacy.state import (
     EXPORT_FIELD,
     STATE_FIELD,
@@ -40,10 +45,11 @@ from mentions.legacy.state import (
     read_baseline,
     read_state,
 )
+from mentions.legacy.versions import Versions
 from mentions.models import MentionKind, Tombstone
 from mentions.models.tombstone import tombstone_key
 
-_SHOWN = 200
+GONE = "message kept: its author deleted it on X"
 _Change = tuple[MappedRow, Mapping[str, Any]]
 
 
@@ -64,6 +70,7 @@ class Loader:
         is_dry_run: bool,
         report: TableReport,
         refuse: Callable[[RejectedRow], None],
+        versions: Versions,
         may_reattribute: bool = False,
     ) -> None:
         """``may_reattribute``: give a message to another account than the one it has here."""
@@ -80,6 +87,7 @@ class Loader:
         self._is_dry_run = is_dry_run
         self._report = report
         self._refuse = refuse
+        self._versions = versions
         self._attribution = Reattribution(
             target, source=source, is_allowed=may_reattribute, notes=report.notes
         )
@@ -109,7 +117,11 @@ class Loader:
         for row in rows:
             document = documents.get(row.key)
             if document is not None:
-                if row.key in held:
+                if is_gone_on_x(self.target.table, document):
+                    # What it said is to be found nowhere any more, nor in a report.
+                    self._report.add_kept(row.key, {})
+                    self._report.notes[GONE] += 1
+                elif row.key in held:
                     values = self._list_differences(row, document)
                     self._report.add_conflict(row.key, held[row.key], values=values)
                 else:
@@ -118,6 +130,8 @@ class Loader:
             elif row.key in gone:
                 self._report.count("deleted_here", row.key)
                 self.deleted.add(row.key)
+            elif holder := self._find_holder(row):
+                self._pass_over(row, holder)
             else:
                 created.append(row)
         self._adopt(adopted)
@@ -133,7 +147,11 @@ class Loader:
     ) -> None:
         state = read_state(document)
         known = read_baseline(document, source=self._source)
-        present = digest_document(self.target, document, self._cipher, names=row.compared)
+        seen = document
+        if self._is_edited_on_x(document):
+            # The former system never saw those words: all the rest decides.
+            seen = {**document, "text": row.values["text"]}
+        present = digest_document(self.target, seen, self._cipher, names=row.compared)
         if row.digest == present:
             self._report.count("unchanged", row.key)
             if known is None or known.exported_at or known.there != row.digest:
@@ -163,9 +181,9 @@ class Loader:
                 except CipherError:
                     found = None
                 if found != there:
-                    differing[name] = (_hide(there), _hide(found))
+                    differing[name] = (hide_secret(there), hide_secret(found))
             elif here[name] != there:
-                differing[name] = (_show(there), _show(here[name]))
+                differing[name] = (show_cut(there), show_cut(here[name]))
         return differing
 
     def _drop_duplicates(self, rows: Sequence[MappedRow]) -> list[MappedRow]:
@@ -211,6 +229,15 @@ class Loader:
                 rules=("duplicate",),
             )
         )
+
+    def _find_holder(self, row: MappedRow) -> str | None:
+        """The message here that is another version of the same post."""
+        if self.target.table is not MESSAGES:
+            return None
+        return self._versions.find_holder(row.key, account_id=row.values["account_id"])
+
+    def _is_edited_on_x(self, document: Mapping[str, Any]) -> bool:
+        return self.target.table is MESSAGES and bool(document.get("latest_post_id"))
 
     def _find_buried(self, rows: Sequence[MappedRow]) -> set[str]:
         if self.target.table is not MESSAGES or not rows:
@@ -261,6 +288,8 @@ class Loader:
         if self.target.table is MESSAGES and values["account_id"] == document.get("account_id"):
             # Whether it may be answered was judged here since.
             values = {name: values[name] for name in ("id", *row.compared)}
+        if self._is_edited_on_x(document):
+            del values["text"]
         change = self.writer.encode(values)
         key = change.pop("_id")
         state = read_state(document)
@@ -358,16 +387,3 @@ def _adopted_state(run_id: str, digest: str) -> dict[str, Any]:
         "updates": {"$ifNull": [f"${STATE_FIELD}.updates", 0]},
         "created_by": {"$ifNull": [f"${STATE_FIELD}.created_by", f"${STATE_FIELD}.run", ""]},
     }
-
-
-def _show(value: Any) -> str | None:
-    if value is None:
-        return None
-    shown = value.isoformat() if isinstance(value, datetime) else str(value)
-    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
-
-
-def _hide(secret: Any) -> str:
-    if secret is None:
-        return "cannot be decrypted"
-    return "sha256 " + hashlib.sha256(str(secret).encode()).hexdigest()[:16]

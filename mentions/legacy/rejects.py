@@ -7,7 +7,7 @@ from django.db import connection
 from pymongo import UpdateOne
 
 from mentions.legacy.contract import OAUTH_STATES, Table
-from mentions.legacy.documents import record_key
+from mentions.legacy.documents import find_gone, record_key
 from mentions.legacy.mapping import RejectedRow
 from mentions.models import ImportReject
 
@@ -25,6 +25,7 @@ class RejectWriter:
         if not rejects:
             return
         operations = []
+        gone = find_gone(self._table, [reject.key for reject in rejects])
         for reject in rejects:
             shown = reject.key
             if self._table is OAUTH_STATES:
@@ -36,7 +37,8 @@ class RejectWriter:
                 "reasons": list(reject.reasons),
                 "rules": list(reject.rules),
                 "hints": list(reject.hints),
-                "row": reject.row,
+                # Of what its author deleted on X nothing is kept, refused or not.
+                "row": {"id": reject.key} if reject.key in gone else reject.row,
                 "rejected_at": self._now,
             }
             key = record_key(self._table, reject.key)

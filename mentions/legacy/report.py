@@ -1,8 +1,10 @@
 """What an import did, for a person and as JSON. Pure."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from mentions.legacy.attribution import Ambiguous
@@ -25,6 +27,8 @@ _MEANINGS = {
     "rejected": "cannot be taken over",
     "skipped": "left behind on purpose",
 }
+# Characters of a value.
+_SHOWN = 200
 # A report with a million lines helps nobody; the rejects themselves are all kept.
 _LISTED = 50
 # Of these there may be many, and none is at fault.
@@ -319,3 +323,18 @@ def _spell(value: str | None) -> str:
 
 def _more(total: int, listed: int) -> list[str]:
     return [f"  … and {total - listed} more"] if total > listed else []
+
+
+def show_cut(value: Any) -> str | None:
+    """As a report shows it: long texts are cut."""
+    if value is None:
+        return None
+    shown = value.isoformat() if isinstance(value, datetime) else str(value)
+    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+
+
+def hide_secret(secret: Any) -> str:
+    """Tells two secrets apart, and neither of them."""
+    if secret is None:
+        return "cannot be decrypted"
+    return "sha256 " + hashlib.sha256(str(secret).encode()).hexdigest()[:16]

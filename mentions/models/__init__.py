@@ -23,6 +23,7 @@ from mentions.models.message import (
     Message,
     MessageStatus,
     XState,
+    list_versions,
     message_id_for,
 )
 from mentions.models.reply import UNSETTLED_STATES, Reply, ReplyKind, ReplyState
@@ -64,6 +65,7 @@ __all__ = [
     "is_claimed",
     "is_left_behind",
     "keep_claims",
+    "list_versions",
     "message_id_for",
     "record_audit",
     "tombstone_key",

@@ -1,5 +1,6 @@
 """The work item: one mention of one account (collection ``messages``)."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from accounts.models import TwitterAccount
 from autores.choices import TextChoices
 from autores.mongo.indexes import UniqueIndex
 from autores.mongo.transactions import run_in_transaction
+from autores.x.ids import is_post_id
 from mentions.models.tally import NOT_COUNTED, KeepTally, MessageQuerySet
 
 # Later than nothing: what a query must say to use an index of rows that have a time.
@@ -64,6 +66,12 @@ class MentionKind(TextChoices):
 def message_id_for(*, post_id: str, account_x_id: str, is_taken: bool) -> str:
     """The post id; ``<post id>:<account's X id>`` when another account's item has that id."""
     return f"{post_id}:{account_x_id}" if is_taken else post_id
+
+
+def list_versions(raw: Mapping[str, Any]) -> list[str]:
+    """The ids of the post's versions, oldest first, as X's JSON of the newest one has them."""
+    chain = raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids"))
+    return [id_ for id_ in chain if is_post_id(id_)] if isinstance(chain, list) else []
 
 
 class Message(models.Model):
@@ -157,6 +165,12 @@ class Message(models.Model):
             models.Index(fields=["draft_state", "draft_not_before"], name="message_draft_idx"),
             models.Index(fields=["post_id"], name="message_post_idx"),
             models.Index(fields=["conversation_id"], name="message_conversation_idx"),
+            # Of edited mentions alone: they are few.
+            models.Index(
+                fields=["latest_post_id"],
+                condition=models.Q(latest_post_id__gt=""),
+                name="message_latest_idx",
+            ),
             models.Index(fields=["user", "-timestamp"], name="message_author_idx"),
             # Holds all that the figures of a day need: the messages themselves are not read.
             models.Index(
@@ -213,6 +227,11 @@ class Message(models.Model):
     def reply_target_id(self) -> str:
         """The post a reply must name: the newest version of an edited post."""
         return self.latest_post_id or self.post_id
+
+    @property
+    def version_ids(self) -> set[str]:
+        """The ids of all versions of the post: a reply may have been sent to any of them."""
+        return {self.post_id, self.reply_target_id, *list_versions(self.raw or {})}
 
     def is_edited_since(self, version_id: str) -> bool:
         """Whether its author edited it after the version with this id; False for an empty id."""

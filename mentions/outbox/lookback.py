@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.clients import XClient, call_x
 from autores.x.errors import XError
-from autores.x.ids import first_post_id_at, is_post_id
+from autores.x.ids import first_post_id_at
 from autores.x.text import normalise_for_match
 from mentions.models import (
     UNSETTLED_STATES,
@@ -104,7 +104,7 @@ def find_own(reply: Reply, message: Message, x_post_id: str) -> Candidate | None
         if (
             post.id == x_post_id
             and post.author_id == reply.account.twitter_id
-            and parent in targets_of(message)
+            and parent in message.version_ids
             and post.created_at >= since
         ):
             text = normalise_for_match(post.text, post.urls)
@@ -147,16 +147,8 @@ def _first_unclaimed(ids: Iterable[str], reply: Reply) -> str | None:
     return None
 
 
-def targets_of(message: Message) -> set[str]:
-    """The ids of all versions of the mention: a reply may have been sent to any of them."""
-    raw = message.raw or {}
-    chain = raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids"))
-    versions = chain if isinstance(chain, list) else []
-    return {message.post_id, message.reply_target_id, *(id_ for id_ in versions if is_post_id(id_))}
-
-
 def _read_posts(client: XClient, reply: Reply, message: Message, since: datetime) -> Look:
-    targets = targets_of(message)
+    targets = message.version_ids
     wanted = normalise_for_match(reply.text)
     look, token = Look(since), None
     is_restored = reply.reason_code == RESTORED

@@ -33,7 +33,7 @@ from mentions.models import (
     is_claimed,
     record_audit,
 )
-from mentions.outbox.lookback import CLOCK_MARGIN, RESTORED, targets_of
+from mentions.outbox.lookback import CLOCK_MARGIN, RESTORED
 from mentions.outbox.settle import (
     ACTOR,
     mark_failed,
@@ -104,7 +104,7 @@ def _read_own_replies(account: TwitterAccount, *, since: datetime) -> Iterator[P
 def _match(account: TwitterAccount, posts: list[Post]) -> Iterator[tuple[Message, Post]]:
     """The posts that answer a mention and stand for no row yet."""
     # The versions in between stand in no column; edited mentions are few.
-    edited = Message.objects.filter(account_id=account.pk).exclude(latest_post_id="")
+    edited = Message.objects.filter(account_id=account.pk, latest_post_id__gt="")
     by_version = dict(_by_target(edited.iterator())) if posts else {}
     for start in range(0, len(posts), _TOGETHER):
         some = posts[start : start + _TOGETHER]
@@ -123,7 +123,7 @@ def _match(account: TwitterAccount, posts: list[Post]) -> Iterator[tuple[Message
 
 def _by_target(messages: Iterable[Message]) -> Iterator[tuple[str, Message]]:
     for message in messages:
-        for target in targets_of(message):
+        for target in message.version_ids:
             yield target, message
 
 

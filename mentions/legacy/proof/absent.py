@@ -14,6 +14,7 @@ from accounts.models import TwitterAccount
 from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.documents import Target
 from mentions.legacy.state import STATE_FIELD
+from mentions.legacy.versions import Versions
 from mentions.models import Message, Tombstone
 
 # Of ``<account id>:<post id>``, the key of a tombstone.
@@ -43,7 +44,15 @@ def read_absent(target: Target, rows: Mapping[str, tuple[Any, ...] | None]) -> A
     if target.table.name == "users":
         return Absent(connected=_find_connected([row[1] for row in rows.values() if row]))
     holders = Message.objects.filter(post_id__in=keys).order_by("-pk").values_list("post_id", "pk")
-    return Absent(deleted_at=_find_deleted(keys), holders=dict(holders))
+    return Absent(
+        deleted_at=_find_deleted(keys), holders=_find_other_versions(keys) | dict(holders)
+    )
+
+
+def _find_other_versions(keys: Sequence[str]) -> dict[str, str]:
+    versions = Versions()
+    found = {key: versions.find_holder(key, account_id=None) for key in versions.find(keys)}
+    return {key: holder for key, holder in found.items() if holder is not None}
 
 
 def _find_connected(x_ids: Sequence[str]) -> dict[str, str]:

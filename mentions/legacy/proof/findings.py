@@ -13,7 +13,14 @@ from django.db import connection
 
 from autores.crypto import CipherError, TokenCipher
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.documents import TARGETS, digest_document, digest_row, is_refused
+from mentions.legacy.documents import (
+    TARGETS,
+    digest_document,
+    digest_row,
+    find_gone,
+    is_gone_on_x,
+    is_refused,
+)
 from mentions.legacy.mapping import mask_row
 from mentions.legacy.proof.absent import Absent, read_absent
 from mentions.legacy.proof.fields import FieldDifference, RawRow, RowReader, TableRule, show_key
@@ -35,6 +42,7 @@ _LISTED = 100
 _LOOKED_AT_AGAIN = 20_000
 _OAUTH_LIFETIME = timedelta(minutes=10)
 _PROBES = 50
+_GONE = "its author deleted it on X, and what was stored of it is removed"
 
 
 @dataclass
@@ -84,7 +92,11 @@ class FindingJudge:
     def take(self, findings: Sequence[Finding]) -> None:
         """Look again at the rows, and count what still differs."""
         if self._looked_at >= _LOOKED_AT_AGAIN:
+            gone = find_gone(self._target.table, [finding.key for finding in findings])
             for finding in findings:
+                if finding.key in gone:
+                    self._count("changed_here", finding.key, (), _GONE)
+                    continue
                 self._count(_name_fault(finding.kind), finding.key, finding.differences, "")
             return
         self._looked_at += len(findings)
@@ -164,6 +176,10 @@ class FindingJudge:
                 self._count("settled", key, (), "")
             else:
                 self._count("extra", key, (), "")
+            return
+        if document is not None and is_gone_on_x(self._target.table, document):
+            # Whatever MySQL still says of it is not to be found here, nor in a report.
+            self._count("changed_here", key, (), _GONE)
             return
         expected = None
         try:

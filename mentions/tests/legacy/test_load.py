@@ -11,6 +11,7 @@ from mentions.legacy.documents import TARGETS
 from mentions.legacy.load import Loader
 from mentions.legacy.mapping import map_message
 from mentions.legacy.report import TableReport
+from mentions.legacy.versions import Versions
 from mentions.models import Message
 
 
@@ -74,5 +75,6 @@ def make_loader():
         is_dry_run=False,
         report=report,
         refuse=lambda row: pytest.fail(str(row)),
+        versions=Versions(),
     )
     return loader, report
