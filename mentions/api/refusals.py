@@ -62,7 +62,15 @@ _STATUS_OF_MODEL = {
 _TEXT_CODES = frozenset({"empty_text", "control_characters", "invalid_unicode", "text_too_long"})
 _KEY_CODES = frozenset({"idempotency_key_invalid"})
 # Also where no row is shown that stands in the way.
-_CONFLICTS = frozenset({"already_replied", "idempotency_key_reused", "mention_edited"})
+_CONFLICTS = frozenset(
+    {
+        "already_replied",
+        "idempotency_key_reused",
+        "mention_edited",
+        "deleted_on_x",
+        "message_deleted",
+    }
+)
 
 
 def reply_url(reply: Reply) -> str:
