@@ -8,11 +8,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.budgets import OBSERVED, observe_rate
-from accounts.errors import AccountBlockedError, AppPausedError, ReconnectNeededError
+from accounts.counting import is_remembered, remember
+from accounts.errors import AccountBlockedError, AppPausedError
 from accounts.health import record_failure, record_success
 from accounts.models import AccountStatus, AppPause, TwitterAccount
 from accounts.pauses import PROBE_SECONDS, end_probe, take_probe
-from accounts.tokens import ACCESS_REJECTED, access_token_for, require_reconnect
+from accounts.tokens import access_token_for
 from accounts.wire import oauth_client
 from autores.mongo.instances import find_instance
 from autores.x.client import XClient
@@ -25,6 +26,12 @@ __all__ = ["XClient", "call_x", "oauth_client", "x_client"]
 T = TypeVar("T")
 # What X refuses of the token endpoint names no endpoint: without a token no call can be made.
 TOKEN_ENDPOINT = ""
+# A renewal for each call would help nobody while X refuses the renewed ones, too.
+_REFUSED_SECONDS = 900
+ACCESS_REFUSED = (
+    "X refuses this account's sign-in, although it renewed it. It is tried again; if that lasts, "
+    "connect the account again."
+)
 
 
 def call_x(
@@ -33,7 +40,8 @@ def call_x(
     """``call`` with a client for the account, and the outcome kept as the account's health.
 
     A 401 changed nothing at X: the token is refreshed once and ``call`` is made again, from its
-    start. ``account`` gets its current status and health written into it.
+    start. Refused even then, the account is in error, and tried again. ``account`` gets its
+    current status and health written into it.
 
     Raises AppPausedError, AccountBlockedError and TokenUnavailableError before anything is sent
     (all of them CallRefusedError), and XError for what X did; health is recorded by then.
@@ -55,6 +63,7 @@ def _call(
     account: TwitterAccount, call: Callable[[XClient], T], *, stored: TwitterAccount, now: datetime
 ) -> T:
     closed = account.list_closed(now=now)
+    refused = f"sign-in-refused:{account.pk}"
     if TOKEN_ENDPOINT in closed:
         raise _blocked(account, opens_at=closed[TOKEN_ENDPOINT], now=now)
     try:
@@ -62,20 +71,18 @@ def _call(
         try:
             result = call(_client_for(account, token, closed=closed))
         except UnauthorizedError:
+            if is_remembered(refused):
+                raise
             token = access_token_for(account, now=now, must_refresh=True, rejected_token=token)
             result = call(_client_for(account, token, closed=closed))
     except KnownLimitError as error:
         raise _blocked(account, opens_at=closed[error.endpoint], now=now) from None
     except UnauthorizedError as error:
+        # Whose token X has just renewed has not lost its consent: it is X that fails, or the app.
+        remember(refused, seconds=_REFUSED_SECONDS)
+        error.sentence = ACCESS_REFUSED
         record_failure(account, error, now=now)
-        require_reconnect(
-            account.pk,
-            pair=account.refresh_token,
-            sentence=ACCESS_REJECTED,
-            code=error.code,
-            now=now,
-        )
-        raise ReconnectNeededError(ACCESS_REJECTED) from None
+        raise
     except XError as error:
         record_failure(account, error, now=now)
         raise

@@ -14,10 +14,12 @@ from accounts.models import AccountStatus, TwitterAccount
 from accounts.pauses import pause_app
 from accounts.signals import SYSTEM, announce
 from accounts.states import TRANSITIONS, move_account
+from autores.x.endpoints import READS
 from autores.x.errors import (
     CreditsDepletedError,
     RateLimitedError,
     SuspendedError,
+    UnauthorizedError,
     UsageCapError,
     XError,
 )
@@ -27,7 +29,7 @@ logger = logging.getLogger(__name__)
 # X states when a window opens again; without that, a whole window is waited for.
 _WINDOW_SECONDS = 900.0
 # What the audit trail calls them.
-_ACTIONS = {"limited": "rate_limited", "suspended": "error"}
+_ACTIONS = {"limited": "rate_limited", "suspended": "error", "refused": "error"}
 _RECOVERABLE = (AccountStatus.RATE_LIMITED, AccountStatus.ERROR)
 
 
@@ -52,9 +54,9 @@ def record_success(account: TwitterAccount, *, now: datetime) -> None:
 def record_failure(account: TwitterAccount, error: XError, *, now: datetime) -> None:
     """Keep what ``error`` means: for this account, or for the whole app (402, usage cap).
 
-    X's window limit closes one endpoint to the account until it opens again; what the account
-    does through others goes on. A day's budget belongs to one kind of write (posts, messages),
-    whose sender waits by ``retry_after``.
+    X's window limit closes one endpoint to the account until it opens again, and so does a day's
+    limit of a kind of read; what the account does through others goes on. A day's budget of a kind
+    of write (posts, messages) is its sender's to wait for, by ``retry_after``.
     """
     if isinstance(error, (CreditsDepletedError, UsageCapError)):
         pause_app(error.code, error.sentence, seconds=error.retry_after, now=now)
@@ -68,7 +70,10 @@ def record_failure(account: TwitterAccount, error: XError, *, now: datetime) -> 
     }
     TwitterAccount.objects.filter(pk=account.pk).update(**changed)
     _apply(account, changed)
-    if isinstance(error, RateLimitedError) and error.limit == "window":
+    is_spent = isinstance(error, RateLimitedError) and (
+        error.limit == "window" or error.endpoint in READS
+    )
+    if isinstance(error, RateLimitedError) and is_spent:
         seconds = error.retry_after if error.retry_after is not None else _WINDOW_SECONDS
         # Two workers may meet two limits at once; the one overwritten is met again, and kept then.
         closed = account.list_closed(now=now)
@@ -86,9 +91,9 @@ def record_failure(account: TwitterAccount, error: XError, *, now: datetime) -> 
         )
         if is_limited:
             logger.warning("Account %s is now rate_limited", account.pk)
-    elif isinstance(error, SuspendedError) and _move(
+    elif isinstance(error, (SuspendedError, UnauthorizedError)) and _move(
         account,
-        "suspended",
+        "suspended" if isinstance(error, SuspendedError) else "refused",
         reason=error.sentence,
         code=error.code,
         now=now,

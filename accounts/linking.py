@@ -243,12 +243,8 @@ def _accept_grant(
         person = _find_owner(profile)
     account, is_new = _save_account(profile, known, grant, now=now)
     # After the tokens: a crash between the two leaves an account that connecting again completes.
-    try:
-        Membership.objects.get_or_create(
-            user_id=person.pk, account_id=account.pk, defaults={"role": Role.MANAGER}
-        )
-    except IntegrityError:
-        logger.debug("Somebody made this membership at the same moment")
+    if not Membership.objects.filter(account_id=account.pk, role=Role.MANAGER).exists():
+        _make_manager(person, account)
     announce(
         "account.connected" if is_new else "account.reconnected",
         account_id=account.pk,
@@ -257,6 +253,18 @@ def _accept_grant(
     )
     logger.info("Account %s connected for person %s", account.pk, person.pk)
     return LinkedAccount(account=account, person=person, is_new=is_new, return_to=flow.return_to)
+
+
+def _make_manager(person: User, account: TwitterAccount) -> None:
+    """Of an account that nobody manages. Who else renews its consent has proved that he can sign in
+    on X, and not that the team wants him: the manager gives him a role, or has taken it from him.
+    """
+    try:
+        Membership.objects.get_or_create(
+            user_id=person.pk, account_id=account.pk, defaults={"role": Role.MANAGER}
+        )
+    except IntegrityError:
+        logger.debug("Somebody made this membership at the same moment")
 
 
 def _save_account(

@@ -84,6 +84,9 @@ class TwitterAccount(StringKeyModel):
     twitter_id = models.CharField("X user id", max_length=255)
     twitter_username = models.CharField("@name", max_length=255, blank=True, default="")
     display_name = models.CharField(max_length=255, blank=True, default="")
+    # What it was called before its owner renamed it, and when that was noticed.
+    former_username = models.CharField(max_length=255, blank=True, default="", editable=False)
+    renamed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Ciphertext (autores.crypto); accounts.tokens is the only reader.
     access_token = models.TextField(blank=True, default="", editable=False)
     refresh_token = models.TextField(blank=True, default="", editable=False)

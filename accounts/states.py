@@ -34,6 +34,7 @@ TRANSITIONS: Mapping[str, Transition] = {
     # What X answered.
     "limited": Transition(frozenset({_ACTIVE, _LIMITED, _ERROR}), _LIMITED),
     "suspended": Transition(frozenset({_ACTIVE, _LIMITED, _ERROR}), _ERROR),
+    "refused": Transition(frozenset({_ACTIVE, _LIMITED, _ERROR}), _ERROR),
     "recovered": Transition(frozenset({_LIMITED, _ERROR}), _ACTIVE),
     # What became of the tokens. A person's pause outlives it: the next call after it tells again.
     "token_rejected": Transition(_ALL - {_PAUSED}, _EXPIRED),

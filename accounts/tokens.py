@@ -54,10 +54,6 @@ _REFRESH_REJECTED = (
     "X no longer accepts this account's refresh token: access was revoked on X, or the token was "
     "used elsewhere. Connect the account again."
 )
-ACCESS_REJECTED = (
-    "X no longer accepts this account's sign-in, not even after a refresh. "
-    "Connect the account again."
-)
 
 
 def lease_duration() -> timedelta:
@@ -318,11 +314,11 @@ def _store_refreshed(request: _Request, grant: TokenGrant, *, used: str, plain: 
                 for name in ("access_token", "refresh_token", "token_expires_at", "scopes"):
                     setattr(request.account, name, getattr(request.row, name))
                 return grant.access_token
-            stored = accounts.get().refresh_token
-            if not stored or _decrypt(stored) != plain:
+            row = accounts.get()
+            if not _holds(row, plain, as_read=request.row):
                 # Connected anew while we asked X: that consent is the newer one.
                 return request.find_token() or grant.access_token
-            used = stored
+            used = row.refresh_token
         except (DatabaseError, PyMongoError):
             if time.monotonic() > give_up_at:
                 logger.critical(
@@ -333,6 +329,15 @@ def _store_refreshed(request: _Request, grant: TokenGrant, *, used: str, plain: 
             logger.warning("Storing the new tokens of account %s failed; trying again", account_id)
             time.sleep(pause)
             pause = min(2.0, pause * 2)
+
+
+def _holds(row: TwitterAccount, plain: str, *, as_read: TwitterAccount) -> bool:
+    """Whether the row's refresh token still is this one, that X has just spent."""
+    try:
+        return bool(row.refresh_token) and _decrypt(row.refresh_token) == plain
+    except TokenUnreadableError:
+        # Put under a key that this process was not given yet; a consent would expire otherwise.
+        return row.token_expires_at == as_read.token_expires_at
 
 
 def _decrypt(ciphertext: str) -> str:

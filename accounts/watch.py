@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from accounts.alerts import send_alert
-from accounts.counting import is_remembered, raise_counter, remember
+from accounts.counting import is_remembered, raise_counter, recall, remember
 from accounts.models import AccountStatus, AppPause, TwitterAccount
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def patience() -> timedelta:
 def is_unread(account: TwitterAccount, *, now: datetime) -> bool:
     """Whether it should be polled, and none came through for ``patience()``."""
     since = account.last_polled_at or account.created_at
-    return account.status in _READ and since <= now - patience()
+    return account.status in _READ and not now - patience() < since <= now + patience()
 
 
 def say_why_unread(account: TwitterAccount) -> str:
@@ -54,25 +54,29 @@ def find_unread(*, now: datetime) -> QuerySet[TwitterAccount]:
     """Accounts for which ``is_unread`` holds."""
     long_ago = now - patience()
     never = Q(last_polled_at=None, created_at__lte=long_ago)
+    # By a clock that was ahead once: nobody knows since when.
+    in_future = Q(last_polled_at__gt=now + patience())
     return TwitterAccount.objects.filter(
-        Q(last_polled_at__lte=long_ago) | never, status__in=_READ
+        Q(last_polled_at__lte=long_ago) | never | in_future, status__in=_READ
     ).order_by("pk")
 
 
 def tell_unread(*, now: datetime) -> int:
-    """Log and tell what is not read, once in six hours; how many there are."""
+    """Log and tell what is not read, once in six hours unless more join; how many there are."""
     if AppPause.current(now=now) is not None:
         # Told already, and the reason.
         return 0
     unread = find_unread(now=now)
     count = unread.count()
-    if not count or is_remembered(_TOLD):
+    told = int(recall(_TOLD) or 0)
+    # One that was told of must not keep others quiet; of hundreds, one more is no news.
+    if count - told < max(1, told // 4):
         return count
     if not is_remembered(_SEEN):
         # After a stop nothing was read for long, and the first polls are about to come.
         remember(_SEEN, seconds=int(_SEEN_FOR.total_seconds()))
         return count
-    remember(_TOLD, seconds=int(_TOLD_AGAIN_AFTER.total_seconds()))
+    remember(_TOLD, seconds=int(_TOLD_AGAIN_AFTER.total_seconds()), value=count)
     logger.error("%s accounts are not read", count)
     listed = [f"{account}: {say_why_unread(account)}" for account in unread[:_NAMED]]
     send_alert(

@@ -108,7 +108,8 @@ def search_account(account_id: str) -> None:
             or isinstance(error, (AccountError, CreditsDepletedError, UsageCapError)),
         )
 
-    _read_account(account_id, sweep.search_account, on_error=put_off)
+    if sweep.claim_search(account_id, now=timezone.now()):
+        _read_account(account_id, sweep.search_account, on_error=put_off)
 
 
 def _read_account(

@@ -32,7 +32,7 @@ from accounts.api.serializers import (
     RefreshRequestSerializer,
 )
 from accounts.browser import choose_cookie, read_browser_hash, set_cookie
-from accounts.errors import AccountError
+from accounts.errors import AccountError, AppPausedError
 from accounts.guessing import seconds_until_retry
 from accounts.linking import (
     begin_link,
@@ -41,7 +41,7 @@ from accounts.linking import (
     hash_browser,
     list_missing_scopes,
 )
-from accounts.models import PersonalToken, Role, User
+from accounts.models import AppPause, PersonalToken, Role, User
 from accounts.personal import create_personal_token
 from accounts.tokens import access_token_for
 from accounts.verified import forget_sign_ins
@@ -176,6 +176,8 @@ class RefreshView(APIView):
             request.user, serializer.validated_data["account_id"], role=Role.MANAGER
         )
         try:
+            if (pause := AppPause.current()) is not None:
+                raise AppPausedError(f"All calls to X are paused: {pause.reason}")
             access_token_for(account, must_refresh=True)
         except (AccountError, XError) as error:
             raise problem_for(error) from None

@@ -13,7 +13,13 @@ from accounts.models import AppPause, TwitterAccount
 from accounts.pauses import pause_app, resume_app
 from accounts.tests.conftest import count_calls
 from autores.x.client import XClient
-from autores.x.errors import CreditsDepletedError, RateLimitedError, ServerError, UsageCapError
+from autores.x.errors import (
+    CreditsDepletedError,
+    RateLimitedError,
+    ServerError,
+    UnauthorizedError,
+    UsageCapError,
+)
 from autores.x.types import User as XUser
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,20 +48,26 @@ def test_call_is_repeated_when_x_refuses_the_token_early(
     assert count_calls(sandbox, "token") == 1
 
 
-def test_account_must_reconnect_when_x_refuses_even_the_new_token(
+def test_account_is_in_error_and_tried_again_when_x_refuses_even_the_new_token(
     sandbox: Any, acme: TwitterAccount
 ) -> None:
-    sandbox.control.add_fault("me", "unauthorized", times=2)
+    """Its consent stands: X has just renewed the token. A minute of 401 costs nobody a consent."""
+    sandbox.control.add_fault("me", "unauthorized", times=3)
     sandbox.control.clear_calls()
 
-    with pytest.raises(ReconnectNeededError):
+    with pytest.raises(UnauthorizedError, match="although it renewed it"):
         call_x(acme, ask_name)
+    refused = reload(acme)
+    assert (refused.status, refused.last_error_code) == ("error", "unauthorized")
+    assert (count_calls(sandbox, "me"), count_calls(sandbox, "token")) == (2, 1)
 
-    assert reload(acme).status == "token_expired"
-    assert count_calls(sandbox, "me") == 2
-    with pytest.raises(ReconnectNeededError):
+    # Not renewed for every call while that lasts.
+    with pytest.raises(UnauthorizedError):
         call_x(acme, ask_name)
-    assert count_calls(sandbox, "me") == 2
+    assert (count_calls(sandbox, "me"), count_calls(sandbox, "token")) == (3, 1)
+
+    assert call_x(acme, ask_name).username == "acme"
+    assert reload(acme).status == "active"
 
 
 def test_account_must_reconnect_when_the_owner_revoked_it(
@@ -128,16 +140,30 @@ def test_each_limit_keeps_its_own_time_when_two_are_spent(
     assert stored.blocked_until == max(closed.values())
 
 
-def test_account_stays_open_when_only_a_days_budget_is_spent(
+def test_account_stays_open_when_only_a_days_budget_of_writes_is_spent(
     sandbox: Any, acme: TwitterAccount
 ) -> None:
-    sandbox.control.add_fault("me", "rate_limit_user_day")
+    sandbox.control.add_fault("create_post", "rate_limit_user_day")
+    parent = sandbox.control.create_mention(account="acme", author="dora", text="@acme hi")
 
     with pytest.raises(RateLimitedError):
-        call_x(acme, ask_name)
+        call_x(acme, lambda x: x.create_reply("Hello", in_reply_to_post_id=parent["id"]))
 
     assert reload(acme).status == "active"
     assert reload(acme).last_error_code == "rate_limited_user_day"
+
+
+@pytest.mark.parametrize("limit", ["rate_limit_user_day", "rate_limit_app_day"])
+def test_a_kind_of_read_is_left_alone_when_a_days_budget_of_it_is_spent(
+    sandbox: Any, acme: TwitterAccount, limit: str
+) -> None:
+    sandbox.control.add_fault("mentions", limit, times=None)
+    sandbox.control.clear_calls()
+    for _ in range(5):
+        with pytest.raises((RateLimitedError, AccountBlockedError)):
+            call_x(acme, lambda x: x.get_mentions(acme.twitter_id))
+    assert count_calls(sandbox, "mentions") == 1
+    assert call_x(acme, ask_name).username == "acme"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from accounts.tokens import (
     store_grant,
     token_cipher,
 )
-from autores.x.errors import RateLimitedError, SuspendedError
+from autores.x.errors import RateLimitedError, SuspendedError, UnauthorizedError
 from autores.x.types import TokenGrant
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,6 +39,7 @@ def store_new_pair(account: TwitterAccount) -> None:
 EVENTS: dict[str, Callable[[TwitterAccount], object]] = {
     "limited": lambda a: record_failure(a, RateLimitedError(retry_after=60), now=NOW),
     "suspended": lambda a: record_failure(a, SuspendedError(), now=NOW),
+    "refused": lambda a: record_failure(a, UnauthorizedError(), now=NOW),
     "recovered": lambda a: record_success(a, now=NOW),
     "token_rejected": lambda a: require_reconnect(
         a.pk, pair=a.refresh_token, sentence="Connect again.", code="rejected", now=NOW
@@ -54,6 +55,7 @@ EVENTS: dict[str, Callable[[TwitterAccount], object]] = {
 TABLE = {
     "limited": ("rate_limited", ".", "rate_limited", ".", "rate_limited"),
     "suspended": ("error", ".", "error", ".", "error"),
+    "refused": ("error", ".", "error", ".", "error"),
     "recovered": (".", ".", "active", ".", "active"),
     "token_rejected": ("token_expired", ".", "token_expired", "token_expired", "token_expired"),
     "token_unreadable": ("error", ".", "error", ".", "error"),

@@ -182,7 +182,8 @@ class Reading:
         return self._page(request, select, "id", floor)
 
     def search(self, query: str, request: PageRequest, *, vocabulary: str) -> Page:
-        """Recent search: words, "phrases", -not, from: to: @ conversation_id: is: lang:."""
+        """Recent search: words, "phrases", -not, OR, (groups), from: to: @ conversation_id: is:
+        lang:."""
         condition, values = self._search_condition(query, vocabulary)
         now = self._clock.now_ms()
         floor = snowflake_floor(now - SEARCH_DAYS * 86_400_000)
@@ -239,17 +240,39 @@ class Reading:
         return [found[post_id] for post_id in ids if post_id in found]
 
     def _search_condition(self, query: str, vocabulary: str) -> tuple[str, list[Any]]:
-        conditions: list[str] = []
-        values: list[Any] = []
-        for sign, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', query):
-            condition, value = self._search_term(phrase, word, vocabulary)
-            conditions.append(f"NOT ({condition})" if sign else condition)
-            values += value
-        if not conditions:
-            raise invalid_request(
-                "The query holds no term", parameter="query", value=query, vocabulary=vocabulary
-            )
-        return " AND ".join(conditions), values
+        """Terms side by side must all hold, and bind closer than OR; parentheses group."""
+        terms = re.findall(r'-?\(|\)|-?"[^"]*"|[^\s()]+', query)
+
+        def refuse(why: str) -> ApiProblem:
+            return invalid_request(why, parameter="query", value=query, vocabulary=vocabulary)
+
+        def read_group() -> tuple[str, list[Any]]:
+            values: list[Any] = []
+            choices: list[list[str]] = [[]]
+            while terms and terms[0] != ")":
+                term = terms.pop(0)
+                if term == "OR":
+                    choices.append([])
+                    continue
+                word = term.removeprefix("-")
+                if word == "(":
+                    condition, value = read_group()
+                    if not terms or terms.pop(0) != ")":
+                        raise refuse("The query has a parenthesis that does not end")
+                else:
+                    is_phrase = word.startswith('"')
+                    phrase = word[1:-1] if is_phrase else ""
+                    condition, value = self._search_term(phrase, word, vocabulary)
+                choices[-1].append(f"NOT ({condition})" if term != word else f"({condition})")
+                values += value
+            if not all(choices):
+                raise refuse("The query holds no term where one is needed")
+            return " OR ".join(" AND ".join(choice) for choice in choices), values
+
+        condition, values = read_group()
+        if terms:
+            raise refuse("The query has a parenthesis that does not begin")
+        return f"({condition})", values
 
     def _search_term(self, phrase: str, word: str, vocabulary: str) -> tuple[str, list[Any]]:
         if phrase:

@@ -178,7 +178,11 @@ class XClient:
         params = post_params(
             self._vocabulary, expand_authors=expand_authors, expand_references=expand_references
         )
-        return self._call(GET_POSTS, _read_post_page, params=params | ids_param(ids))
+
+        def read(answer: Answer) -> PostPage:
+            return parse.parse_post_page(answer.body, rate=answer.rate, is_lookup=True)
+
+        return self._call(GET_POSTS, read, params=params | ids_param(ids))
 
     def look_up_posts(self, ids: Iterable[str]) -> PostLookup:
         """Which of 1 to 100 posts X still shows: a read per post, and none per author."""

@@ -43,3 +43,10 @@ GET_DM_EVENTS = Endpoint(
     "read",
     _READ | {"dm.read"},
 )
+READS = frozenset(
+    endpoint.name
+    for endpoint in (
+        *(GET_ME, GET_USER, GET_MENTIONS, GET_USER_POSTS),
+        *(GET_POSTS, SEARCH_RECENT, GET_DM_EVENTS),
+    )
+)

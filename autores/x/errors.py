@@ -284,6 +284,21 @@ class ContractError(XError):
         super().__init__(sentence, **facts)
 
 
+class ErrorsOnlyError(ContractError):
+    """A 200 that holds X's reasons (`detail` the first) instead of what was asked for."""
+
+    default_code = "errors_only"
+    default_sentence = "X answered with errors instead of posts or messages."
+
+
+class EndlessPagesError(ContractError):
+    """Page after page without anything on it, each with a token for one more."""
+
+    default_code = "endless_pages"
+    default_sentence = "X gave page after page without a post on it; the reading was ended."
+    default_retryable = True
+
+
 # ---- connecting an account ------------------------------------------------------------------
 
 

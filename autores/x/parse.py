@@ -5,9 +5,10 @@ field Autores depends on raises ContractError naming it: X drops unknown field n
 so an absent field must never pass for an empty one.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+from autores.x.errors import ContractError, ErrorsOnlyError
 from autores.x.fields import (
     as_list,
     as_object,
@@ -32,6 +33,8 @@ from autores.x.types import (
     SentMessage,
     User,
 )
+
+Read = TypeVar("Read")
 
 
 def parse_user(value: object, *, at: str = "data") -> User:
@@ -91,29 +94,35 @@ def parse_post(
     )
 
 
-def parse_post_page(body: object, *, rate: RateLimits, known_author_id: str = "") -> PostPage:
-    """A page of posts. No `data` is an empty page: an idle poll has none."""
+def parse_post_page(
+    body: object, *, rate: RateLimits, known_author_id: str = "", is_lookup: bool = False
+) -> PostPage:
+    """A page of posts. No `data` is an empty page: an idle poll has none.
+
+    One odd post must not keep the others out: it is left out, and named; an odd person or post of
+    `includes` is left out. When no post can be read, X speaks another vocabulary: ContractError. So
+    it is when there is no `data` where X says that there is some, and ErrorsOnlyError where it
+    gives its errors instead; in a lookup (`is_lookup`) those are the answer.
+    """
     page = require_object(body, at="answer")
     includes = as_object(page.get("includes"))
-    users = {
-        user.id: user
-        for user in (
-            parse_user(entry, at=f"includes.users[{index}]")
-            for index, entry in enumerate(as_list(includes.get("users")))
-        )
-    }
+    entries = as_list(includes.get("users"))
+    users = {user.id: user for user in _read_all(parse_user, entries, at="includes.users")[0]}
     included = [*as_list(includes.get("posts")), *as_list(includes.get("tweets"))]
-    referenced = (
-        parse_post(entry, users=users, at=f"includes.posts[{index}]", is_included=True)
-        for index, entry in enumerate(included)
-    )
-    posts = tuple(
-        parse_post(entry, users=users, at=f"data[{index}]", known_author_id=known_author_id)
-        for index, entry in enumerate(_page_data(page))
-    )
+
+    def read_included(entry: object, *, at: str) -> Post:
+        return parse_post(entry, users=users, at=at, is_included=True)
+
+    def read(entry: object, *, at: str) -> Post:
+        return parse_post(entry, users=users, at=at, known_author_id=known_author_id)
+
+    referenced, _ = _read_all(read_included, included, at="includes.posts")
+    posts, odd = _read_all(read, _page_data(page, is_lookup=is_lookup), at="data")
+    if odd and not posts:
+        raise odd[0][1]
     meta = as_object(page.get("meta"))
     return PostPage(
-        posts=posts,
+        posts=tuple(posts),
         newest_id=optional_id(meta, "newest_id"),
         oldest_id=optional_id(meta, "oldest_id"),
         next_token=optional_text(meta, "next_token") or None,
@@ -122,6 +131,7 @@ def parse_post_page(body: object, *, rate: RateLimits, known_author_id: str = ""
         referenced={post.id: post for post in referenced},
         users=users,
         rate=rate,
+        unreadable_ids=tuple(post_id for post_id, _ in odd),
     )
 
 
@@ -129,7 +139,8 @@ def parse_lookup(body: object) -> PostLookup:
     """Which posts an answer holds; one that is no lookup must not pass for "none of them"."""
     page = require_object(body, at="answer")
     posts = (
-        require_object(entry, at=f"data[{index}]") for index, entry in enumerate(_page_data(page))
+        require_object(entry, at=f"data[{index}]")
+        for index, entry in enumerate(_page_data(page, is_lookup=True))
     )
     return PostLookup(
         shown_ids=frozenset(require_id(post, "id", at="data") for post in posts),
@@ -163,7 +174,7 @@ def parse_message_page(body: object, *, rate: RateLimits) -> MessageEventPage:
     page = require_object(body, at="answer")
     events = tuple(
         _parse_message_event(entry, at=f"data[{index}]")
-        for index, entry in enumerate(_page_data(page))
+        for index, entry in enumerate(_page_data(page, is_lookup=False))
     )
     meta = as_object(page.get("meta"))
     return MessageEventPage(
@@ -218,13 +229,29 @@ def _read_ids(value: object) -> tuple[str, ...]:
     return tuple(entry for entry in as_list(value) if is_post_id(entry))
 
 
-def _page_data(page: Mapping[str, Any]) -> list[Any]:
+def _read_all(
+    read: Callable[..., Read], entries: Sequence[object], *, at: str
+) -> tuple[list[Read], list[tuple[str, ContractError]]]:
+    """What can be read of the entries; of each other one its id ("" for none), and why not."""
+    found: list[Read] = []
+    odd: list[tuple[str, ContractError]] = []
+    for index, entry in enumerate(entries):
+        try:
+            found.append(read(entry, at=f"{at}[{index}]"))
+        except ContractError as error:
+            odd.append((optional_id(as_object(entry), "id") or "", error))
+    return found, odd
+
+
+def _page_data(page: Mapping[str, Any], *, is_lookup: bool) -> list[Any]:
     data = page.get("data")
-    if data is None:
-        # An answer that is none of X's page forms must not pass for "nothing new".
-        if not page.keys() & {"meta", "errors", "includes"}:
-            raise missing("data")
-        return []
-    if not isinstance(data, list):
+    if isinstance(data, list):
+        return data
+    # An answer that is none of X's page forms must not pass for "nothing new".
+    if data is not None or not page.keys() & {"meta", "errors", "includes"}:
         raise missing("data")
-    return data
+    if not is_lookup and (problems := parse_partial_errors(page)):
+        raise ErrorsOnlyError(detail=f"{problems[0].title} {problems[0].detail}".strip()[:300])
+    if optional_count(as_object(page.get("meta")), "result_count", default=0):
+        raise missing("data")
+    return []

@@ -100,7 +100,11 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class PostPage:
-    """One page of posts, newest first, with what X included beside them."""
+    """One page of posts, newest first, with what X included beside them.
+
+    unreadable_ids  of posts that lack something Autores depends on ("": their id, too); never of
+                    all that X gave
+    """
 
     posts: tuple[Post, ...]
     newest_id: str | None
@@ -111,6 +115,7 @@ class PostPage:
     referenced: Mapping[str, Post]
     users: Mapping[str, User]
     rate: RateLimits
+    unreadable_ids: tuple[str, ...] = ()
 
 
 def find_note(raw: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import F, Q
 
 from autores.llm.errors import LlmError
@@ -54,13 +55,7 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
     """
     if find_pause():
         return None
-    lease = timedelta(seconds=60 + 2 * settings.OPENAI_TIMEOUT_SECONDS)
-    is_claimed = Message.objects.filter(
-        pk=message_id, draft_state__in=["wanted", "drafting"], draft_not_before__lte=now
-    ).update(
-        draft_state="drafting", draft_not_before=now + lease, draft_attempts=F("draft_attempts") + 1
-    )
-    if not is_claimed:
+    if not _claim(message_id, now=now):
         return None
     message = Message.objects.get(pk=message_id)
     if message.status != MessageStatus.PENDING or not message.is_replyable:
@@ -99,6 +94,29 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         else:
             _release(message_id, "wanted", now + _choose_delay(error, message))
     return None
+
+
+def _claim(message_id: str, *, now: datetime) -> bool:
+    """By MongoDB's clock, so that the claims of several machines have one order."""
+    lease = timedelta(seconds=60 + 2 * settings.OPENAI_TIMEOUT_SECONDS)
+    claimed = connection.get_collection(Message._meta.db_table).update_one(
+        {
+            "_id": message_id,
+            "draft_state": {"$in": ["wanted", "drafting"]},
+            "draft_not_before": {"$lte": now},
+        },
+        [
+            {
+                "$set": {
+                    "draft_state": "drafting",
+                    "draft_not_before": {"$add": ["$$NOW", lease // timedelta(milliseconds=1)]},
+                    "draft_attempts": {"$add": [{"$ifNull": ["$draft_attempts", 0]}, 1]},
+                }
+            }
+        ],
+        session=connection.session,
+    )
+    return bool(claimed.modified_count)
 
 
 def _is_final(error: LlmError, message: Message, *, now: datetime) -> bool:

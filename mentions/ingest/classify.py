@@ -22,7 +22,8 @@ _CLOSED_SETTINGS = {
 class Classification:
     """``kind``: direct, implicit, quote or repost; ``code`` and ``reason`` explain the rest.
 
-    ``is_work_item`` is False for the account's own posts, which are never stored as mentions.
+    ``is_work_item`` is False for the account's own posts, and those that are not to it: they are
+    never stored as mentions.
     """
 
     kind: str
@@ -49,6 +50,10 @@ _REPOST = Classification(
     "repost", True, False, "repost", "A repost has no text of its own to reply to."
 )
 
+_NOT_OURS = Classification(
+    "implicit", False, False, "not_ours", "It names somebody who has the account's former name."
+)
+
 
 def classify_post(
     post: Post,
@@ -56,12 +61,18 @@ def classify_post(
     account_x_id: str,
     account_username: str,
     referenced: Mapping[str, Post] | None = None,
+    is_found_by_words: bool = False,
 ) -> Classification:
     """Tell how ``post`` reaches the account, and whether the account may answer it.
 
-    ``referenced`` holds the posts X included beside it, by id.
+    ``referenced`` holds the posts X included beside it, by id. ``is_found_by_words``: it comes of a
+    search for the account's name, which may be another's by now, and not of X's mentions feed.
     """
-    kind = _kind_of(post, account_x_id, account_username, referenced or {})
+    quotes_us = _quotes_us(post, account_x_id, referenced or {}, may_guess=not is_found_by_words)
+    kind = _kind_of(post, account_x_id, account_username, quotes_us=quotes_us)
+    is_to_us = kind in ("direct", "quote") or post.in_reply_to_user_id == account_x_id
+    if is_found_by_words and not is_to_us and not _is_named(post, account_x_id, account_username):
+        return _NOT_OURS
     if post.author_id == account_x_id:
         return Classification(kind, False, False, "own_post", "The account wrote this post itself.")
     if kind == "repost":
@@ -76,31 +87,38 @@ def classify_post(
     return _ANSWER_TO_US if post.in_reply_to_user_id == account_x_id else _CARRIED_ALONG
 
 
-def _kind_of(
-    post: Post, account_x_id: str, account_username: str, referenced: Mapping[str, Post]
-) -> str:
+def _kind_of(post: Post, account_x_id: str, account_username: str, *, quotes_us: bool) -> str:
     if post.get_reference("retweeted"):
         return "repost"
     typed = post.display_text_range
-    typed_from = typed[0] if typed else 0
+    if _is_named(post, account_x_id, account_username, since=typed[0] if typed else 0):
+        return "direct"
+    return "quote" if quotes_us else "implicit"
+
+
+def _is_named(post: Post, account_x_id: str, account_username: str, *, since: int = 0) -> bool:
+    """Whether the post names the account, at or behind ``since`` in its text."""
     handle = account_username.casefold()
-    mentions = post.mentions
-    for mention in mentions:
+    for mention in post.mentions:
         is_ours = (
             mention.user_id == account_x_id
             if mention.user_id
             else bool(handle) and mention.username.casefold() == handle
         )
-        if is_ours and mention.start >= typed_from:
-            return "direct"
+        if is_ours and mention.start >= since:
+            return True
+    return False
+
+
+def _quotes_us(
+    post: Post, account_x_id: str, referenced: Mapping[str, Post], *, may_guess: bool
+) -> bool:
     quoted_id = post.get_reference("quoted")
-    if quoted_id:
-        quoted = referenced.get(quoted_id)
-        # X does not always include the quoted post. In the mentions feed and without a handle
-        # of ours, the quote is then the only thing that can have brought the post here.
-        carried_along = any(m.user_id == account_x_id for m in mentions)
-        if (quoted is not None and quoted.author_id == account_x_id) or (
-            quoted is None and not carried_along
-        ):
-            return "quote"
-    return "implicit"
+    if not quoted_id:
+        return False
+    quoted = referenced.get(quoted_id)
+    if quoted is not None:
+        return quoted.author_id == account_x_id
+    # X does not always include the quoted post. In the mentions feed and without a handle of ours,
+    # the quote is then the only thing that can have brought the post here.
+    return may_guess and not any(mention.user_id == account_x_id for mention in post.mentions)

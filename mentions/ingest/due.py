@@ -20,6 +20,9 @@ ROUND = timedelta(seconds=5)
 _EVEN = 1.1
 _CATCH_UP = 1.5
 _SMALLEST_ROUND = 20
+# So many intervals.
+_LONGEST_WAIT = 6
+_REFUSED = ["account_suspended", "account_locked"]
 # An account in error is tried again: most errors pass. Those are for a person to end.
 NOT_POLLED = (AccountStatus.PAUSED, AccountStatus.TOKEN_EXPIRED)
 
@@ -33,6 +36,9 @@ def claim_due_accounts(*, now: datetime) -> list[str]:
     accounts = connection.get_collection(TwitterAccount._meta.db_table)
     # Also those without a time: documents that were written before there was one.
     due: dict[str, Any] = {"poll_due_at": {"$not": {"$gt": now}}}
+    # A clock that was ahead once must not put anybody off for as long.
+    too_late = {"poll_due_at": {"$gt": now + _LONGEST_WAIT * _interval()}}
+    accounts.update_many(too_late, {"$set": {"poll_due_at": now}})
     count = accounts.estimated_document_count()
     rows = accounts.find(
         {**due, "status": {"$nin": [status.value for status in NOT_POLLED]}},
@@ -60,10 +66,22 @@ def _has_missed_one(rows: list[dict[str, Any]], *, now: datetime) -> bool:
 
 
 def _next(now: datetime) -> dict[str, Any]:
-    """An interval after the last due time; after now for one that fell a whole interval behind."""
+    """An interval after the last due time; after now for one that fell a whole interval behind.
+
+    What X suspended or locked is asked for less often: it takes a person to end that.
+    """
     milliseconds = round(_interval() / timedelta(milliseconds=1))
     on_time = {"$add": ["$poll_due_at", milliseconds]}
-    return {"$cond": [{"$gt": [on_time, now]}, on_time, now + _interval()]}
+    is_refused = {"$in": ["$last_error_code", _REFUSED]}
+    return {
+        "$switch": {
+            "branches": [
+                {"case": is_refused, "then": now + _LONGEST_WAIT * _interval()},
+                {"case": {"$gt": [on_time, now]}, "then": on_time},
+            ],
+            "default": now + _interval(),
+        }
+    }
 
 
 def _interval() -> timedelta:

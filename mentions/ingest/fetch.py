@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Literal
 
 from django.conf import settings
@@ -10,7 +11,8 @@ from django.utils import timezone
 
 from accounts.clients import call_x
 from accounts.models import TwitterAccount
-from autores.x.errors import RateLimitedError
+from accounts.names import list_names
+from autores.x.errors import EndlessPagesError, RateLimitedError, XError
 from autores.x.posts import PostPage
 
 # X shows the 800 latest mentions: eight full pages, and room for short ones.
@@ -18,6 +20,8 @@ REACHABLE_MENTIONS = 800
 # What X withholds of a page counts, too.
 REACHABLE_PAGES = 8
 MAX_PAGES = 40
+# X leaves pages empty whose posts it withholds; so many in a row are no answer.
+_MOST_EMPTY_PAGES = 10
 # 30,000 posts in one run; a search that is not done by then goes on in the next one.
 MAX_SEARCH_PAGES = 300
 
@@ -45,10 +49,15 @@ def _spend_request(account: TwitterAccount) -> None:
         spent = 1
     if spent > settings.TWITTER_MENTIONS_RATE_LIMIT:
         error = LocalBudgetError(retry_after=window - passed)
-        TwitterAccount.objects.filter(pk=account.pk).update(
-            last_error_code=error.code, last_error_at=timezone.now()
-        )
+        _keep_on_account(account, error)
         raise error
+
+
+def _keep_on_account(account: TwitterAccount, error: XError) -> None:
+    """What X did is kept by ``call_x``; this is what we make of it."""
+    TwitterAccount.objects.filter(pk=account.pk).update(
+        last_error_code=error.code, last_error=error.sentence, last_error_at=timezone.now()
+    )
 
 
 class Pages:
@@ -58,9 +67,18 @@ class Pages:
     end     X gave no further token: everything down to the bound was shown
     reach   a token led to an empty page: X shows nothing older, though there may be something
     guard   ``max_pages``, or a page that brought nothing new (tokens that never end have been seen)
+
+    Empty pages without end raise EndlessPagesError, which is kept on the account.
     """
 
-    def __init__(self, read: Callable[[str | None], PostPage], *, max_pages: int) -> None:
+    def __init__(
+        self,
+        account: TwitterAccount,
+        read: Callable[[str | None], PostPage],
+        *,
+        max_pages: int,
+    ) -> None:
+        self._account = account
         self._read = read
         self._max_pages = max_pages
         self.ending: Literal["end", "reach", "guard"] = "guard"
@@ -69,10 +87,14 @@ class Pages:
     def __iter__(self) -> Iterator[PostPage]:
         token: str | None = None
         seen: set[str] = set()
+        empty = 0
         for _ in range(self._max_pages):
             page = self._read(token)
             self.count += 1
             yield page
+            empty = 0 if page.posts or page.unreadable_ids else empty + 1
+            if empty > _MOST_EMPTY_PAGES and page.next_token is not None:
+                raise self._refuse_endless()
             fresh = {post.id for post in page.posts} - seen
             if page.next_token is None:
                 self.ending = "reach" if token is not None and not page.posts else "end"
@@ -81,6 +103,16 @@ class Pages:
                 return
             seen |= fresh
             token = page.next_token
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether X gave all that it has: of the timeline, "reach" may lie above the bound."""
+        return self.ending in ("end", "reach")
+
+    def _refuse_endless(self) -> EndlessPagesError:
+        error = EndlessPagesError()
+        _keep_on_account(self._account, error)
+        return error
 
 
 def fetch_mentions(
@@ -109,7 +141,7 @@ def fetch_mentions(
             ),
         )
 
-    return Pages(read, max_pages=max_pages)
+    return Pages(account, read, max_pages=max_pages)
 
 
 def search_mentions(
@@ -117,18 +149,21 @@ def search_mentions(
     *,
     since_id: str,
     until_id: str | None = None,
+    now: datetime,
     max_pages: int = MAX_SEARCH_PAGES,
 ) -> Pages:
     """Posts of the last seven days that name the account, by X's search index; no reposts.
 
-    Quotes without the handle are not in it. Iterating raises what ``fetch_mentions`` does.
+    Quotes without the handle are not in it. Of a name that the account had lately, it may be others
+    that are meant. Iterating raises what ``fetch_mentions`` does.
     """
+    names = " OR ".join(f"@{name}" for name in list_names(account, now=now))
 
     def read(token: str | None) -> PostPage:
         return call_x(
             account,
             lambda client: client.search_recent(
-                f"@{account.twitter_username} -is:retweet",
+                f"({names}) -is:retweet" if " " in names else f"{names} -is:retweet",
                 since_id=since_id,
                 until_id=until_id,
                 pagination_token=token,
@@ -137,4 +172,4 @@ def search_mentions(
             ),
         )
 
-    return Pages(read, max_pages=max_pages)
+    return Pages(account, read, max_pages=max_pages)

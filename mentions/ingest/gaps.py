@@ -10,7 +10,9 @@ from django.db import connection
 from accounts.models import TwitterAccount
 from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
+from autores.x.errors import ContractError
 from autores.x.ids import created_at_of, first_post_id_at
+from autores.x.posts import PostPage
 from mentions.ingest.fetch import search_mentions
 from mentions.ingest.pages import store_page
 from mentions.ingest.store import Finding
@@ -97,24 +99,63 @@ def list_open_gaps(account_id: str) -> list[Gap]:
     return list(Gap.objects.filter(account_id=account_id, state=GapState.OPEN).order_by("from_at"))
 
 
-def search_gap(account: TwitterAccount, gap: Gap, *, now: datetime) -> list[str]:
-    """Read the range by X's search, store what it shows; ids of the new messages.
+def note_unreadable(account: TwitterAccount, page: PostPage, *, above: int, now: datetime) -> None:
+    """Keep as gaps the posts of the page that could not be read and are not stored: X's search may
+    give them in another form, or later. Not those up to the id ``above``.
+    """
+    for post_id in page.unreadable_ids:
+        if not post_id:
+            logger.error("%s: X gave a post without a readable id", account.twitter_id)
+            continue
+        key = gap_key(account_id=account.pk, from_post_id=str(int(post_id) - 1))
+        is_known = (
+            int(post_id) <= above
+            or Message.objects.filter(account_id=account.pk, post_id=post_id).exists()
+            or Gap.objects.filter(pk=key).exists()
+        )
+        if not is_known:
+            logger.error("%s: the post %s cannot be read", account.twitter_id, post_id)
+            record_gap(account, after=int(post_id) - 1, before=int(post_id) + 1, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class GapSearch:
+    """What a search of a gap brought; ``has_more``: it is to be gone on with at once."""
+
+    new_ids: tuple[str, ...]
+    has_more: bool
+
+
+def search_gap(account: TwitterAccount, gap: Gap, *, now: datetime) -> GapSearch:
+    """Read the range by X's search, and store what it shows.
 
     Cut short, it goes on from where it came to in the next run. Raises as ``fetch_mentions``.
     """
     reach = int(first_post_id_at(now - SEARCH_REACH))
     low, high = int(gap.from_post_id), int(gap.search_lowest_id or gap.to_post_id)
     new_ids: list[str] = []
-    is_read = True
+    is_read, has_more = True, False
     if max(low, reach) + 1 < high:
-        pages = search_mentions(account, since_id=str(max(low, reach)), until_id=str(high))
+        pages = search_mentions(account, since_id=str(max(low, reach)), until_id=str(high), now=now)
         finding = Finding(FoundBy.SEARCH)
-        for page in pages:
-            new_ids.extend(store_page(account, page, finding=finding, now=now).new_ids)
-            if page.posts:
-                lowest = str(min(int(post.id) for post in page.posts)).zfill(19)
-                Gap.objects.filter(pk=gap.pk).update(search_lowest_id=lowest, searched_at=now)
-        is_read = pages.ending == "end"
+        is_readable = True
+        try:
+            for page in pages:
+                new_ids.extend(store_page(account, page, finding=finding, now=now).new_ids)
+                is_readable = is_readable and not page.unreadable_ids
+                if page.posts:
+                    lowest = str(min(int(post.id) for post in page.posts)).zfill(19)
+                    Gap.objects.filter(pk=gap.pk).update(search_lowest_id=lowest, searched_at=now)
+                    has_more = True
+        except ContractError as error:
+            # It must not keep the other gaps, and the daily search, from being read.
+            logger.warning("%s: a gap cannot be read: %s", account.twitter_id, error.code)
+            is_readable = False
+        is_read = pages.is_whole and is_readable
+        if not is_readable:
+            # From its top again: what could not be read may be anywhere in it.
+            Gap.objects.filter(pk=gap.pk).update(search_lowest_id="")
+            has_more = False
     changes = {"found": count_found(gap), "searched_at": now}
     if is_read:
         is_whole = reach <= low
@@ -122,7 +163,7 @@ def search_gap(account: TwitterAccount, gap: Gap, *, now: datetime) -> list[str]
         changes["closed_at"] = now
     Gap.objects.filter(pk=gap.pk, state=GapState.OPEN).update(**changes)
     logger.warning("%s: %d found in a gap", account.twitter_id, changes["found"])
-    return new_ids
+    return GapSearch(tuple(new_ids), has_more and not is_read)
 
 
 def count_found(gap: Gap) -> int:

@@ -10,6 +10,7 @@ from accounts.models import TwitterAccount
 from autores.x.posts import Post, PostPage
 from mentions.ingest.classify import Classification, classify_post
 from mentions.ingest.store import Finding, Stored, store_posts, work_id_of
+from mentions.models import FoundBy
 
 
 def store_page(
@@ -28,6 +29,7 @@ def store_page(
             account_x_id=account.twitter_id,
             account_username=account.twitter_username,
             referenced=page.referenced,
+            is_found_by_words=finding.found_by is FoundBy.SEARCH,
         )
 
     is_drafting = (

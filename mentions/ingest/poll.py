@@ -10,6 +10,8 @@ from django.conf import settings
 
 from accounts.clients import call_x
 from accounts.models import TwitterAccount
+from accounts.names import read_name
+from autores.x.errors import ContractError, NoAnswerError, ServerError, XError
 from autores.x.ids import first_post_id_at
 from mentions.ingest.fetch import (
     REACHABLE_MENTIONS,
@@ -19,6 +21,7 @@ from mentions.ingest.fetch import (
 )
 from mentions.ingest.gaps import (
     GapRange,
+    note_unreadable,
     publish_completeness,
     publish_poll,
     read_gaps,
@@ -65,12 +68,18 @@ def poll_account(account: TwitterAccount, *, now: datetime) -> PollResult:
     below what this one stored. Raises what ``accounts.clients.call_x`` raises.
     """
     cursor = load_cursor(account)
+    if not account.twitter_username:
+        _learn_name(account, now=now)
     if not cursor.newest_post_id:
         return _take_baseline(account, cursor, now=now)
     reading = _Reading(account, now)
     begun = unfinished_span(cursor)
     if begun is not None:
-        reading.read_span(cursor, begun, is_resumed=True)
+        try:
+            reading.read_span(cursor, begun, is_resumed=True)
+        except (ServerError, NoAnswerError, ContractError) as error:
+            # What X cannot give down there must not keep out what came since.
+            logger.warning("%s: not read on below: %s", account.twitter_id, error.code)
     reading.read_span(cursor, Span(begun_at=now), is_resumed=False)
     if reading.late:
         count_late(account, reading.late, now=now)
@@ -80,6 +89,14 @@ def poll_account(account: TwitterAccount, *, now: datetime) -> PollResult:
     return PollResult(
         account.pk, reading.seen, len(new_ids), tuple(new_ids), False, reading.has_gap
     )
+
+
+def _learn_name(account: TwitterAccount, *, now: datetime) -> None:
+    """Of an account that was taken over; it is polled without, too."""
+    try:
+        read_name(account, now=now)
+    except XError as error:
+        logger.warning("the name of %s is not known: %s", account.twitter_id, error.code)
 
 
 def late_judge(gaps: Sequence[GapRange], *, passed: int) -> Callable[[int], bool]:
@@ -136,6 +153,7 @@ class _Reading:
                     now=self.now,
                     is_wanted=lambda post_id: post_id > floor,
                 )
+                note_unreadable(self.account, page, above=floor, now=self.now)
                 self.seen += len(page.posts)
                 self.new_ids.extend(stored.new_ids)
                 self.late += sum(is_late(int(id_.partition(":")[0])) for id_ in stored.new_ids)

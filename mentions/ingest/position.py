@@ -20,6 +20,9 @@ from autores.x.ids import first_post_id_at
 from autores.x.posts import PostPage
 from mentions.models import Cursor
 
+# More than clocks of one team's machines do, and less than would be missed.
+_CLOCKS_DIFFER = timedelta(minutes=10)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -125,7 +128,14 @@ def finish_span(cursor: Cursor, span: Span, *, now: datetime, **figures: Any) ->
                         "newest_post_id": {
                             "$cond": [is_ahead, {"$literal": str(span.newest)}, "$newest_post_id"]
                         },
-                        "complete_until": {"$max": ["$complete_until", span.begun_at]},
+                        "complete_until": {
+                            "$cond": [
+                                # By a clock that was ahead once.
+                                {"$gt": ["$complete_until", now + _CLOCKS_DIFFER]},
+                                span.begun_at,
+                                {"$max": ["$complete_until", span.begun_at]},
+                            ]
+                        },
                         **{
                             name: {"$cond": [own, {"$literal": value}, f"${name}"]}
                             for name, value in ended.items()

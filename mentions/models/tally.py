@@ -130,7 +130,8 @@ def add_to_tallies(plus: Iterable[TallyKey], *, minus: Iterable[TallyKey] = ()) 
                 )
             )
     if writes:
-        writes.append(UpdateOne({"_id": STATE_ID}, {"$inc": {"changes": 1}}))
+        # There from the first change on, so that a first build in progress notices it.
+        writes.append(UpdateOne({"_id": STATE_ID}, {"$inc": {"changes": 1}}, upsert=True))
         tallies = connection.get_collection(Tally._meta.db_table)
         tallies.bulk_write(writes, ordered=False, session=connection.session)
 

@@ -9,8 +9,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.clients import XClient, call_x
-from autores.x.errors import XError
+from autores.x.errors import ContractError, XError
 from autores.x.ids import first_post_id_at
+from autores.x.posts import PostPage
 from autores.x.text import normalise_for_match
 from mentions.models import (
     UNSETTLED_STATES,
@@ -147,6 +148,15 @@ def _first_unclaimed(ids: Iterable[str], reply: Reply) -> str | None:
     return None
 
 
+def unreadable(page: PostPage) -> ContractError:
+    """Any of the account's own posts may be the one that is looked for."""
+    return ContractError(
+        f"X gave {len(page.unreadable_ids)} of the account's own posts in a form Autores does not "
+        "understand: what is looked for may be one of them.",
+        code="unreadable_posts",
+    )
+
+
 def _read_posts(client: XClient, reply: Reply, message: Message, since: datetime) -> Look:
     targets = message.version_ids
     wanted = normalise_for_match(reply.text)
@@ -166,7 +176,11 @@ def _read_posts(client: XClient, reply: Reply, message: Message, since: datetime
                 Candidate(post.id, post.text, text, post.created_at, parent, parent in targets)
             )
         token = page.next_token
-        if token is None or look.matches:
+        if look.matches:
+            return look
+        if page.unreadable_ids:
+            raise unreadable(page)
+        if token is None:
             return look
     # More was posted than we read: absence is not proved, so do not conclude it.
     raise XError("Too many own posts to prove that this one is absent.", code="too_many")

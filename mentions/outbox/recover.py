@@ -33,7 +33,7 @@ from mentions.models import (
     is_claimed,
     record_audit,
 )
-from mentions.outbox.lookback import CLOCK_MARGIN, RESTORED
+from mentions.outbox.lookback import CLOCK_MARGIN, RESTORED, unreadable
 from mentions.outbox.settle import (
     ACTOR,
     mark_failed,
@@ -95,6 +95,8 @@ def _read_own_replies(account: TwitterAccount, *, since: datetime) -> Iterator[P
 
     page = call_x(account, read)
     while True:
+        if page.unreadable_ids:
+            raise unreadable(page)
         posts += [post for post in page.posts if post.get_reference("replied_to")]
         if page.next_token is None:
             return reversed(posts)

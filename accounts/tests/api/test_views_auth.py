@@ -279,9 +279,10 @@ def test_stranger_is_taken_in_when_sign_up_is_open(sandbox: Any, settings: Any) 
     assert not person.is_staff
 
 
-def test_owner_is_signed_in_as_manager_when_the_account_is_known(
+def test_owner_is_signed_in_as_manager_when_nobody_manages_the_account(
     sandbox: Any, acme: TwitterAccount, ana: User
 ) -> None:
+    Membership.objects.all().delete()
     body = Browser(sandbox).connect("acme").json()
 
     assert body["account"]["id"] == acme.pk
@@ -291,6 +292,22 @@ def test_owner_is_signed_in_as_manager_when_the_account_is_known(
     # The second time it is the same person.
     Browser(sandbox).connect("acme")
     assert User.objects.count() == 2
+
+
+@pytest.mark.parametrize("role", [None, Role.VIEWER])
+def test_nobody_gets_a_role_by_consent_when_somebody_manages_the_account(
+    sandbox: Any, acme: TwitterAccount, bruno: User, role: Role | None
+) -> None:
+    """Else whoever lost his role would have it back by the X login that he still knows."""
+    if role is not None:
+        Membership.objects.create(user=bruno, account=acme, role=role)
+    before = list(Membership.objects.order_by("pk").values_list("user_id", "role"))
+    TwitterAccount.objects.update(status="token_expired")
+    for browser in (Browser(sandbox, bruno), Browser(sandbox)):
+        assert browser.connect("acme").status_code == 200
+    assert list(Membership.objects.order_by("pk").values_list("user_id", "role")) == before
+    # The consent itself is taken.
+    assert TwitterAccount.objects.get().status == "active"
 
 
 def test_owner_is_refused_when_deactivated(sandbox: Any, acme: TwitterAccount) -> None:

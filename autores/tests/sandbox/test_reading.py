@@ -162,6 +162,9 @@ def test_timeline_leaves_out_replies_when_asked(sandbox, acme):
         ("in_reply_to_tweet_id:{conversation}", ["reply"]),
         ('"on my order"', ["mention"]),
         ("is:reply", ["reply"]),
+        ("(@acme OR from:acme) -is:reply", ["mention"]),
+        ("@nobody OR from:acme lang:xx OR to:ana", ["reply"]),
+        ("-(from:acme OR @acme)", []),
         ("100%", []),
     ],
 )
@@ -174,6 +177,14 @@ def test_search_finds_by_its_operators(sandbox, acme, query, found):
     asked = query.format(acme=acme.user_id, conversation=mention["id"])
     page = acme.get("/2/tweets/search/recent", {"query": asked}).json()
     assert [names[post_id] for post_id in ids_of(page)] == found
+
+
+@pytest.mark.parametrize(
+    "query", ["(@acme", "@acme)", "@acme OR", "OR @acme", "()", "@acme OR OR hi"]
+)
+def test_search_refuses_a_query_that_is_none(sandbox, acme, query):
+    answer = acme.get("/2/tweets/search/recent", {"query": query})
+    assert answer.status_code == 400
 
 
 @settings(

@@ -5,7 +5,7 @@ import pytest
 
 from autores.tests.x.bodies import ANA, CARLA, page_body, post_body
 from autores.tests.x_openapi.validator import validate_response
-from autores.x.errors import ContractError
+from autores.x.errors import ContractError, ErrorsOnlyError
 from autores.x.parse import (
     parse_created_post,
     parse_deleted,
@@ -78,12 +78,28 @@ def test_the_newest_version_is_last_when_a_post_was_edited() -> None:
 @pytest.mark.parametrize("field", ["id", "text", "author_id", "created_at", "conversation_id"])
 @pytest.mark.parametrize("wrong", [None, 12, [], {}], ids=["absent", "number", "list", "object"])
 def test_the_missing_field_is_named_when_a_mention_lacks(field: str, wrong: Any) -> None:
-    body = page_body(data=[post_body(), post_body(**{field: wrong})])
+    odd = post_body(**{field: wrong})
     with pytest.raises(ContractError) as caught:
-        parse_post_page(body, rate=RateLimits())
-    assert caught.value.field == f"data[1].{field}"
-    assert f"data[1].{field}" in caught.value.sentence
+        parse_post_page(page_body(data=[odd, odd]), rate=RateLimits())
+    assert caught.value.field == f"data[0].{field}"
+    assert f"data[0].{field}" in caught.value.sentence
     assert (caught.value.code, caught.value.retryable) == ("missing_field", False)
+
+
+@pytest.mark.parametrize("field", ["id", "text", "author_id", "created_at", "conversation_id"])
+def test_one_odd_post_is_left_out_and_named(field: str) -> None:
+    good, odd = post_body(), post_body(**{"id": "77", field: None})
+    page = parse_post_page(page_body(data=[odd, good, None]), rate=RateLimits())
+    assert [post.id for post in page.posts] == [good["id"]]
+    assert page.unreadable_ids == ("" if field == "id" else "77", "")
+
+
+@pytest.mark.parametrize("odd", [{"id": "1"}, {}, None, "x"])
+def test_an_odd_person_or_parent_beside_a_post_is_left_out(odd: Any) -> None:
+    for kind in ("users", "posts", "tweets"):
+        page = parse_post_page(page_body(includes={kind: [odd]}), rate=RateLimits())
+        assert len(page.posts) == 1
+        assert page.unreadable_ids == ()
 
 
 @pytest.mark.parametrize("field", ["id", "name", "username"])
@@ -133,6 +149,35 @@ def test_an_answer_does_not_pass_for_nothing_new_when_it_is_no_page(body: Any) -
         parse_post_page(body, rate=RateLimits())
     with pytest.raises(ContractError):
         parse_message_page(body, rate=RateLimits())
+
+
+_SUSPENDED = {
+    "title": "Forbidden",
+    "detail": "User has been suspended: [1].",
+    "type": "https://api.x.com/2/problems/resource-not-found",
+}
+
+
+@pytest.mark.parametrize("parse", [parse_post_page, parse_message_page])
+@pytest.mark.parametrize("more", [{}, {"meta": {"result_count": 0}}])
+def test_errors_do_not_pass_for_nothing_new(parse: Any, more: dict[str, Any]) -> None:
+    with pytest.raises(ErrorsOnlyError) as caught:
+        parse({"errors": [_SUSPENDED], **more}, rate=RateLimits())
+    assert caught.value.code == "errors_only"
+    assert "User has been suspended" in str(caught.value)
+
+
+@pytest.mark.parametrize("parse", [parse_post_page, parse_message_page])
+def test_a_count_without_posts_does_not_pass_for_nothing_new(parse: Any) -> None:
+    with pytest.raises(ContractError, match="data"):
+        parse({"meta": {"result_count": 100}}, rate=RateLimits())
+    assert parse({"meta": {"result_count": 0}}, rate=RateLimits()).next_token is None
+
+
+def test_errors_are_the_answer_when_posts_were_looked_up() -> None:
+    page = parse_post_page({"errors": [_SUSPENDED]}, rate=RateLimits(), is_lookup=True)
+    assert page.posts == ()
+    assert len(page.partial_errors) == 1
 
 
 def test_unknown_keys_are_ignored_when_x_adds_some() -> None:

@@ -96,12 +96,13 @@ def test_account_is_due_when_its_document_is_from_before_there_were_due_times() 
 
 def test_due_accounts_are_found_by_index_in_its_order() -> None:
     add_accounts(200)
-    TwitterAccount.objects.update(poll_due_at=START + timedelta(hours=1))
+    TwitterAccount.objects.update(poll_due_at=START + timedelta(minutes=2))
     with recorded_plans() as plans:
         claim_due_accounts(now=START)
-    (plan,) = plans
-    assert plan.is_index_scan
-    assert plan.docs_examined == 0
+    assert len(plans) == 2
+    for plan in plans:
+        assert plan.is_index_scan
+        assert plan.docs_examined == 0
 
 
 def test_no_account_is_passed_over_when_two_beats_race() -> None:

@@ -65,7 +65,13 @@ def test_an_edit_is_stored_when_the_edited_post_has_such_a_number(acme: TwitterA
     assert message.raw["odd"] == str(2**63)
 
 
-def test_a_page_changes_nothing_when_a_new_post_of_it_lacks_a_field(acme: TwitterAccount) -> None:
-    with pytest.raises(ContractError, match=r"data\[1\]\.text"):
-        store(acme, post_body(), post_body(id="1853000000000000005", text=None))
+def test_one_post_that_lacks_a_field_keeps_no_other_out(acme: TwitterAccount) -> None:
+    good = post_body()
+    store(acme, good, post_body(id="1853000000000000005", text=None))
+    assert [message.pk for message in Message.objects.all()] == [good["id"]]
+
+
+def test_a_page_changes_nothing_when_none_of_its_posts_can_be_read(acme: TwitterAccount) -> None:
+    with pytest.raises(ContractError, match=r"data\[0\]\.text"):
+        store(acme, post_body(text=None), post_body(id="1853000000000000005", text=None))
     assert not Message.objects.exists()

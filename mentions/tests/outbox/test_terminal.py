@@ -178,15 +178,15 @@ def test_unknown_words_of_x_end_it_too(mention: Message, sandbox: RunningSandbox
     assert_ended(send(mention), sandbox, code="forbidden")
 
 
-def test_rejected_token_is_refreshed_once_and_then_the_account_is_marked(
+def test_rejected_token_is_refreshed_once_and_then_the_reply_waits(
     mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
 ) -> None:
     sandbox.control.add_fault("create_post", "unauthorized", times=None)
     sandbox.control.clear_calls()
     waiting = send(mention)
-    assert (waiting.state, waiting.reason_code) == (ReplyState.QUEUED, "reconnect_needed")
+    assert (waiting.state, waiting.reason_code) == (ReplyState.QUEUED, "unauthorized")
     assert waiting.departures == 0
     assert len(sandbox.control.list_calls(route="token")) == 1
     assert count_writes(sandbox) == 2
     acme.refresh_from_db()
-    assert acme.status == AccountStatus.TOKEN_EXPIRED
+    assert acme.status == AccountStatus.ERROR
