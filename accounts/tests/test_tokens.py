@@ -4,12 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.utils import timezone
 
 from accounts import tokens
 from accounts.clients import call_x
 from accounts.errors import ReconnectNeededError, RefreshBusyError, TokenUnreadableError
 from accounts.models import TwitterAccount, User
+from accounts.rotation import rotate_secrets
 from accounts.signals import account_changed
 from accounts.stored_tokens import token_cipher
 from accounts.tests.conftest import count_calls, expire_access
@@ -162,6 +164,30 @@ def test_pair_is_stored_when_keys_were_rotated_meanwhile(
 
     row = TwitterAccount.objects.get(pk=acme.pk)
     assert token_cipher().decrypt(row.access_token) == token
+
+
+def test_pair_is_stored_when_it_was_put_under_a_key_that_this_worker_does_not_have(
+    sandbox: Any, acme: TwitterAccount, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was to be restarted with the new key first; its X token is spent all the same."""
+    expire_access(acme, sandbox)
+    real_client = oauth_client()
+    old = list(settings.TOKEN_ENCRYPTION_KEYS)
+    new = [Fernet.generate_key().decode(), *old]
+
+    class Slow:
+        def refresh(self, token: str) -> Any:
+            grant = real_client.refresh(token)
+            settings.TOKEN_ENCRYPTION_KEYS = new
+            rotate_secrets()
+            settings.TOKEN_ENCRYPTION_KEYS = old
+            return grant
+
+    monkeypatch.setattr(tokens, "oauth_client", Slow)
+    token = access_token_for(acme)
+    settings.TOKEN_ENCRYPTION_KEYS = new
+    row = TwitterAccount.objects.get(pk=acme.pk)
+    assert (row.status, token_cipher().decrypt(row.access_token)) == ("active", token)
 
 
 def test_reconnection_wins_when_it_comes_during_a_refresh(

@@ -69,6 +69,30 @@ def test_accounts_that_no_poll_came_through_for_are_told_of_once(
     assert page.count("Not read:") == 3
 
 
+def test_one_that_is_known_of_does_not_keep_others_quiet(told: Any) -> None:
+    long_ago = timezone.now() - patience()
+    add_account(1, last_polled_at=long_ago)
+    for _ in range(3):
+        tell_unread()
+    for number in range(2, 12):
+        add_account(number, last_polled_at=long_ago)
+    for _ in range(3):
+        tell_unread()
+    # Of ten, one more is no news; it is in the admin.
+    add_account(12, last_polled_at=long_ago)
+    assert tell_unread() == 12
+    assert [subject for subject, _ in told()] == [
+        "Autores: 1 accounts are not read",
+        "Autores: 11 accounts are not read",
+    ]
+
+
+def test_a_poll_of_the_future_is_none(told: Any) -> None:
+    add_account(1, last_polled_at=timezone.now() + timedelta(days=2))
+    assert [tell_unread(), tell_unread()] == [1, 1]
+    assert len(told()) == 1
+
+
 def test_nothing_is_told_while_all_calls_are_paused(told: Any) -> None:
     add_account(1, last_polled_at=timezone.now() - patience())
     AppPause.objects.create(code="usage_cap", reason="The cap is reached.")

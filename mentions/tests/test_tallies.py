@@ -117,6 +117,25 @@ def test_nothing_is_told_until_the_counters_are_built(accounts: list[TwitterAcco
     assert count_by_status(None) == {"pending": 1}
 
 
+def test_a_deletion_during_the_very_first_build_is_counted(
+    accounts: list[TwitterAccount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = [store_message(accounts[0], number, tally="") for number in range(3)]
+    count_rows, times = tallies._count_rows, []
+
+    def count_and_be_overtaken(session: Any) -> Counter[Any]:
+        counted = count_rows(session)
+        times.append(1)
+        if len(times) == 1:
+            messages[0].delete()
+        return counted
+
+    monkeypatch.setattr(tallies, "_count_rows", count_and_be_overtaken)
+    reconcile_counters()
+    assert len(times) == 2
+    assert count_by_status(None) == {"pending": 2}
+
+
 def test_counts_and_pages_are_exact_before_and_after_rows_are_folded(
     accounts: list[TwitterAccount], messages: list[Message]
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import Role, TwitterAccount, User
+from accounts.models import AppPause, Role, TwitterAccount, User
 from accounts.stored_tokens import token_cipher
 from accounts.tests.conftest import client_of, count_calls, expire_access
 from autores.tests.cast import give_role
@@ -72,6 +72,16 @@ def test_change_is_refused_when_the_role_is_below_manager(
     ):
         assert answer.status_code == 403
         assert answer.json()["code"] == "role_too_low"
+
+
+def test_token_is_not_renewed_while_all_calls_are_paused(
+    sandbox: Any, acme: TwitterAccount, ana: User
+) -> None:
+    AppPause.objects.create(code="operator", reason="Maintenance.")
+    sandbox.control.clear_calls()
+    answer = client_of(ana).post("/api/v1/auth/refresh", {"account_id": acme.pk})
+    assert (answer.status_code, answer.json()["code"]) == (503, "app_paused")
+    assert sandbox.control.list_calls() == []
 
 
 def test_account_is_paused_and_resumed_when_a_manager_says_so(

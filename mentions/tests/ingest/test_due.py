@@ -117,3 +117,16 @@ def test_no_account_is_passed_over_when_two_beats_race() -> None:
     with ThreadPoolExecutor(max_workers=2) as pool:
         claimed = list(pool.map(go_round, range(2)))
     assert set.union(*claimed) == set(ids)
+
+
+def test_a_clock_that_was_ahead_puts_nobody_off() -> None:
+    (account_id,) = add_accounts(1)
+    assert claim_due_accounts(now=START + timedelta(days=2)) == [account_id]
+    assert claim_due_accounts(now=START) == [account_id]
+
+
+@pytest.mark.parametrize(("code", "times"), [("account_suspended", 2), ("server_error", 12)])
+def test_what_x_suspended_is_asked_for_less_often(code: str, times: int) -> None:
+    add_accounts(1, status="error", last_error_code=code)
+    claims = run_beat(since=START, span=12 * INTERVAL)
+    assert sum(map(len, claims.values())) == times

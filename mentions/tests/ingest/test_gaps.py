@@ -1,9 +1,12 @@
 """What X would not give is known exactly: bursts, and polls that were cut short."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
@@ -230,3 +233,48 @@ def test_a_gap_is_written_once_when_the_poll_dies_before_the_cursor_moves(
 
 def _die(*args: Any, **kwargs: Any) -> None:
     raise KilledError
+
+
+# -- whose a search is ------------------------------------------------------------------------
+
+
+def test_one_worker_searches_when_several_are_told_to(
+    baselined: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    sandbox.control.create_mentions(account="acme", count=1100)
+    poll(baselined)
+    sandbox.control.clear_calls()
+    sandbox.control.add_fault("search", "slow", times=None, params={"seconds": 0.1})
+
+    def work() -> None:
+        try:
+            tasks.search_account(baselined.pk)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Gap.objects.get().state == "closed"
+    # Three pages of the gap, and those of the daily search.
+    assert len(sandbox.control.list_calls(route="search")) < 20
+    assert find_search_due(now=timezone.now() + timedelta(hours=2)) == []
+
+
+def test_the_daily_search_goes_on_when_it_is_switched_on_again(
+    baselined: TwitterAccount, settings: LazySettings
+) -> None:
+    settings.X_SEARCH_INTERVAL = 0
+    Cursor.objects.update(search_due_at=timezone.now())
+    tasks.search_account(baselined.pk)
+    assert find_search_due(now=timezone.now() + timedelta(days=30)) == []
+    settings.X_SEARCH_INTERVAL = 24
+    assert find_search_due(now=timezone.now()) == [baselined.pk]
+
+
+def test_completeness_of_a_clock_that_was_ahead_is_taken_back(baselined: TwitterAccount) -> None:
+    poll(baselined, days=2)
+    poll(baselined)
+    assert complete_until(baselined) <= timezone.now()
