@@ -163,3 +163,20 @@ def recall(name: str) -> str | int | None:
 def is_remembered(name: str) -> bool:
     """Whether ``remember`` kept it; no without Redis."""
     return recall(name) is not None
+
+
+def forget(name: str) -> None:
+    """Undo ``remember`` and ``take_turn``."""
+    try:
+        cache.delete(name)
+    except RedisError as error:
+        logger.warning("Not forgotten: %s", type(error).__name__)
+
+
+def take_turn(name: str, *, seconds: int) -> bool:
+    """Whether nobody else has taken it within that time; without Redis, everybody may."""
+    try:
+        return bool(cache.add(name, 1, timeout=seconds))
+    except RedisError as error:
+        logger.warning("Nobody is kept waiting: %s", type(error).__name__)
+        return True

@@ -78,6 +78,10 @@ class AccountStatus(TextChoices):
     ERROR = "error", "Error"
 
 
+# As much as a draft's prompt takes (mentions.drafting.prompt).
+MAX_VOICE_CHARACTERS = 8_000
+
+
 class TwitterAccount(StringKeyModel):
     """An X account that the team runs, keyed by the id it had in the legacy ``users`` table."""
 
@@ -123,6 +127,7 @@ class TwitterAccount(StringKeyModel):
 
     voice = models.TextField(
         "voice and facts",
+        max_length=MAX_VOICE_CHARACTERS,
         blank=True,
         default="",
         help_text="How this account speaks, and the facts, links and prices a draft may use.",

@@ -132,7 +132,8 @@ CACHES = {
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2},
     }
 }
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# Not in the cache, too: the admin must open when Redis is away, and it is one read by key.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "autores_session"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 
@@ -304,8 +305,14 @@ CELERY_TASK_ROUTES = {
     "mentions.reconcile_*": {"queue": "outbox"},
 }
 # A worker that died keeps its unacknowledged tasks this long; the rows lose nothing meanwhile.
-# A request that nudges a worker must not hang while the broker is away.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300, "connect_retries_timeout": 1}
+# A request that nudges a worker must not hang while the broker is away, or hangs itself. Workers
+# wait for tasks a second at a time, so that they bear the same.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 300,
+    "connect_retries_timeout": 1,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
@@ -368,6 +375,7 @@ LOGGING: dict[str, Any] = {
         "django.security.SuspiciousOperation": {"filters": ["refusals"]},
         "django.server": {"handlers": ["console"], "propagate": False},
         "openai": {"level": "WARNING"},
+        "urllib3": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
         "celery": {"level": "INFO"},

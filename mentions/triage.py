@@ -124,6 +124,8 @@ def ignore_message(message: Message, *, user: Any, now: datetime, note: str = ""
         now=now,
         note=note,
         is_end_of_work=True,
+        claimed_by="",
+        claimed_at=None,
     )
 
 
@@ -136,4 +138,6 @@ def reopen_message(message: Message, *, user: Any, now: datetime) -> Message:
         action="message.reopened",
         user=user,
         now=now,
+        claimed_by="",
+        claimed_at=None,
     )

@@ -16,9 +16,12 @@ from accounts.admin.access import SuperuserOnlyMixin, is_signed_in_staff
 from accounts.admin.names import NamedRowsMixin
 from accounts.models import Membership, Role, TwitterAccount, User
 from accounts.permissions import account_ids_visible_to, has_role
+from accounts.signals import announce
 from autores.mongo.admin import TransactionalAdminMixin
 
 admin.site.unregister(Group)
+
+_OWN_RIGHTS = ("is_active", "is_staff", "is_superuser")
 
 
 @admin.register(User)
@@ -45,6 +48,15 @@ class UserAdmin(TransactionalAdminMixin, SuperuserOnlyMixin, DjangoUserAdmin, Mo
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     filter_horizontal = ()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # Whoever is the last to set people up could shut all of them out.
+        own = obj is not None and obj.pk == request.user.pk
+        return (*self.readonly_fields, *(_OWN_RIGHTS if own else ()))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_own = obj is not None and obj.pk == request.user.pk
+        return not is_own and super().has_delete_permission(request, obj)
 
 
 @admin.register(Group)
@@ -87,6 +99,23 @@ class MembershipAdmin(TransactionalAdminMixin, NamedRowsMixin, ModelAdmin):
         kwargs.setdefault("form", MembershipForm)
         return super().get_form(request, obj, change, **kwargs)
 
+    def save_model(
+        self, request: HttpRequest, obj: Membership, form: forms.ModelForm, change: bool
+    ) -> None:
+        before = Membership.objects.filter(pk=obj.pk).values_list("role", flat=True).first()
+        super().save_model(request, obj, form, change)
+        _tell(request, obj, before=before or "", after=obj.role)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        role, key = obj.role, obj.pk
+        super().delete_model(request, obj)
+        obj.pk = key
+        _tell(request, obj, before=role, after="")
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        for membership in queryset:
+            self.delete_model(request, membership)
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self._manages_any(request)
 
@@ -112,6 +141,20 @@ class MembershipAdmin(TransactionalAdminMixin, NamedRowsMixin, ModelAdmin):
         if obj is None:
             return self._manages_any(request)
         return is_signed_in_staff(request) and has_role(request.user, obj.account_id, Role.MANAGER)
+
+
+def _tell(request: HttpRequest, membership: Membership, *, before: str, after: str) -> None:
+    """For the record: who may send in a team's name is the weightiest thing said here."""
+    if before == after:
+        return
+    announce(
+        "account.role_changed",
+        account_id=membership.account_id,
+        actor=request.user.pk,
+        before={"role": before},
+        after={"role": after},
+        note=f"{membership.user}: {before or 'no role'} before, {after or 'no role'} now.",
+    )
 
 
 class MembershipForm(forms.ModelForm):

@@ -14,6 +14,7 @@ from accounts.admin.names import NamedRowsMixin
 from accounts.models import AppPause, OAuthState, PersonalToken
 from accounts.pauses import OPERATOR_PAUSE, resume_app
 from accounts.personal import fill_personal_token
+from accounts.signals import announce
 from accounts.verified import forget_sign_ins
 from autores.mongo.admin import TransactionalAdminMixin
 
@@ -129,7 +130,22 @@ class AppPauseAdmin(TransactionalAdminMixin, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: AppPause, form: Any, change: bool) -> None:
         obj.pk, obj.code, obj.paused_at = AppPause.KEY, OPERATOR_PAUSE, timezone.now()
         obj.is_probed = False
-        obj.save()
+        # One that is over may stand there.
+        AppPause.objects.filter(pk=AppPause.KEY).delete()
+        obj.save(force_insert=True)
+        announce(
+            "app.paused",
+            account_id="",
+            actor=request.user.pk,
+            after={"code": obj.code},
+            note=obj.reason,
+        )
+
+    def delete_model(self, request: HttpRequest, obj: AppPause) -> None:
+        resume_app(actor=request.user.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AppPause]) -> None:
+        resume_app(actor=request.user.pk)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return is_signed_in_staff(request)
@@ -138,7 +154,7 @@ class AppPauseAdmin(TransactionalAdminMixin, ModelAdmin):
         return is_signed_in_staff(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser) and not AppPause.objects.exists()
+        return bool(request.user.is_superuser) and AppPause.current() is None
 
     def has_change_permission(self, request: HttpRequest, obj: AppPause | None = None) -> bool:
         return bool(request.user.is_superuser)

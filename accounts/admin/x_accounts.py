@@ -1,9 +1,12 @@
 """The connected X accounts: their health, pausing, and connecting them."""
 
+import re
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -35,10 +38,32 @@ _STATUS_LABELS = {
 }
 
 
+class AccountForm(forms.ModelForm):
+    """Refuses to write over what others changed since the person opened the page."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        for name in self.changed_data:
+            seen = self.data.get(self[name].html_initial_name)
+            now = self.initial.get(name)
+            if seen is not None and self.fields[name].has_changed(_one_line_end(now), seen):
+                self.add_error(
+                    name,
+                    "Somebody changed this since you opened the page: open it again, and compare.",
+                )
+        return cleaned
+
+
+def _one_line_end(value: Any) -> Any:
+    """As a browser sends it back."""
+    return re.sub(r"\r\n?|\n", "\r\n", value) if isinstance(value, str) else value
+
+
 @admin.register(TwitterAccount)
 class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
     """Members see their accounts, managers change them. Tokens are on no page."""
 
+    form = AccountForm
     list_display = (
         "show_account",
         "display_name",
@@ -191,8 +216,17 @@ class TwitterAccountAdmin(TransactionalAdminMixin, ModelAdmin):
 
     @action(description="Connect again", icon="sync", url_path="reconnect")
     def reconnect_account(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        if self.get_object(request, object_id) is None:
+            raise PermissionDenied("This takes a role on the account.")
         page = reverse("admin:accounts_twitteraccount_change", args=[quote(object_id)])
         return self._begin(request, page, reconnects=object_id)
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            # What the person saw comes back with the form: only what he changed is saved.
+            field.show_hidden_initial = True
+        return field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TwitterAccount]:
         ids = account_ids_visible_to(request.user)

@@ -7,7 +7,15 @@ from rest_framework import serializers
 
 from accounts.errors import RefreshFencedError
 from accounts.linking import REQUIRED_SCOPES
-from accounts.models import AccountEvent, AccountStatus, PersonalToken, Role, TwitterAccount, User
+from accounts.models import (
+    MAX_VOICE_CHARACTERS,
+    AccountEvent,
+    AccountStatus,
+    PersonalToken,
+    Role,
+    TwitterAccount,
+    User,
+)
 from autores.parsers import refuse_unknown_fields
 
 
@@ -129,7 +137,7 @@ class AccountChangeSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="paused stops all work on the account, active resumes it.",
     )
-    voice = serializers.CharField(required=False, allow_blank=True, max_length=20_000)
+    voice = serializers.CharField(required=False, allow_blank=True, max_length=MAX_VOICE_CHARACTERS)
     drafts_automatically = serializers.BooleanField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -15,4 +15,16 @@ class Migration(migrations.Migration):
             "renamed_at",
             models.DateTimeField(blank=True, editable=False, null=True),
         ),
+        migrations.AlterField(
+            "twitteraccount",
+            "voice",
+            models.TextField(
+                blank=True,
+                default="",
+                help_text="How this account speaks, and the facts, links and prices a draft may "
+                "use.",
+                max_length=8000,
+                verbose_name="voice and facts",
+            ),
+        ),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from dotenv import dotenv_values
 
@@ -173,11 +173,17 @@ def _find_typos(from_file: Mapping[str, str], variables: tuple[Variable, ...]) -
 
 
 def _split_secret(raw: str) -> set[str]:
-    """What must not be shown of a secret: the password of a URL, each key of a list, the text."""
+    """What must not be shown of a secret: the password of a URL, or the whole of an address that is
+    the secret itself, each key of a list, the text.
+    """
     try:
-        password = urlsplit(raw).password if "://" in raw else None
+        parts = urlsplit(raw)
+        password = parts.password
     except ValueError:
         return {raw}
+    if parts.scheme in {"http", "https"}:
+        path = urlunsplit(("", "", parts.path, parts.query, "")).rstrip("/")
+        return {raw, path} if len(path) > 1 else {raw}
     if "://" in raw:
         return {password} if password else set()
     try:

@@ -223,7 +223,7 @@ VARIABLES: tuple[Variable, ...] = (
         "OPENAI_TIMEOUT_SECONDS",
         decimal(at_most=600),
         30.0,
-        "How long the model may take for one draft.",
+        "How long the model may be silent while it makes a draft.",
         "Drafts",
     ),
     Variable(

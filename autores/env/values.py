@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from email.utils import parseaddr
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 Parser = Callable[[str], Any]
 
@@ -91,20 +91,29 @@ def url(*schemes: str, is_base: bool = False) -> Parser:
             raise ValueError(f"must start with {expected} and name a host")
         if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*/?", parts.path):
             raise ValueError("must end with the number of a database, such as /0")
+        # MongoDB's has several hosts; its driver checks it.
+        if not parts.scheme.startswith("mongodb"):
+            _check_port(parts)
         if not parts.scheme.startswith("http"):
             return value
         if is_base and (parts.path.rstrip("/").endswith("/2") or parts.query or parts.fragment):
             raise ValueError("must end before the version: /2 and the paths are added to it")
         if "@" in parts.netloc:
             raise ValueError("must not hold a user name or password")
-        try:
-            # Asking for the port is what checks it.
-            assert parts.port != 0
-        except (ValueError, AssertionError):
-            raise ValueError("has a port that is not a number from 1 to 65535") from None
         return value.rstrip("/")
 
     return parse
+
+
+def _check_port(parts: SplitResult) -> None:
+    try:
+        # Asking for the port is what checks it.
+        assert parts.port != 0
+    except (ValueError, AssertionError):
+        raise ValueError(
+            "has a port that is not a number from 1 to 65535, or a password with special "
+            "characters: write those as %XX"
+        ) from None
 
 
 def string_list(value: str) -> list[str]:

@@ -125,6 +125,13 @@ class RequestRejectedError(LlmError):
     )
 
 
+class ModelUnfitError(RequestRejectedError):
+    """It is the model, or how it is asked, and no mention's fault."""
+
+    code = "llm_model_unfit"
+    needs_operator = True
+
+
 class ContextTooLongError(RequestRejectedError):
     code = "llm_context_too_long"
     default_sentence = (

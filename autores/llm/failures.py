@@ -16,6 +16,7 @@ from autores.llm.errors import (
     KeyRejectedError,
     LlmError,
     ModelNotFoundError,
+    ModelUnfitError,
     NoAnswerError,
     QuotaExhaustedError,
     RateLimitedError,
@@ -38,6 +39,8 @@ QUOTA_CODES = frozenset(
 FILTER_CODES = frozenset(
     {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"}
 )
+# The same in every request: what is wrong with them is wrong for every mention.
+_OUR_PARAMETERS = frozenset({"model", "text", "max_output_tokens", "store", "instructions"})
 KEY_LIKE = re.compile(r"\b(?:sk|sess|pk|org|proj)-[\w*.\-]{6,}|Bearer\s+\S+", re.IGNORECASE)
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 SECONDS_PER = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -135,6 +138,8 @@ def _read_status(error: "openai.APIStatusError", *, secret: str) -> LlmError:
         return AccessDeniedError(**known)
     if code == "context_length_exceeded":
         return ContextTooLongError(**known)
+    if str(fields.get("param") or "").partition(".")[0] in _OUR_PARAMETERS:
+        return ModelUnfitError(**known)
     return RequestRejectedError(**known)
 
 

@@ -1,11 +1,16 @@
 """The queue's transport, on a real Valkey."""
 
 import logging
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from kombu import Connection
+from kombu.exceptions import OperationalError
 from kombu.message import Message
+from redis import Redis
 
 from autores.celery import app
 
@@ -66,3 +71,27 @@ def test_a_task_in_hand_is_given_back_when_the_worker_ends(connection: Connectio
     connection.default_channel.close()
     with app.connection_for_write() as other, other.SimpleQueue("handover") as queue:
         assert queue.get(timeout=5).payload == {"id": 7}
+
+
+def test_a_request_is_not_held_up_when_redis_hangs(valkey_url: str) -> None:
+    """Not gone, which is told at once: stopped, as by a full host or a lost route."""
+    process = Redis.from_url(valkey_url).info("server")["process_id"]
+    told: list[str] = []
+
+    def publish() -> None:
+        try:
+            app.send_task("mentions.deliver_reply", ("1",), expires=60, retry=False)
+        except OperationalError as error:
+            told.append(str(error))
+
+    publish()
+    assert told == []
+    os.kill(process, signal.SIGSTOP)
+    try:
+        publisher = threading.Thread(target=publish, daemon=True)
+        publisher.start()
+        publisher.join(60)
+        assert told, "the publish has not ended after a minute"
+    finally:
+        os.kill(process, signal.SIGCONT)
+        app.pool.force_close_all()

@@ -220,6 +220,31 @@ def test_secrets_are_those_that_hold_a_credential() -> None:
     assert [v.name for v in env.VARIABLES if any(word in v.name for word in telling)] == SECRETS
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "smtps://ops:hunter2/secret@mail.example.com:465",
+        "smtp://mail.example.com:abc",
+        "smtp://mail.example.com:99999",
+        "smtp://mail.example.com:0",
+    ],
+)
+def test_a_mail_server_without_a_port_that_is_one_is_a_problem_and_not_shown(value: str) -> None:
+    loaded = env.load({"SMTP_URL": value})
+    (problem,) = [problem for problem in loaded.problems if problem.name == "SMTP_URL"]
+    assert "hunter2" not in repr(problem)
+    assert loaded["SMTP_URL"] == "smtp://localhost:25"
+
+
+def test_an_address_that_is_itself_the_secret_is_collected_whole() -> None:
+    hook = "https://hooks.example.com/services/T0AB/SeCrEt"
+    loaded = env.load({"ALERT_WEBHOOK_URL": hook})
+    assert {hook, "/services/T0AB/SeCrEt"} <= loaded.secret_texts
+    assert env.load({"ALERT_WEBHOOK_URL": "https://x.example.com/"}).secret_texts == {
+        "https://x.example.com/"
+    }
+
+
 def test_passwords_are_collected_when_they_are_part_of_a_url() -> None:
     loaded = env.load(
         {

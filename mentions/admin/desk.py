@@ -22,8 +22,15 @@ from mentions.admin.scope import (
     account_names,
     name_actors,
 )
-from mentions.admin.typed import keep_typed, take_typed
-from mentions.drafting.generate import MessageEditedError, MessageGoneError, generate_draft
+from mentions.admin.typed import keep_typed, read_typed
+from mentions.drafting.generate import (
+    DraftingBusyError,
+    DraftStandsError,
+    MessageEditedError,
+    MessageGoneError,
+    NoReplyProposedError,
+    generate_draft,
+)
 from mentions.drafting.pause import find_pause
 from mentions.drafting.prompt import PromptInputError
 from mentions.drafting.queue import FAILED, SKIPPED
@@ -42,7 +49,7 @@ from mentions.models import (
 from mentions.outbox.enqueue import EDITED, enqueue_reply
 from mentions.outbox.errors import OutboxRefusedError
 from mentions.outbox.outlook import look_ahead
-from mentions.outbox.preflight import check_reply
+from mentions.outbox.preflight import MAX_WEIGHTED_LENGTH, check_reply
 from mentions.review import (
     approve_draft,
     edit_draft,
@@ -62,8 +69,12 @@ from mentions.triage import (
 
 REFUSALS = (
     *(ReviewConflictError, OutboxRefusedError, LlmError, PromptInputError),
-    *(MessageGoneError, MessageEditedError),
+    *(MessageGoneError, MessageEditedError, DraftStandsError),
+    *(NoReplyProposedError, DraftingBusyError),
 )
+_ANSWERS = frozenset({"generate", "save", "submit", "send", "send_dm"})
+IGNORED = "This mention is ignored: reopen it before you answer it."
+NO_REPLY = "The model proposes no reply."
 _THREAD_LENGTH = 20
 _VERSION_DIGITS = 10
 STATUS_VARIANTS = {
@@ -114,7 +125,7 @@ class MessageDesk(AccountScopedAdmin):
 
     def _desk(self, request: HttpRequest, message: Message) -> dict[str, Any]:
         now = timezone.now()
-        typed = take_typed(request, message.pk)
+        typed = read_typed(request, message.pk)
         draft = Draft.objects.filter(open_key=message.pk, state__in=OPEN_DRAFT_STATES).first()
         thread = []
         if message.conversation_id:
@@ -130,6 +141,7 @@ class MessageDesk(AccountScopedAdmin):
         audit = name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15])
         replies = list(Reply.objects.filter(message_id=message.pk)[:10])
         public = check_reply(message, kind=ReplyKind.PUBLIC, now=now)
+        is_ignored = message.status == MessageStatus.IGNORED
         preflight = f"/api/v1/messages/{quote(message.pk, safe='')}/preflight"
         return {
             "title": f"Mention of {account_names(request).get(message.account_id or '', '—')}",
@@ -146,6 +158,7 @@ class MessageDesk(AccountScopedAdmin):
             "desk_data": {
                 "preflight": f"{preflight}?kind=public&text=",
                 "dm_preflight": f"{preflight}?kind=dm",
+                "max_length": MAX_WEIGHTED_LENGTH,
                 "shown": [refusal.code for refusal in public.refusals],
                 "under_way": [
                     (f"/api/v1/replies/{reply.pk}", reply.state)
@@ -156,6 +169,9 @@ class MessageDesk(AccountScopedAdmin):
             "audit": audit,
             "no_draft_reason": "" if draft else _explain_no_draft(message, audit),
             "status_variant": STATUS_VARIANTS.get(message.status, ""),
+            "is_ignored": is_ignored,
+            "ignored_sentence": IGNORED,
+            "can_answer": public.can_send and not is_ignored,
             "public_preflight": public,
             "dm_preflight": check_reply(message, kind=ReplyKind.DM, now=now),
             "may_respond": self.may(request, message, Role.RESPONDER),
@@ -197,7 +213,12 @@ class MessageDesk(AccountScopedAdmin):
         try:
             if used:
                 _refuse_if_edited(request, message)
+            if name in _ANSWERS and message.status == MessageStatus.IGNORED:
+                raise ReviewConflictError("wrong_status", IGNORED)
             done = act(request, message)
+            if name == "generate" and done == NO_REPLY:
+                # What was typed is still the only answer that there is.
+                used = ("custom_prompt",)
         except REFUSALS as error:
             messages.error(request, say(error))
             is_newer = getattr(error, "code", "") in {"draft_changed", "mention_edited"}
@@ -229,9 +250,10 @@ class MessageDesk(AccountScopedAdmin):
             message,
             custom_prompt=request.POST.get("custom_prompt", "").strip(),
             requested_by=request.user,
+            seen=(request.POST.get("draft", ""), self._version(request) or 0),
             now=timezone.now(),
         )
-        return "A draft is ready." if draft.kind == "reply" else "The model proposes no reply."
+        return "A draft is ready." if draft.kind == "reply" else NO_REPLY
 
     def _save_draft(self, request: HttpRequest, message: Message) -> str:
         draft = self._open_draft(request, message)

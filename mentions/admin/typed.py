@@ -1,7 +1,7 @@
 """What a person typed on the desk and has not used yet: it survives the next page.
 
 Every button of the desk sends a form and shows the page anew. A refusal uses up nothing, claiming
-a mention neither; kept in the session until the page is shown, and never stored elsewhere.
+a mention neither; kept in the session until a button uses it, and never stored elsewhere.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,6 +12,8 @@ from django.http import HttpRequest
 FIELDS = ("text", "dm_text", "custom_prompt")
 # With the version it was typed upon: saving it later must not undo what others wrote meanwhile.
 _UPON = ("draft", "draft_version")
+_KEY = "typed"
+_MOST_KEPT = 20
 
 
 def keep_typed(
@@ -34,14 +36,16 @@ def keep_typed(
         kept.pop(name, None)
     if kept and not knows_newer:
         kept |= {name: request.POST[name] for name in _UPON if request.POST.get(name)}
-    if kept:
-        request.session[_key(message_id)] = kept
+    # The last ones: who leaves a text behind on each of a hundred mentions wants none of them.
+    others = {
+        key: value for key, value in request.session.get(_KEY, {}).items() if key != message_id
+    }
+    newest = dict([*others.items()][-_MOST_KEPT:])
+    if newest or kept or _KEY in request.session:
+        request.session[_KEY] = newest | ({message_id: kept} if kept else {})
 
 
-def take_typed(request: HttpRequest, message_id: str) -> Mapping[str, Any]:
-    """What was kept, once."""
-    return request.session.pop(_key(message_id), {})
-
-
-def _key(message_id: str) -> str:
-    return f"typed:{message_id}"
+def read_typed(request: HttpRequest, message_id: str) -> Mapping[str, Any]:
+    """What was kept; also when the page is shown once more, or in another tab."""
+    kept: Mapping[str, Any] = request.session.get(_KEY, {}).get(message_id, {})
+    return kept

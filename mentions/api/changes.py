@@ -308,12 +308,14 @@ def delete_message(
         Reply.objects.filter(message_id=message_id).delete()
         if not Message.objects.filter(pk=message_id, version=message.version).delete()[0]:
             raise changed_meanwhile(None)
-        Tombstone(
-            id=tombstone_key(account_id=message.account_id, post_id=message.post_id),
-            message_id=message_id,
-            deleted_by=actor,
-            deleted_at=now,
-        ).save()
+        # X, or an import, may show the post again by another version's id.
+        for post_id in message.version_ids:
+            Tombstone(
+                id=tombstone_key(account_id=message.account_id, post_id=post_id),
+                message_id=message_id,
+                deleted_by=actor,
+                deleted_at=now,
+            ).save()
         record_audit(
             "message.deleted",
             actor=actor,

@@ -27,7 +27,13 @@ from mentions.api.preflight import (
     ReplyPageSerializer,
     preflight_json,
 )
-from mentions.drafting.generate import MessageEditedError, MessageGoneError, generate_draft
+from mentions.drafting.generate import (
+    DraftingBusyError,
+    MessageEditedError,
+    MessageGoneError,
+    NoReplyProposedError,
+    generate_draft,
+)
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, Reply, ReplyKind
 
@@ -253,7 +259,7 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
         summary="Let the model draft a reply",
         responses={
             200: shapes.GeneratedSerializer,
-            **schema.problems(400, 403, 404, 409, 422, 502, 503),
+            **schema.problems(400, 403, 404, 409, 422, 429, 502, 503),
         },
     )
     @action(detail=True, methods=["post"], url_path="generate-response", filter_backends=())
@@ -274,6 +280,13 @@ class MessageViewSet(viewsets.GenericViewSet[Message]):
             ) from error
         except MessageEditedError as error:
             raise ApiProblem("mention_edited", error.sentence, status_code=409) from error
+        except NoReplyProposedError as error:
+            raise ApiProblem(error.code, error.sentence, status_code=409) from error
+        except DraftingBusyError as error:
+            status_code = 429 if error.retry_after else 409
+            raise ApiProblem(
+                error.code, error.sentence, status_code=status_code, retry_after=error.retry_after
+            ) from error
         except PromptInputError as error:
             raise ApiProblem("prompt_unusable", str(error), status_code=422) from error
         return Response(

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import math
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db import IntegrityError
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
+from accounts.counting import forget, raise_counter, take_turn
 from accounts.models import new_id
 from autores.llm.client import DraftingModel
 from autores.llm.errors import KeyRejectedError
@@ -23,10 +25,14 @@ from mentions.models import (
     Draft,
     DraftState,
     Message,
+    MessageStatus,
     record_audit,
 )
 
 logger = logging.getLogger(__name__)
+
+# Each is billed; a person who works fast asks for one or two a minute.
+MOST_ASKED_AN_HOUR = 120
 
 
 class MessageGoneError(Exception):
@@ -42,8 +48,47 @@ class MessageEditedError(Exception):
         super().__init__(self.sentence)
 
 
+class MessageClosedError(Exception):
+    """The mention was answered or ignored while the model was writing, and nobody had asked for the
+    draft: it is not kept.
+    """
+
+
 class DraftStandsError(Exception):
-    """There is an open draft already, and nobody asked for another: the new one is not kept."""
+    """There is an open draft that nobody asked to replace, or another than was seen: the new one is
+    not kept.
+    """
+
+    code = "draft_changed"
+    sentence = "Somebody wrote or changed a draft meanwhile: look at it, and ask again if need be."
+
+    def __init__(self) -> None:
+        super().__init__(self.sentence)
+
+
+class NoReplyProposedError(Exception):
+    """The model proposes none, and a draft stands that has a text: that one is kept."""
+
+    code = "no_reply_proposed"
+
+    def __init__(self, answer: DraftAnswer) -> None:
+        reasons = " ".join(answer.reasons)
+        self.sentence = (
+            f"The model proposes no reply; your draft stands as it was. {reasons}".strip()
+        )
+        super().__init__(self.sentence)
+
+
+class DraftingBusyError(Exception):
+    """A draft is being made for this mention, or the person has asked for too many: then
+    ``retry_after`` says when more can be had.
+    """
+
+    def __init__(self, code: str, sentence: str, *, retry_after: float | None = None) -> None:
+        self.code = code
+        self.sentence = sentence
+        self.retry_after = retry_after
+        super().__init__(sentence)
 
 
 @functools.lru_cache(maxsize=2)
@@ -70,17 +115,56 @@ def drafting_model() -> DraftingModel:
 
 
 def generate_draft(
-    message: Message, *, custom_prompt: str = "", requested_by: Any = None, now: datetime
+    message: Message,
+    *,
+    custom_prompt: str = "",
+    requested_by: Any = None,
+    seen: tuple[str, int] | None = None,
+    now: datetime,
 ) -> Draft:
     """Ask the model for a reply to ``message`` and store it; an earlier open draft is superseded.
+
+    ``seen``: id and version of the open draft that the person saw, ("", 0) for none; without it,
+    whatever is open is superseded.
 
     The draft's ``violations`` say what the gate found in the text: it is kept, so that a person
     sees it, and cannot be approved unedited.
 
-    Without ``requested_by`` an open draft stands: DraftStandsError. Raises LlmError,
-    MessageGoneError, MessageEditedError, and PromptInputError when the custom prompt or the
+    Without ``requested_by`` an open draft stands, and so does another than ``seen``:
+    DraftStandsError. Raises LlmError, MessageGoneError, MessageEditedError, MessageClosedError,
+    NoReplyProposedError, DraftingBusyError, and PromptInputError when the custom prompt or the
     account's voice is too long.
     """
+    if requested_by is None:
+        return _generate(message, custom_prompt, None, seen, now)
+    if message.x_state in GONE_STATES:
+        raise MessageGoneError
+    asked = raise_counter(f"drafts-asked:{requested_by.pk}", seconds=3600)
+    if asked.count > MOST_ASKED_AN_HOUR:
+        raise DraftingBusyError(
+            "too_many_drafts",
+            f"You have asked for {MOST_ASKED_AN_HOUR} drafts within the hour; more can be had in "
+            f"{math.ceil(asked.seconds_left / 60)} minutes.",
+            retry_after=asked.seconds_left,
+        )
+    turn = f"draft-asked:{message.pk}"
+    if not take_turn(turn, seconds=int(60 + 2 * settings.OPENAI_TIMEOUT_SECONDS)):
+        raise DraftingBusyError(
+            "draft_under_way", "A draft is being made for this mention at this moment."
+        )
+    try:
+        return _generate(message, custom_prompt, requested_by, seen, now)
+    finally:
+        forget(turn)
+
+
+def _generate(
+    message: Message,
+    custom_prompt: str,
+    requested_by: Any,
+    seen: tuple[str, int] | None,
+    now: datetime,
+) -> Draft:
     account = message.account
     voice = account.voice if account else ""
     username = account.twitter_username if account else ""
@@ -109,15 +193,19 @@ def generate_draft(
         ]
     for attempt in (1, 2, 3):
         try:
-            return run_in_transaction(
+            draft: Draft | None = run_in_transaction(
                 lambda: _store(
-                    message, answer, prompt, violations, custom_prompt, requested_by, now
+                    message, answer, prompt, violations, custom_prompt, requested_by, seen, now
                 )
             )
         except IntegrityError:
             # Another draft of this message was stored at the same moment: supersede it.
             if attempt == 3:
                 raise
+        else:
+            if draft is None:
+                raise NoReplyProposedError(answer)
+            return draft
     raise AssertionError("unreachable")
 
 
@@ -152,31 +240,50 @@ def _store(
     violations: list[dict[str, str]],
     custom_prompt: str,
     requested_by: Any,
+    seen: tuple[str, int] | None,
     now: datetime,
-) -> Draft:
+) -> Draft | None:
+    """None if what stands is kept."""
     actor = requested_by.pk if requested_by else "system:drafting"
-    is_there = (
-        Message.objects.filter(pk=message.pk, latest_post_id=message.latest_post_id)
-        .exclude(x_state__in=GONE_STATES)
-        .update(
-            draft_state="done",
-            draft_not_before=None,
-            credits_used=Coalesce("credits_used", 0) + 1,
+    there = Message.objects.filter(pk=message.pk).exclude(x_state__in=GONE_STATES)
+    as_read = there.filter(latest_post_id=message.latest_post_id)
+    if requested_by is None:
+        as_read = as_read.filter(status=MessageStatus.PENDING)
+    if not as_read.update(
+        draft_state="done",
+        draft_not_before=None,
+        credits_used=Coalesce("credits_used", 0) + 1,
+        version=F("version") + 1,
+        updated_at=now,
+    ):
+        current = there.first()
+        if current is None:
+            raise MessageGoneError
+        is_edited = current.latest_post_id != message.latest_post_id
+        raise MessageEditedError if is_edited else MessageClosedError
+    standing = Draft.objects.filter(open_key=message.pk, state__in=OPEN_DRAFT_STATES).first()
+    found = (standing.pk, standing.version) if standing is not None else ("", 0)
+    if (requested_by is None and standing is not None) or (seen is not None and found != seen):
+        raise DraftStandsError
+    if standing is not None and standing.text and not answer.text:
+        return None
+    if standing is not None:
+        Draft.objects.filter(pk=standing.pk, version=standing.version).update(
+            state=DraftState.SUPERSEDED,
+            open_key=standing.pk,
             version=F("version") + 1,
             updated_at=now,
         )
-    )
-    if not is_there:
-        others = Message.objects.filter(pk=message.pk).exclude(x_state__in=GONE_STATES)
-        raise MessageEditedError if others.exists() else MessageGoneError
-    if requested_by is None and find_open_draft(message.pk):
-        raise DraftStandsError
-    for earlier in Draft.objects.filter(open_key=message.pk):
-        Draft.objects.filter(pk=earlier.pk, state__in=OPEN_DRAFT_STATES).update(
-            state=DraftState.SUPERSEDED,
-            open_key=earlier.pk,
-            version=F("version") + 1,
-            updated_at=now,
+        record_audit(
+            "draft.superseded",
+            actor=actor,
+            object_type="draft",
+            object_id=standing.pk,
+            account_id=message.account_id,
+            message_id=message.pk,
+            before={"state": str(standing.state), "text": standing.text},
+            after={"state": DraftState.SUPERSEDED.value},
+            note="Another was asked of the model.",
         )
     draft_id = new_id()
     draft = Draft.objects.create(

@@ -8,7 +8,7 @@ import logging
 from datetime import timedelta
 
 from accounts.alerts import send_alert
-from accounts.counting import is_remembered, recall, remember
+from accounts.counting import forget, is_remembered, recall, remember, take_turn
 from autores.llm.errors import LlmError
 
 logger = logging.getLogger(__name__)
@@ -17,12 +17,13 @@ PAUSE = timedelta(minutes=5)
 # A mention that waited for its draft so long is left to people.
 GIVE_UP_AFTER = timedelta(hours=24)
 _TOLD_AGAIN_AFTER = timedelta(days=1)
-_KEY = "drafting-pause"
+_KEY, _LATELY, _PROBE = "drafting-pause", "drafting-paused-lately", "drafting-probe"
 
 
 def pause_drafting(error: LlmError) -> None:
     """No draft is begun for ``PAUSE``."""
     remember(_KEY, seconds=int(PAUSE.total_seconds()), value=error.sentence)
+    remember(_LATELY, seconds=int(2 * PAUSE.total_seconds()))
     told = f"drafting-pause-told:{error.code}"
     if is_remembered(told):
         return
@@ -38,3 +39,17 @@ def pause_drafting(error: LlmError) -> None:
 def find_pause() -> str:
     """Why no draft is begun now, as a sentence; empty if nothing is in the way."""
     return str(recall(_KEY) or "")
+
+
+def may_try() -> bool:
+    """Whether a draft may be begun: not in a pause, and after one by a single mention at first."""
+    if find_pause():
+        return False
+    return not is_remembered(_LATELY) or take_turn(_PROBE, seconds=int(PAUSE.total_seconds()))
+
+
+def end_pause() -> None:
+    """OpenAI took a call: all mentions that wait may be drafted."""
+    if is_remembered(_LATELY):
+        forget(_LATELY)
+        forget(_PROBE)

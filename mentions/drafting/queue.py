@@ -17,12 +17,13 @@ from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
 from mentions.drafting.generate import (
     DraftStandsError,
+    MessageClosedError,
     MessageEditedError,
     MessageGoneError,
     find_open_draft,
     generate_draft,
 )
-from mentions.drafting.pause import GIVE_UP_AFTER, PAUSE, find_pause, pause_drafting
+from mentions.drafting.pause import GIVE_UP_AFTER, PAUSE, end_pause, may_try, pause_drafting
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, MessageStatus, record_audit
 
@@ -53,17 +54,17 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
 
     The number of attempts does not count where an operator is needed: it is no fault of the row.
     """
-    if find_pause():
+    if not may_try():
         return None
     if not _claim(message_id, now=now):
         return None
     message = Message.objects.get(pk=message_id)
     if message.status != MessageStatus.PENDING or not message.is_replyable:
-        _release(message_id, "none", None)
+        _release(message, "none", None)
         return None
     if find_open_draft(message_id):
         # A person wrote one meanwhile: theirs is the one that is decided on.
-        _release(message_id, "done", None)
+        _release(message, "done", None)
         return None
     if message.draft_attempts > MAX_ATTEMPTS:
         _give_up(message, "Each attempt ended in an error: the worker's log has it.")
@@ -72,15 +73,18 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         run_in_transaction(lambda: _skip(message))
         return None
     try:
-        return generate_draft(message, now=now)
+        draft = generate_draft(message, now=now)
     except MessageGoneError:
         logger.info("%s was deleted while it was drafted", message_id)
     except MessageEditedError:
         logger.info("%s was edited while it was drafted", message_id)
-        _release(message_id, "wanted", now + _FIRST_DELAY)
+        _release(message, "wanted", now + _FIRST_DELAY)
     except DraftStandsError:
         logger.info("%s got a person's draft while it was drafted", message_id)
-        _release(message_id, "done", None)
+        _release(message, "done", None)
+    except MessageClosedError:
+        logger.info("%s was answered or ignored while it was drafted", message_id)
+        _release(message, "none", None)
     except PromptInputError as error:
         logger.warning("no draft for %s: %s", message_id, error)
         _give_up(message, str(error))
@@ -92,7 +96,10 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         if _is_final(error, message, now=now):
             _give_up(message, error.sentence)
         else:
-            _release(message_id, "wanted", now + _choose_delay(error, message))
+            _release(message, "wanted", now + _choose_delay(error, message))
+    else:
+        end_pause()
+        return draft
     return None
 
 
@@ -128,9 +135,9 @@ def _is_final(error: LlmError, message: Message, *, now: datetime) -> bool:
 def _choose_delay(error: LlmError, message: Message) -> timedelta:
     if error.needs_operator:
         return PAUSE
-    if error.retry_after is not None:
-        return timedelta(seconds=error.retry_after)
-    return _FIRST_DELAY * 2 ** (message.draft_attempts - 1)
+    # What OpenAI asks for may be a second, and its busy time a quarter of an hour.
+    own = _FIRST_DELAY * 2 ** (message.draft_attempts - 1)
+    return max(own, timedelta(seconds=error.retry_after or 0))
 
 
 def _is_over_cap(message: Message) -> bool:
@@ -161,7 +168,7 @@ def _is_over_cap(message: Message) -> bool:
 
 
 def _skip(message: Message) -> None:
-    _release(message.pk, "none", None)
+    _release(message, "none", None)
     _note(
         message,
         SKIPPED,
@@ -173,7 +180,7 @@ def _skip(message: Message) -> None:
 
 def _give_up(message: Message, sentence: str) -> None:
     def move() -> None:
-        _release(message.pk, "failed", None)
+        _release(message, "failed", None)
         _note(message, FAILED, f"No draft could be made. {sentence}")
 
     run_in_transaction(move)
@@ -191,7 +198,8 @@ def _note(message: Message, action: str, note: str) -> None:
     )
 
 
-def _release(message_id: str, state: str, not_before: datetime | None) -> None:
-    Message.objects.filter(pk=message_id, draft_state="drafting").update(
-        draft_state=state, draft_not_before=not_before
-    )
+def _release(message: Message, state: str, not_before: datetime | None) -> None:
+    """Unless the claim ran out, and another worker drafts it by now."""
+    Message.objects.filter(
+        pk=message.pk, draft_state="drafting", draft_not_before=message.draft_not_before
+    ).update(draft_state=state, draft_not_before=not_before)

@@ -90,7 +90,8 @@ _HALF_DONE = (
 
 def _list_deleted(database: LegacyWriter, report: ExportReport) -> None:
     rule = rule_of("messages")
-    keys = [key for key in Tombstone.objects.values_list("message_id", flat=True) if key]
+    # Of an edited post there are several.
+    keys = sorted({key for key in Tombstone.objects.values_list("message_id", flat=True) if key})
     for start in range(0, len(keys), _BATCH):
         for key in database.look_up(rule, keys[start : start + _BATCH]):
             report.deleted_count += 1

@@ -46,8 +46,7 @@ class Versions:
     def _refresh(self) -> None:
         if time.monotonic() - self._read_at < _FRESH_SECONDS:
             return
-        self._read_at = time.monotonic()
-        self._holders = {}
+        holders: dict[str, list[tuple[str | None, str]]] = {}
         edited = connection.get_collection(Message._meta.db_table).find(
             {"latest_post_id": {"$gt": ""}}, dict.fromkeys(_READ, 1)
         )
@@ -56,4 +55,5 @@ class Versions:
             versions = {row["latest_post_id"], *list_versions(raw if isinstance(raw, dict) else {})}
             for version in versions - {row["post_id"]}:
                 holder = (row.get("account_id"), row["_id"])
-                self._holders.setdefault(version, []).append(holder)
+                holders.setdefault(version, []).append(holder)
+        self._holders, self._read_at = holders, time.monotonic()

@@ -274,7 +274,8 @@ def _empty_message(message: Message, cutter: QuoteCutter, *, now: datetime) -> b
         "author_username": "",
         "author_name": "",
         "lang": "",
-        "raw": {"id": message.post_id},
+        # Ids stay: an import, or X, may show the post again by another version's.
+        "raw": {"id": message.post_id, "edit_history_post_ids": sorted(message.version_ids)},
         "public_response": _cut_optional(message.public_response, cutter),
         "dm_response": _cut_optional(message.dm_response, cutter),
         "x_state": XState.REDACTED.value,

@@ -13,7 +13,15 @@ from django.utils import timezone
 
 from accounts.api.authentication import issue_access_token
 from accounts.linking import begin_link
-from accounts.models import AppPause, Membership, OAuthState, PersonalToken, Role, User
+from accounts.models import (
+    MAX_VOICE_CHARACTERS,
+    AppPause,
+    Membership,
+    OAuthState,
+    PersonalToken,
+    Role,
+    User,
+)
 from accounts.models import TwitterAccount as Account
 from accounts.personal import create_personal_token, digest_personal_token
 from accounts.stored_tokens import token_cipher
@@ -147,14 +155,63 @@ def test_fresh_tokens_are_kept_when_the_page_is_saved_late(acme: Account, admin:
     client = page_of(admin)
     fresh = access_token_for(acme, must_refresh=True)
 
-    answer = client.post(
-        address("twitteraccount", "change", acme.pk), {"voice": "Kind.", "drafts_automatically": ""}
-    )
+    answer = save_account(client, acme, voice="Kind.", drafts_automatically="")
 
     assert answer.status_code == 302
     row = Account.objects.get(pk=acme.pk)
     assert (row.voice, row.drafts_automatically) == ("Kind.", False)
     assert token_cipher().decrypt(row.access_token) == fresh
+
+
+def save_account(client: Client, account: Account, *, seen_voice: str = "", **values: str) -> Any:
+    """As a browser sends the page that was opened with this voice, and with drafting on."""
+    form = {
+        "initial-voice": seen_voice,
+        "voice": seen_voice,
+        "initial-drafts_automatically": "True",
+        "drafts_automatically": "on",
+    }
+    return client.post(address("twitteraccount", "change", account.pk), form | values)
+
+
+def test_what_others_saved_is_kept_when_an_older_page_changes_something_else(
+    acme: Account, admin: User
+) -> None:
+    Account.objects.update(voice="Never promise a refund.\nBe kind.")
+    save_account(page_of(admin), acme, seen_voice="Refunds in a day.", drafts_automatically="")
+    row = Account.objects.get(pk=acme.pk)
+    assert (row.voice, row.drafts_automatically) == ("Never promise a refund.\nBe kind.", False)
+
+
+def test_an_older_page_does_not_write_over_what_others_changed(acme: Account, admin: User) -> None:
+    Account.objects.update(voice="Never promise a refund.\nBe kind.")
+    client = page_of(admin)
+    answer = save_account(client, acme, seen_voice="Refunds in a day.", voice="Refunds at once.")
+    assert "Somebody changed this since you opened the page" in answer.content.decode()
+    now = "Never promise a refund.\r\nBe kind."
+    assert save_account(client, acme, seen_voice=now, voice="Be quick.").status_code == 302
+    assert Account.objects.get(pk=acme.pk).voice == "Be quick."
+
+
+def test_a_voice_is_as_long_as_a_draft_can_take(acme: Account, admin: User) -> None:
+    client = page_of(admin)
+    answer = save_account(client, acme, voice="x" * (MAX_VOICE_CHARACTERS + 1))
+    assert "at most 8000 characters" in answer.content.decode()
+    assert save_account(client, acme, voice="x" * MAX_VOICE_CHARACTERS).status_code == 302
+
+
+def test_who_may_not_see_an_account_is_not_told_its_name(acme: Account, carla: User) -> None:
+    User.objects.filter(pk=carla.pk).update(is_staff=True)
+    answer = page_of(carla).get(address("twitteraccount", "reconnect_account", acme.pk))
+    assert answer.status_code == 403
+    assert not OAuthState.objects.exists()
+
+
+def test_nobody_takes_away_his_own_rights(admin: User) -> None:
+    client = page_of(admin)
+    assert client.post(address("user", "delete", admin.pk), {"post": "yes"}).status_code == 403
+    client.post(address("user", "change", admin.pk), {"username": admin.username})
+    assert User.objects.get(pk=admin.pk).is_superuser
 
 
 def test_accounts_can_be_told_apart_when_they_were_taken_over(admin: User) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.utils import timezone
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
@@ -10,7 +11,8 @@ from accounts.models import User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.browser.page import PHONE, Page
 from autores.tests.cast import PASSWORD
-from mentions.models import Draft, Message, MessageStatus
+from mentions.models import Draft, Message, MessageStatus, Reply
+from mentions.outbox.deliver import deliver_reply
 
 MENTIONS = "/admin/mentions/message/"
 ROWS = "#result_list tbody tr"
@@ -127,6 +129,48 @@ def test_what_ana_typed_is_still_there_when_she_presses_another_button(
     text, message, _ = read_fields()
     assert (text, message) == ("Half a sentence", "Only for you, really")
     page.shoot("typed-after-undo")
+
+
+def test_what_ana_is_writing_stays_when_x_has_something_to_tell(
+    page: Page,
+    ana: User,
+    mentions: dict[str, Message],
+    sign_in: Callable[[User], None],
+    settings: Any,
+) -> None:
+    """The page looks by itself for what became of a message, and shows itself anew then."""
+    settings.REPLY_UNDO_SECONDS = 0
+    sign_in(ana)
+    page.open(address_of(mentions["emil"]))
+    page.fill("#desk-text", "A long answer that is not")
+    page.find("#desk-dm summary").click()
+    page.fill("#desk-dm-text", "Only for you")
+    page.press_and_load(page.find_button("Send direct message"))
+    assert page.find("#desk-text").get_attribute("value") == "A long answer that is not"
+    (reply,) = Reply.objects.all()
+    deliver_reply(reply.pk, now=timezone.now())
+    looks = (
+        "return performance.getEntriesByType('resource')"
+        ".filter((entry) => entry.name.includes(arguments[0])).length"
+    )
+    before = page.run(looks, f"/replies/{reply.pk}")
+    page.wait("it looks again", lambda: page.run(looks, f"/replies/{reply.pk}") > before + 1)
+    assert page.find("#desk-text").get_attribute("value") == "A long answer that is not"
+
+
+def test_counter_says_so_when_a_text_is_far_too_long(
+    page: Page, ana: User, mentions: dict[str, Message], sign_in: Callable[[User], None]
+) -> None:
+    sign_in(ana)
+    page.open(address_of(mentions["emil"]))
+    page.fill("#desk-text", "Short")
+    page.wait("it is counted", lambda: page.find("#desk-count").text == "5 / 280")
+    page.run(
+        "const box = document.getElementById('desk-text');"
+        "box.value = '😀'.repeat(12000); box.dispatchEvent(new Event('input'))"
+    )
+    page.wait("it is refused", lambda: page.find("#desk-count").text == "over 280")
+    page.take_errors()
 
 
 def test_list_is_narrowed_when_ana_filters_and_searches(

@@ -131,6 +131,12 @@ FAILURES: list[tuple[str, Step, type[errors.LlmError], bool]] = [
         False,
     ),
     (
+        "400-model",
+        Step(400, {"error": {"message": "Not with this model.", "param": "text.format"}}),
+        errors.ModelUnfitError,
+        False,
+    ),
+    (
         "too-long",
         Step(400, error_body("context window", code="context_length_exceeded")),
         errors.ContextTooLongError,

@@ -23,17 +23,31 @@
     );
   }
 
+  // Answers may come in another order than they were asked for.
+  let asked = 0;
+
   async function count() {
+    const number = ++asked;
     if (!box.value.trim()) {
       out.textContent = "";
       return;
     }
     try {
       const answer = await fetch(data.preflight + encodeURIComponent(box.value), { headers });
+      if (number !== asked) {
+        return;
+      }
       if (!answer.ok) {
+        // Too long to be asked about; otherwise nothing is known of it.
+        const isLong = [...box.value].length > data.max_length;
+        out.textContent = isLong ? "over " + data.max_length : "";
+        out.classList.toggle("text-red-600", isLong);
         return;
       }
       const body = await answer.json();
+      if (number !== asked) {
+        return;
+      }
       out.textContent = body.weighted_length + " / " + body.max_weighted_length;
       out.classList.toggle("text-red-600", body.weighted_length > body.max_weighted_length);
       hint(document.getElementById("desk-hints"), body);
@@ -45,7 +59,8 @@
   const fields = ["desk-text", "desk-dm-text", "desk-prompt"]
     .map((id) => document.getElementById(id))
     .filter(Boolean);
-  const shown = fields.map((field) => field.value);
+  // What is saved; a text that was typed and not used yet stands in its field, too.
+  const saved = fields.map((field) => field.dataset.saved || "");
 
   // The page's other forms send along what was typed, so that it is there again afterwards.
   for (const form of document.querySelectorAll(".autores-desk form")) {
@@ -65,7 +80,7 @@
     setInterval(async () => {
       for (const [url, state] of data.under_way) {
         const answer = await fetch(url, { headers });
-        const isWriting = fields.some((field, index) => field.value !== shown[index]);
+        const isWriting = fields.some((field, index) => field.value !== saved[index]);
         if (answer.ok && (await answer.json()).state !== state && !isWriting) {
           location.reload();
         }

@@ -68,7 +68,8 @@ def test_a_responder_cannot_send_by_any_button(
         ("no such button", {"text", "dm_text", "custom_prompt"}),
         ("release", {"text", "dm_text", "custom_prompt"}),
         ("claim", {"text", "dm_text", "custom_prompt"}),
-        ("ignore", {"text", "dm_text", "custom_prompt"}),
+        # Nothing else can be typed on it then.
+        ("ignore", {"text"}),
         # What it was typed for is done; a draft is shown with its own text.
         ("save", {"text", "dm_text", "custom_prompt"}),
         ("send_dm", {"text", "custom_prompt"}),
@@ -84,8 +85,16 @@ def test_what_was_typed_is_there_until_it_was_used(
     assert find_typed(page) == left
     if act == "send":
         assert "of at most 280" in page
-    # Once: it is no draft.
-    assert find_typed(client.get(desk).content.decode()) <= {"text"}
+    # Also when the page is shown again, or in another tab.
+    assert find_typed(client.get(desk).content.decode()) == left
+
+
+def test_what_was_used_is_not_shown_again(mention: Message, ana: User, client: Client) -> None:
+    client.force_login(ana)
+    desk = f"/admin/mentions/message/{mention.pk}/change/"
+    client.post(desk, {"act": "claim", "text": "Hello"})
+    client.post(desk, {"act": "send", "text": "Hello"})
+    assert find_typed(client.get(desk).content.decode()) == set()
 
 
 def test_what_others_saved_is_not_undone_when_the_text_was_typed_before(
@@ -189,3 +198,22 @@ def test_desk_tells_when_a_reply_goes_out_and_offers_nothing_that_it_would_refus
         assert "A reply to this mention is under way (queued): undo it" in refused
     client.post(address, {"act": "undo", "reply": reply.pk})
     assert 'value="ignore"' in client.get(address).content.decode()
+
+
+def test_an_ignored_mention_is_opened_again_before_it_is_answered(
+    mention: Message, ana: User, client: Client
+) -> None:
+    write_draft(mention, text="Hello", user=ana, now=timezone.now())
+    client.force_login(ana)
+    desk = f"/admin/mentions/message/{mention.pk}/change/"
+    page = client.post(desk, {"act": "ignore"}, follow=True).content.decode()
+    assert "This mention is ignored: reopen it before you answer it." in page
+    assert 'id="desk-prompt"' not in page
+    for act in ("send", "send_dm", "save", "submit", "generate"):
+        assert act == "generate" or f'value="{act}"' not in page
+        form = {"act": act, "text": "Hello", "dm_text": "Hello"}
+        refused = client.post(desk, form, follow=True).content.decode()
+        assert refused.count("reopen it before you answer it") == 2
+    assert not Reply.objects.exists()
+    page = client.post(desk, {"act": "reopen"}, follow=True).content.decode()
+    assert 'value="send"' in page

@@ -13,6 +13,7 @@ from mentions.drafting.prompt import (
     FENCE,
     MAX_POST_CHARACTERS,
     MAX_THREAD_POSTS,
+    MAX_VOICE_CHARACTERS,
     Prompt,
     PromptInputError,
     ThreadPost,
@@ -185,3 +186,9 @@ def test_error_says_what_to_shorten_when_instructions_are_too_long(field: str, w
 def test_rules_hold_no_account_material_when_shown_to_the_gate() -> None:
     assert "$" not in fixed_prompt_text()
     assert "State only facts" in fixed_prompt_text()
+
+
+def test_accounts_keep_no_longer_voice_than_a_prompt_takes() -> None:
+    from accounts import models
+
+    assert models.MAX_VOICE_CHARACTERS == MAX_VOICE_CHARACTERS

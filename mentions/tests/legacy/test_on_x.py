@@ -5,10 +5,10 @@ from bson import json_util
 from django.db import connection
 from django.utils import timezone
 
+from mentions.api.changes import delete_message
 from mentions.ingest.poll import poll_account
 from mentions.models import ImportConflict, ImportReject, ImportRun, Message
 from mentions.recheck.redact import mark_deleted, redact_message
-from mentions.tests.conftest import acme, ana  # noqa: F401 - fixtures
 
 MENTION = "1790000000000000001"
 SECRET = "4711-0815"
@@ -69,7 +69,7 @@ def test_what_was_deleted_on_x_does_not_come_back(gone, legacy, run_import, chan
 
 
 @pytest.fixture
-def poller(legacy, acme):  # noqa: F811
+def poller(legacy, acme):
     poll_account(acme, now=timezone.now())
     legacy.add_user("account-1", twitter_id=acme.twitter_id)
 
@@ -124,3 +124,31 @@ def test_a_row_is_a_conflict_when_its_post_is_here_as_an_earlier_version(
     assert table["conflict_list"][0]["reason"] == f"is here already as {first['id']!r}"
     proved = read_proof()["tables"]["messages"]
     assert (proved["conflicts"], proved["missing"]) == (1, 0)
+
+
+@pytest.mark.parametrize("is_by_person", [True, False])
+def test_an_edited_mention_that_was_deleted_does_not_come_back_by_another_version(
+    legacy,
+    run_import,
+    poller,
+    sandbox,
+    ana,
+    is_by_person,
+):
+    first = sandbox.control.create_mention(account="acme", author="dora", text=TEXT)
+    poller()
+    between = sandbox.control.edit_post(first["id"], f"{TEXT} yesterday")
+    sandbox.control.edit_post(between["id"], f"{TEXT} today")
+    poller()
+    message = Message.objects.get()
+    if is_by_person:
+        delete_message(message.pk, actor=ana.pk, now=timezone.now())
+    else:
+        assert mark_deleted(message, now=timezone.now())
+        assert redact_message(message.pk, now=timezone.now())
+    legacy.add_message(between["id"], text=f"{TEXT} yesterday", status="pending")
+    for _ in range(2):
+        assert run_import()["tables"]["messages"]["created"] == 0
+    poller()
+    assert find_secret() == set()
+    assert Message.objects.count() == (0 if is_by_person else 1)

@@ -1,0 +1,217 @@
+"""The queue of drafts when OpenAI, people and other workers get in between."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.utils import timezone
+
+from accounts.models import TwitterAccount, User
+from autores.sandbox.server import RunningSandbox
+from autores.tests.llm.scripted_model import Script, answer_body, serve_model
+from mentions.drafting import generate
+from mentions.drafting.generate import (
+    DraftingBusyError,
+    DraftStandsError,
+    MessageClosedError,
+    MessageGoneError,
+    NoReplyProposedError,
+    generate_draft,
+)
+from mentions.drafting.queue import draft_wanted, find_wanted
+from mentions.ingest.poll import poll_account
+from mentions.models import AuditEntry, Draft, Message
+from mentions.review import submit_draft, write_draft
+from mentions.triage import claim_message, ignore_message, reopen_message
+
+pytestmark = pytest.mark.django_db(transaction=True)
+HANDS_OFF = '{"language":"en","reasons":["A legal threat."],"kind":"handoff","text":""}'
+
+
+@pytest.fixture
+def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
+    poll_account(acme, now=timezone.now())
+    sandbox.control.create_mention(account="acme", author="dora", text="@acme where is my order?")
+    poll_account(acme, now=timezone.now())
+    return Message.objects.get()
+
+
+def count_calls(sandbox: RunningSandbox) -> int:
+    return len(sandbox.control.list_calls(route="responses"))
+
+
+@pytest.fixture
+def declining(settings: LazySettings) -> Iterator[Script]:
+    """A model that leaves every mention to a person."""
+    with serve_model() as script:
+        for _ in range(3):
+            script.server.answer(answer_body(HANDS_OFF))
+        settings.OPENAI_BASE_URL = script.url
+        yield script
+
+
+# -- OpenAI -----------------------------------------------------------------------------------
+
+
+def test_a_busy_minute_does_not_cost_the_draft(mention: Message, sandbox: RunningSandbox) -> None:
+    busy = {"retry_after": 1}
+    sandbox.control.add_fault("responses", "rate_limit_window", times=None, params=busy)
+    began = now = timezone.now()
+    while now < began + timedelta(minutes=5):
+        draft_wanted(mention.pk, now=now)
+        now += timedelta(seconds=10)
+    assert Message.objects.get().draft_state == "wanted"
+    sandbox.control.clear_faults()
+    assert draft_wanted(mention.pk, now=now + timedelta(minutes=15)) is not None
+
+
+def test_one_mention_tries_when_drafting_was_paused(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox, settings: LazySettings
+) -> None:
+    for number in range(5):
+        sandbox.control.create_mention(account="acme", author=f"d{number}", text="@acme hello?")
+    poll_account(acme, now=timezone.now())
+    ids = find_wanted(now=timezone.now())
+    assert len(ids) == 6
+    sandbox.control.add_fault("responses", "unauthorized", times=None)
+    draft_wanted(ids[0], now=timezone.now())
+    for message_id in ids:
+        draft_wanted(message_id, now=timezone.now())
+    assert count_calls(sandbox) == 1
+    end_of_pause()
+    for message_id in ids:
+        draft_wanted(message_id, now=timezone.now() + timedelta(minutes=6))
+    assert count_calls(sandbox) == 2
+
+    sandbox.control.clear_faults()
+    end_of_pause()
+    later = timezone.now() + timedelta(minutes=20)
+    for message_id in [*ids, *ids]:
+        draft_wanted(message_id, now=later)
+    assert Draft.objects.count() == 6
+
+
+def end_of_pause() -> None:
+    from accounts.counting import forget
+    from mentions.drafting import pause
+
+    forget(pause._KEY)
+    forget(pause._PROBE)
+
+
+# -- others -----------------------------------------------------------------------------------
+
+
+def test_nobody_gets_a_draft_for_what_was_closed_while_it_was_made(
+    mention: Message, ana: User
+) -> None:
+    as_it_was = Message.objects.get()
+    ignore_message(mention, user=ana, now=timezone.now())
+    with pytest.raises(MessageClosedError):
+        generate_draft(as_it_was, now=timezone.now())
+    assert not Draft.objects.exists()
+    # Who asks for it gets it.
+    assert generate_draft(as_it_was, requested_by=ana, now=timezone.now()).text
+
+
+def test_a_worker_that_was_too_slow_frees_nothing_of_its_successors(
+    mention: Message, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_overtaken(message: Message, **values: Any) -> Any:
+        later = timezone.now() + timedelta(hours=1)
+        Message.objects.filter(pk=message.pk).update(draft_not_before=later)
+        raise generate.MessageEditedError
+
+    monkeypatch.setattr("mentions.drafting.queue.generate_draft", be_overtaken)
+    draft_wanted(mention.pk, now=timezone.now())
+    assert Message.objects.get().draft_state == "drafting"
+
+
+def test_a_claim_ends_when_the_mention_is_ignored_or_opened_again(
+    mention: Message, ana: User
+) -> None:
+    claim_message(mention, user=ana, now=timezone.now())
+    ignore_message(mention, user=ana, now=timezone.now())
+    assert (mention.claimed_by, mention.claimed_at) == ("", None)
+    Message.objects.update(status="error", claimed_by=ana.pk, claimed_at=timezone.now())
+    mention.refresh_from_db()
+    reopen_message(mention, user=ana, now=timezone.now())
+    assert (mention.claimed_by, mention.claimed_at) == ("", None)
+
+
+# -- who asks ---------------------------------------------------------------------------------
+
+
+def test_a_draft_is_not_replaced_that_the_person_has_not_seen(
+    mention: Message, ana: User, bruno: User
+) -> None:
+    draft = write_draft(mention, text="Bruno's answer", user=bruno, now=timezone.now())
+    submit_draft(draft, user=bruno, now=timezone.now())
+    for seen in (("", 0), (draft.pk, draft.version - 1)):
+        with pytest.raises(DraftStandsError, match="wrote or changed a draft"):
+            generate_draft(mention, requested_by=ana, seen=seen, now=timezone.now())
+    draft.refresh_from_db()
+    assert draft.state == "submitted"
+    seen = (draft.pk, draft.version)
+    assert generate_draft(mention, requested_by=ana, seen=seen, now=timezone.now()).text
+    entry = AuditEntry.objects.get(action="draft.superseded")
+    assert (entry.object_id, entry.actor, entry.before["text"]) == (
+        draft.pk,
+        ana.pk,
+        "Bruno's answer",
+    )
+
+
+def test_a_persons_draft_is_kept_when_the_model_proposes_none(
+    mention: Message, ana: User, declining: Script
+) -> None:
+    draft = write_draft(mention, text="Mine", user=ana, now=timezone.now())
+    with pytest.raises(NoReplyProposedError, match="your draft stands"):
+        generate_draft(mention, requested_by=ana, now=timezone.now())
+    assert list(Draft.objects.values_list("pk", "state", "text")) == [(draft.pk, "edited", "Mine")]
+    # It was paid for.
+    assert Message.objects.get().credits_used == 1
+
+
+def test_what_was_typed_is_kept_when_the_model_proposes_none(
+    mention: Message, ana: User, declining: Script, client: Any
+) -> None:
+    client.force_login(ana)
+    desk = f"/admin/mentions/message/{mention.pk}/change/"
+    page = client.post(desk, {"act": "generate", "text": "Half a sentence"}, follow=True)
+    assert "The model proposes no reply." in page.content.decode()
+    assert page.context["desk_text"] == "Half a sentence"
+
+
+def test_one_draft_of_a_mention_is_made_at_a_time_and_so_many_for_a_person(
+    mention: Message, ana: User, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = []
+
+    def ask_meanwhile(*args: Any) -> Any:
+        with pytest.raises(DraftingBusyError) as caught:
+            generate_draft(mention, requested_by=ana, now=timezone.now())
+        codes.append(caught.value.code)
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "_read_thread", ask_meanwhile)
+        generate_draft(mention, requested_by=ana, now=timezone.now())
+    assert codes == ["draft_under_way"]
+    monkeypatch.setattr(generate, "MOST_ASKED_AN_HOUR", 3)
+    generate_draft(mention, requested_by=ana, now=timezone.now())
+    with pytest.raises(DraftingBusyError) as caught:
+        generate_draft(mention, requested_by=ana, now=timezone.now())
+    assert caught.value.code == "too_many_drafts"
+    assert count_calls(sandbox) == 2
+
+
+def test_the_model_is_not_asked_about_what_is_gone(
+    mention: Message, ana: User, sandbox: RunningSandbox
+) -> None:
+    Message.objects.update(x_state="redacted", text="")
+    with pytest.raises(MessageGoneError):
+        generate_draft(Message.objects.get(), requested_by=ana, now=timezone.now())
+    assert count_calls(sandbox) == 0
