@@ -17,7 +17,6 @@ from autores.llm.client import DraftingModel
 from autores.llm.errors import KeyRejectedError
 from autores.llm.types import AnswerKind, DraftAnswer, DraftRequest
 from autores.mongo.transactions import run_in_transaction
-from mentions.drafting.gate import check_draft
 from mentions.drafting.prompt import MAX_THREAD_POSTS, Prompt, ThreadPost, build_prompt
 from mentions.models import (
     GONE_STATES,
@@ -180,6 +179,9 @@ def _generate(
     answer = drafting_model().draft_answer(DraftRequest(system=prompt.system, user=prompt.user))
     violations = []
     if answer.kind == AnswerKind.REPLY:
+        # Here, because its patterns take a fifth of a second to compile.
+        from mentions.drafting.gate import check_draft
+
         verdict = check_draft(
             answer.text,
             mention_text=message.text,
