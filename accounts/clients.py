@@ -1,5 +1,6 @@
 """The one way to call X for an account."""
 
+import hashlib
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import TypeVar
@@ -8,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.budgets import OBSERVED, observe_rate
-from accounts.counting import is_remembered, remember
+from accounts.counting import recall, remember
 from accounts.errors import AccountBlockedError, AppPausedError
 from accounts.health import record_failure, record_success
 from accounts.models import AccountStatus, AppPause, TwitterAccount
@@ -26,7 +27,6 @@ __all__ = ["XClient", "call_x", "oauth_client", "x_client"]
 T = TypeVar("T")
 # What X refuses of the token endpoint names no endpoint: without a token no call can be made.
 TOKEN_ENDPOINT = ""
-# A renewal for each call would help nobody while X refuses the renewed ones, too.
 _REFUSED_SECONDS = 900
 ACCESS_REFUSED = (
     "X refuses this account's sign-in, although it renewed it. It is tried again; if that lasts, "
@@ -71,15 +71,19 @@ def _call(
         try:
             result = call(_client_for(account, token, closed=closed))
         except UnauthorizedError:
-            if is_remembered(refused):
+            if recall(refused) == _digest(token):
                 raise
             token = access_token_for(account, now=now, must_refresh=True, rejected_token=token)
-            result = call(_client_for(account, token, closed=closed))
+            try:
+                result = call(_client_for(account, token, closed=closed))
+            except UnauthorizedError:
+                # It is not renewed again for each call while X refuses it.
+                remember(refused, seconds=_REFUSED_SECONDS, value=_digest(token))
+                raise
     except KnownLimitError as error:
         raise _blocked(account, opens_at=closed[error.endpoint], now=now) from None
     except UnauthorizedError as error:
         # Whose token X has just renewed has not lost its consent: it is X that fails, or the app.
-        remember(refused, seconds=_REFUSED_SECONDS)
         error.sentence = ACCESS_REFUSED
         record_failure(account, error, now=now)
         raise
@@ -88,6 +92,10 @@ def _call(
         raise
     record_success(account, now=now)
     return result
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()[:16]
 
 
 def _check_pause(*, now: datetime) -> AppPause | None:
