@@ -115,7 +115,7 @@ def resume_account(account: TwitterAccount, *, now: datetime, actor: str = SYSTE
 
     What X's limits and tokens say is found again by the next call.
     """
-    return _move(account, "resumed", now=now, actor=actor)
+    return _move(account, "resumed", now=now, actor=actor, poll_due_at=None)
 
 
 def _move(

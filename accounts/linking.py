@@ -243,7 +243,9 @@ def _accept_grant(
         person = _find_owner(profile)
     account, is_new = _save_account(profile, known, grant, now=now)
     # After the tokens: a crash between the two leaves an account that connecting again completes.
-    if not Membership.objects.filter(account_id=account.pk, role=Role.MANAGER).exists():
+    managers = Membership.objects.filter(account_id=account.pk, role=Role.MANAGER)
+    ids = list(managers.values_list("user_id", flat=True))
+    if not User.objects.filter(pk__in=ids, is_active=True).exists():
         _make_manager(person, account)
     announce(
         "account.connected" if is_new else "account.reconnected",
@@ -260,7 +262,7 @@ def _make_manager(person: User, account: TwitterAccount) -> None:
     on X, and not that the team wants him: the manager gives him a role, or has taken it from him.
     """
     try:
-        Membership.objects.get_or_create(
+        Membership.objects.update_or_create(
             user_id=person.pk, account_id=account.pk, defaults={"role": Role.MANAGER}
         )
     except IntegrityError:
@@ -282,7 +284,9 @@ def _save_account(
         else:
             return created, True
     store_grant(known.pk, grant, now=now)
-    TwitterAccount.objects.filter(pk=known.pk).update(**names)
+    TwitterAccount.objects.filter(pk=known.pk).update(
+        **known.name_changes(profile.username, profile.name, now=now)
+    )
     known.refresh_from_db()
     return known, False
 

@@ -151,6 +151,13 @@ class TwitterAccount(StringKeyModel):
     def __str__(self) -> str:
         return f"@{self.twitter_username}" if self.twitter_username else f"X user {self.twitter_id}"
 
+    def name_changes(self, username: str, display_name: str, *, now: datetime) -> dict[str, Any]:
+        """The columns to write when X calls the account so; the former name is remembered."""
+        changes: dict[str, Any] = {"twitter_username": username, "display_name": display_name}
+        if self.twitter_username and self.twitter_username.lower() != username.lower():
+            changes |= {"former_username": self.twitter_username, "renamed_at": now}
+        return changes
+
     @property
     def is_active(self) -> bool:
         return self.status == AccountStatus.ACTIVE

@@ -100,7 +100,7 @@ def store_grant(account_id: str, grant: TokenGrant, *, now: datetime) -> None:
     """
     accounts = TwitterAccount.objects.filter(pk=account_id)
     # The pair is our own from here on, whoever used the one before.
-    accounts.update(**grant_fields(grant, now=now), fenced_since=None)
+    accounts.update(**grant_fields(grant, now=now), fenced_since=None, poll_due_at=None)
     move_account(account_id, "reconnected", now=now, **_OPENED)
 
 

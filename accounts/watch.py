@@ -71,6 +71,9 @@ def tell_unread(*, now: datetime) -> int:
     told = int(recall(_TOLD) or 0)
     # One that was told of must not keep others quiet; of hundreds, one more is no news.
     if count - told < max(1, told // 4):
+        if count < told:
+            # Others that come in place of these are news.
+            remember(_TOLD, seconds=int(_TOLD_AGAIN_AFTER.total_seconds()), value=count)
         return count
     if not is_remembered(_SEEN):
         # After a stop nothing was read for long, and the first polls are about to come.

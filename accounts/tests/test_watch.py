@@ -87,6 +87,18 @@ def test_one_that_is_known_of_does_not_keep_others_quiet(told: Any) -> None:
     ]
 
 
+def test_others_in_the_place_of_those_that_recovered_are_told_of(told: Any) -> None:
+    long_ago = timezone.now() - patience()
+    for number in (1, 2):
+        add_account(number, last_polled_at=long_ago)
+    assert [tell_unread(), tell_unread()] == [2, 2]
+    TwitterAccount.objects.update(last_polled_at=timezone.now())
+    assert tell_unread() == 0
+    add_account(3, last_polled_at=long_ago)
+    assert [tell_unread(), tell_unread()] == [1, 1]
+    assert len(told()) == 2
+
+
 def test_a_poll_of_the_future_is_none(told: Any) -> None:
     add_account(1, last_polled_at=timezone.now() + timedelta(days=2))
     assert [tell_unread(), tell_unread()] == [1, 1]

@@ -172,6 +172,10 @@ def _find_typos(from_file: Mapping[str, str], variables: tuple[Variable, ...]) -
     ]
 
 
+# A shorter one is a word of other texts, too.
+_SECRET_PATH = 12
+
+
 def _split_secret(raw: str) -> set[str]:
     """What must not be shown of a secret: the password of a URL, or the whole of an address that is
     the secret itself, each key of a list, the text.
@@ -183,7 +187,7 @@ def _split_secret(raw: str) -> set[str]:
         return {raw}
     if parts.scheme in {"http", "https"}:
         path = urlunsplit(("", "", parts.path, parts.query, "")).rstrip("/")
-        return {raw, path} if len(path) > 1 else {raw}
+        return {raw, path} if len(path) >= _SECRET_PATH else {raw}
     if "://" in raw:
         return {password} if password else set()
     try:

@@ -40,7 +40,7 @@ FILTER_CODES = frozenset(
     {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"}
 )
 # The same in every request: what is wrong with them is wrong for every mention.
-_OUR_PARAMETERS = frozenset({"model", "text", "max_output_tokens", "store", "instructions"})
+_OUR_PARAMETERS = frozenset({"model", "text", "max_output_tokens", "store"})
 KEY_LIKE = re.compile(r"\b(?:sk|sess|pk|org|proj)-[\w*.\-]{6,}|Bearer\s+\S+", re.IGNORECASE)
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 SECONDS_PER = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

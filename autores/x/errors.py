@@ -296,7 +296,6 @@ class EndlessPagesError(ContractError):
 
     default_code = "endless_pages"
     default_sentence = "X gave page after page without a post on it; the reading was ended."
-    default_retryable = True
 
 
 # ---- connecting an account ------------------------------------------------------------------

@@ -100,9 +100,10 @@ def parse_post_page(
     """A page of posts. No `data` is an empty page: an idle poll has none.
 
     One odd post must not keep the others out: it is left out, and named; an odd person or post of
-    `includes` is left out. When no post can be read, X speaks another vocabulary: ContractError. So
-    it is when there is no `data` where X says that there is some, and ErrorsOnlyError where it
-    gives its errors instead; in a lookup (`is_lookup`) those are the answer.
+    `includes` is left out. When none of several can be read, X speaks another vocabulary:
+    ContractError. So it is when there is no `data` where X says that there is some, and
+    ErrorsOnlyError where it gives its errors instead; in a lookup (`is_lookup`) those are the
+    answer.
     """
     page = require_object(body, at="answer")
     includes = as_object(page.get("includes"))
@@ -118,7 +119,7 @@ def parse_post_page(
 
     referenced, _ = _read_all(read_included, included, at="includes.posts")
     posts, odd = _read_all(read, _page_data(page, is_lookup=is_lookup), at="data")
-    if odd and not posts:
+    if len(odd) > 1 and not posts:
         raise odd[0][1]
     meta = as_object(page.get("meta"))
     return PostPage(

@@ -103,7 +103,7 @@ class PostPage:
     """One page of posts, newest first, with what X included beside them.
 
     unreadable_ids  of posts that lack something Autores depends on ("": their id, too); never of
-                    all that X gave
+                    all, unless X gave a single one
     """
 
     posts: tuple[Post, ...]

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from mentions.recheck.redact import TYPED_KEY
+
 FIELDS = ("text", "dm_text", "custom_prompt")
 # With the version it was typed upon: saving it later must not undo what others wrote meanwhile.
 _UPON = ("draft", "draft_version")
-_KEY = "typed"
 _MOST_KEPT = 20
 
 
@@ -38,14 +39,14 @@ def keep_typed(
         kept |= {name: request.POST[name] for name in _UPON if request.POST.get(name)}
     # The last ones: who leaves a text behind on each of a hundred mentions wants none of them.
     others = {
-        key: value for key, value in request.session.get(_KEY, {}).items() if key != message_id
+        key: value for key, value in request.session.get(TYPED_KEY, {}).items() if key != message_id
     }
     newest = dict([*others.items()][-_MOST_KEPT:])
-    if newest or kept or _KEY in request.session:
-        request.session[_KEY] = newest | ({message_id: kept} if kept else {})
+    if newest or kept or TYPED_KEY in request.session:
+        request.session[TYPED_KEY] = newest | ({message_id: kept} if kept else {})
 
 
 def read_typed(request: HttpRequest, message_id: str) -> Mapping[str, Any]:
     """What was kept; also when the page is shown once more, or in another tab."""
-    kept: Mapping[str, Any] = request.session.get(_KEY, {}).get(message_id, {})
+    kept: Mapping[str, Any] = request.session.get(TYPED_KEY, {}).get(message_id, {})
     return kept

@@ -138,6 +138,9 @@ def generate_draft(
         return _generate(message, custom_prompt, None, seen, now)
     if message.x_state in GONE_STATES:
         raise MessageGoneError
+    if seen is not None and seen != _name_open_draft(message.pk):
+        # Before it is paid for; and again when it is stored.
+        raise DraftStandsError
     asked = raise_counter(f"drafts-asked:{requested_by.pk}", seconds=3600)
     if asked.count > MOST_ASKED_AN_HOUR:
         raise DraftingBusyError(
@@ -216,6 +219,13 @@ def find_open_draft(message_id: str) -> bool:
     return Draft.objects.filter(open_key=message_id, state__in=OPEN_DRAFT_STATES).exists()
 
 
+def _name_open_draft(message_id: str) -> tuple[str, int]:
+    """Its id and version; ("", 0) for none."""
+    rows = Draft.objects.filter(open_key=message_id, state__in=OPEN_DRAFT_STATES)
+    found: tuple[str, int] | None = rows.values_list("pk", "version").first()
+    return found or ("", 0)
+
+
 def _read_thread(message: Message, account_username: str) -> list[ThreadPost]:
     """The earlier mentions of the conversation that we have, with what we answered."""
     if not message.conversation_id or message.account_id is None:
@@ -250,7 +260,7 @@ def _store(
     there = Message.objects.filter(pk=message.pk).exclude(x_state__in=GONE_STATES)
     as_read = there.filter(latest_post_id=message.latest_post_id)
     if requested_by is None:
-        as_read = as_read.filter(status=MessageStatus.PENDING)
+        as_read = as_read.exclude(status__in=[MessageStatus.REPLIED, MessageStatus.IGNORED])
     if not as_read.update(
         draft_state="done",
         draft_not_before=None,
@@ -264,8 +274,8 @@ def _store(
         is_edited = current.latest_post_id != message.latest_post_id
         raise MessageEditedError if is_edited else MessageClosedError
     standing = Draft.objects.filter(open_key=message.pk, state__in=OPEN_DRAFT_STATES).first()
-    found = (standing.pk, standing.version) if standing is not None else ("", 0)
-    if (requested_by is None and standing is not None) or (seen is not None and found != seen):
+    is_other = seen is not None and seen != _name_open_draft(message.pk)
+    if is_other or (requested_by is None and standing is not None):
         raise DraftStandsError
     if standing is not None and standing.text and not answer.text:
         return None

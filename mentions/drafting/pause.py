@@ -41,10 +41,8 @@ def find_pause() -> str:
     return str(recall(_KEY) or "")
 
 
-def may_try() -> bool:
-    """Whether a draft may be begun: not in a pause, and after one by a single mention at first."""
-    if find_pause():
-        return False
+def may_ask() -> bool:
+    """Whether the model may be asked now: after a pause, by a single mention at first."""
     return not is_remembered(_LATELY) or take_turn(_PROBE, seconds=int(PAUSE.total_seconds()))
 
 

@@ -23,7 +23,14 @@ from mentions.drafting.generate import (
     find_open_draft,
     generate_draft,
 )
-from mentions.drafting.pause import GIVE_UP_AFTER, PAUSE, end_pause, may_try, pause_drafting
+from mentions.drafting.pause import (
+    GIVE_UP_AFTER,
+    PAUSE,
+    end_pause,
+    find_pause,
+    may_ask,
+    pause_drafting,
+)
 from mentions.drafting.prompt import PromptInputError
 from mentions.models import Draft, Message, MessageStatus, record_audit
 
@@ -54,7 +61,7 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
 
     The number of attempts does not count where an operator is needed: it is no fault of the row.
     """
-    if not may_try():
+    if find_pause():
         return None
     if not _claim(message_id, now=now):
         return None
@@ -71,6 +78,10 @@ def draft_wanted(message_id: str, *, now: datetime) -> Draft | None:
         return None
     if _is_over_cap(message):
         run_in_transaction(lambda: _skip(message))
+        return None
+    if not may_ask():
+        Message.objects.filter(pk=message_id).update(draft_attempts=F("draft_attempts") - 1)
+        _release(message, "wanted", now + _FIRST_DELAY)
         return None
     try:
         draft = generate_draft(message, now=now)

@@ -61,6 +61,7 @@ def classify_post(
     account_x_id: str,
     account_username: str,
     referenced: Mapping[str, Post] | None = None,
+    former_username: str = "",
     is_found_by_words: bool = False,
 ) -> Classification:
     """Tell how ``post`` reaches the account, and whether the account may answer it.
@@ -72,7 +73,12 @@ def classify_post(
     kind = _kind_of(post, account_x_id, account_username, quotes_us=quotes_us)
     is_to_us = kind in ("direct", "quote") or post.in_reply_to_user_id == account_x_id
     if is_found_by_words and not is_to_us and not _is_named(post, account_x_id, account_username):
-        return _NOT_OURS
+        names = {account_username.casefold(), former_username.casefold()}
+        if any(
+            mention.user_id not in ("", None, account_x_id) and mention.username.casefold() in names
+            for mention in post.mentions
+        ):
+            return _NOT_OURS
     if post.author_id == account_x_id:
         return Classification(kind, False, False, "own_post", "The account wrote this post itself.")
     if kind == "repost":

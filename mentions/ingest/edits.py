@@ -100,10 +100,13 @@ def _store_edit(
         "raw": make_storable(post.raw),
         # X shows it, whatever it said of it before.
         "x_state": "",
-        "is_replyable": verdict.is_replyable,
-        "replyable_code": verdict.code,
-        "replyable_reason": verdict.reason,
     }
+    if verdict.is_work_item:
+        changes |= {
+            "is_replyable": verdict.is_replyable,
+            "replyable_code": verdict.code,
+            "replyable_reason": verdict.reason,
+        }
     # Kind and time of those stay the import's, for its proof and its undoing.
     is_legacy = row.get("kind") == MentionKind.LEGACY
     if not is_legacy:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Literal
 
 from django.conf import settings
@@ -13,6 +12,7 @@ from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from accounts.names import list_names
 from autores.x.errors import EndlessPagesError, RateLimitedError, XError
+from autores.x.ids import created_at_of
 from autores.x.posts import PostPage
 
 # X shows the 800 latest mentions: eight full pages, and room for short ones.
@@ -66,9 +66,10 @@ class Pages:
 
     end     X gave no further token: everything down to the bound was shown
     reach   a token led to an empty page: X shows nothing older, though there may be something
-    guard   ``max_pages``, or a page that brought nothing new (tokens that never end have been seen)
+    guard   ``max_pages``, a page that brought nothing new, or many empty ones (tokens that never
+            end have been seen)
 
-    Empty pages without end raise EndlessPagesError, which is kept on the account.
+    Nothing but empty pages raises EndlessPagesError, which is kept on the account.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class Pages:
             yield page
             empty = 0 if page.posts or page.unreadable_ids else empty + 1
             if empty > _MOST_EMPTY_PAGES and page.next_token is not None:
+                if seen:
+                    return
                 raise self._refuse_endless()
             fresh = {post.id for post in page.posts} - seen
             if page.next_token is None:
@@ -149,7 +152,6 @@ def search_mentions(
     *,
     since_id: str,
     until_id: str | None = None,
-    now: datetime,
     max_pages: int = MAX_SEARCH_PAGES,
 ) -> Pages:
     """Posts of the last seven days that name the account, by X's search index; no reposts.
@@ -157,7 +159,7 @@ def search_mentions(
     Quotes without the handle are not in it. Of a name that the account had lately, it may be others
     that are meant. Iterating raises what ``fetch_mentions`` does.
     """
-    names = " OR ".join(f"@{name}" for name in list_names(account, now=now))
+    names = " OR ".join(f"@{name}" for name in list_names(account, since=created_at_of(since_id)))
 
     def read(token: str | None) -> PostPage:
         return call_x(

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection
 
+from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.mongo.reads import find_page
 from autores.mongo.transactions import run_in_transaction
@@ -16,11 +17,24 @@ from autores.x.posts import PostPage
 from mentions.ingest.fetch import search_mentions
 from mentions.ingest.pages import store_page
 from mentions.ingest.store import Finding
-from mentions.models import Cursor, FoundBy, Gap, GapState, Message, gap_key
+from mentions.models import (
+    Cursor,
+    FoundBy,
+    Gap,
+    GapState,
+    Message,
+    Tombstone,
+    gap_key,
+    tombstone_key,
+)
 
 logger = logging.getLogger(__name__)
 
 _MOST_GAPS = 100_000
+_LOOKED_UP = 100
+# From the id below a post to the one above it.
+_SINGLE = 2
+_NOT_FOUND = "resource-not-found"
 # X's recent search reaches seven days back; asked for more, it refuses.
 SEARCH_REACH = timedelta(days=7) - timedelta(minutes=10)
 
@@ -99,23 +113,72 @@ def list_open_gaps(account_id: str) -> list[Gap]:
     return list(Gap.objects.filter(account_id=account_id, state=GapState.OPEN).order_by("from_at"))
 
 
-def note_unreadable(account: TwitterAccount, page: PostPage, *, above: int, now: datetime) -> None:
-    """Keep as gaps the posts of the page that could not be read and are not stored: X's search may
-    give them in another form, or later. Not those up to the id ``above``.
+def note_unreadable(account: TwitterAccount, page: PostPage, *, above: int, now: datetime) -> bool:
+    """Keep each post of the page that could not be read, and is not stored, as a gap of its own,
+    which is looked up by its id; not those up to the id ``above``. Whether there was one.
     """
+    is_noted = False
     for post_id in page.unreadable_ids:
         if not post_id:
             logger.error("%s: X gave a post without a readable id", account.twitter_id)
             continue
         key = gap_key(account_id=account.pk, from_post_id=str(int(post_id) - 1))
-        is_known = (
-            int(post_id) <= above
-            or Message.objects.filter(account_id=account.pk, post_id=post_id).exists()
-            or Gap.objects.filter(pk=key).exists()
-        )
-        if not is_known:
+        if int(post_id) <= above or _is_settled(account, post_id):
+            continue
+        is_noted = True
+        if not Gap.objects.filter(pk=key).exists():
             logger.error("%s: the post %s cannot be read", account.twitter_id, post_id)
             record_gap(account, after=int(post_id) - 1, before=int(post_id) + 1, now=now)
+    return is_noted
+
+
+def _is_settled(account: TwitterAccount, post_id: str) -> bool:
+    """Whether it is stored, or was deleted here."""
+    stone = tombstone_key(account_id=account.pk, post_id=post_id)
+    return (
+        Message.objects.filter(account_id=account.pk, post_id=post_id).exists()
+        or Tombstone.objects.filter(pk=stone).exists()
+    )
+
+
+def is_single(gap: Gap) -> bool:
+    """Whether it is of one post that could not be read."""
+    return int(gap.to_post_id) - int(gap.from_post_id) == _SINGLE
+
+
+def read_single_posts(account: TwitterAccount, gaps: list[Gap], *, now: datetime) -> list[str]:
+    """Look the posts of such gaps up by their ids, a hundred a call; ids of the new messages.
+
+    Raises what ``accounts.clients.call_x`` raises.
+    """
+    new_ids: list[str] = []
+    for start in range(0, len(gaps), _LOOKED_UP):
+        some = {str(int(gap.from_post_id) + 1): gap for gap in gaps[start : start + _LOOKED_UP]}
+        new_ids += _read_single(account, some, now=now)
+    return new_ids
+
+
+def _read_single(account: TwitterAccount, gaps: dict[str, Gap], *, now: datetime) -> list[str]:
+    ids = list(gaps)
+    new_ids: list[str] = []
+    told: set[str] = set()
+    try:
+        page = call_x(account, lambda client: client.get_posts(ids, expand_references=True))
+    except ContractError as error:
+        logger.warning("%s: still not readable: %s", account.twitter_id, error.code)
+    else:
+        new_ids += store_page(account, page, finding=Finding(FoundBy.SWEEP), now=now).new_ids
+        told |= {post.id for post in page.posts}
+        # Deleted on X since.
+        told |= {error.resource_id for error in page.partial_errors if error.kind == _NOT_FOUND}
+    for post_id, gap in gaps.items():
+        changes: dict[str, Any] = {"searched_at": now, "found": count_found(gap)}
+        if post_id in told or _is_settled(account, post_id):
+            changes |= {"state": GapState.CLOSED, "closed_at": now}
+        elif gap.created_at < now - SEARCH_REACH:
+            changes |= {"state": GapState.EXPIRED, "closed_at": now}
+        Gap.objects.filter(pk=gap.pk, state=GapState.OPEN).update(**changes)
+    return new_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,33 +192,28 @@ class GapSearch:
 def search_gap(account: TwitterAccount, gap: Gap, *, now: datetime) -> GapSearch:
     """Read the range by X's search, and store what it shows.
 
-    Cut short, it goes on from where it came to in the next run. Raises as ``fetch_mentions``.
+    Cut short, it goes on from where it came to in the next run. Raises as ``fetch_mentions``, but
+    for ContractError: a gap that cannot be read keeps no other from being read.
     """
     reach = int(first_post_id_at(now - SEARCH_REACH))
     low, high = int(gap.from_post_id), int(gap.search_lowest_id or gap.to_post_id)
     new_ids: list[str] = []
     is_read, has_more = True, False
     if max(low, reach) + 1 < high:
-        pages = search_mentions(account, since_id=str(max(low, reach)), until_id=str(high), now=now)
+        pages = search_mentions(account, since_id=str(max(low, reach)), until_id=str(high))
         finding = Finding(FoundBy.SEARCH)
-        is_readable = True
         try:
             for page in pages:
                 new_ids.extend(store_page(account, page, finding=finding, now=now).new_ids)
-                is_readable = is_readable and not page.unreadable_ids
+                note_unreadable(account, page, above=low, now=now)
                 if page.posts:
                     lowest = str(min(int(post.id) for post in page.posts)).zfill(19)
                     Gap.objects.filter(pk=gap.pk).update(search_lowest_id=lowest, searched_at=now)
                     has_more = True
         except ContractError as error:
-            # It must not keep the other gaps, and the daily search, from being read.
             logger.warning("%s: a gap cannot be read: %s", account.twitter_id, error.code)
-            is_readable = False
-        is_read = pages.is_whole and is_readable
-        if not is_readable:
-            # From its top again: what could not be read may be anywhere in it.
-            Gap.objects.filter(pk=gap.pk).update(search_lowest_id="")
             has_more = False
+        is_read = pages.is_whole
     changes = {"found": count_found(gap), "searched_at": now}
     if is_read:
         is_whole = reach <= low

@@ -29,6 +29,7 @@ def store_page(
             account_x_id=account.twitter_id,
             account_username=account.twitter_username,
             referenced=page.referenced,
+            former_username=account.former_username or "",
             is_found_by_words=finding.found_by is FoundBy.SEARCH,
         )
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from accounts.clients import call_x
+from accounts.errors import AccountBlockedError
 from accounts.models import TwitterAccount
 from accounts.names import read_name
 from autores.x.errors import ContractError, NoAnswerError, ServerError, XError
@@ -95,7 +96,7 @@ def _learn_name(account: TwitterAccount, *, now: datetime) -> None:
     """Of an account that was taken over; it is polled without, too."""
     try:
         read_name(account, now=now)
-    except XError as error:
+    except (XError, AccountBlockedError) as error:
         logger.warning("the name of %s is not known: %s", account.twitter_id, error.code)
 
 
@@ -153,7 +154,8 @@ class _Reading:
                     now=self.now,
                     is_wanted=lambda post_id: post_id > floor,
                 )
-                note_unreadable(self.account, page, above=floor, now=self.now)
+                if note_unreadable(self.account, page, above=floor, now=self.now):
+                    self.has_open_gap = True
                 self.seen += len(page.posts)
                 self.new_ids.extend(stored.new_ids)
                 self.late += sum(is_late(int(id_.partition(":")[0])) for id_ in stored.new_ids)
@@ -203,6 +205,7 @@ def _take_baseline(account: TwitterAccount, cursor: Cursor, *, now: datetime) ->
     count = settings.X_BASELINE_COUNT
     for page in fetch_mentions(account, max_results=count, max_pages=1):
         new_ids.extend(store_page(account, page, finding=finding, now=now).new_ids)
+        note_unreadable(account, page, above=0, now=now)
         span = span.extend(page)
     # A full page: older ones were left out on purpose, and stay out.
     floor = span.lowest - 1 if span.seen >= count else 0

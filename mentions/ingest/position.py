@@ -36,7 +36,8 @@ class Span:
     seen: int = 0
 
     def extend(self, page: PostPage) -> "Span":
-        ids = [int(post.id) for post in page.posts]
+        # One that cannot be read was shown as well: it is kept as a gap.
+        ids = [int(id_) for id_ in (*(post.id for post in page.posts), *page.unreadable_ids) if id_]
         if not ids:
             return self
         return replace(

@@ -17,10 +17,12 @@ from autores.x.ids import first_post_id_at
 from mentions.ingest.fetch import Pages, fetch_mentions, search_mentions
 from mentions.ingest.gaps import (
     SEARCH_REACH,
+    is_single,
     list_open_gaps,
     note_unreadable,
     publish_completeness,
     read_gaps,
+    read_single_posts,
     recount_gaps,
     search_gap,
 )
@@ -72,10 +74,13 @@ def search_account(account: TwitterAccount, *, now: datetime) -> PollResult:
     read_name(account, now=now)
     has_more = False
     try:
-        for gap in list_open_gaps(account.pk):
-            search = search_gap(account, gap, now=now)
-            new_ids.extend(search.new_ids)
-            has_more = has_more or search.has_more
+        gaps = list_open_gaps(account.pk)
+        for gap in gaps:
+            if not is_single(gap):
+                search = search_gap(account, gap, now=now)
+                new_ids.extend(search.new_ids)
+                has_more = has_more or search.has_more
+        new_ids.extend(read_single_posts(account, [*filter(is_single, gaps)], now=now))
     finally:
         publish_completeness(account.pk)
     result = _search_recent(account, cursor, now=now, has_more=has_more)
@@ -131,7 +136,7 @@ def _search_recent(
         pages = None
         result = PollResult(account.pk, 0, 0, (), False, False)
     else:
-        pages = search_mentions(account, since_id=str(low), until_id=until or None, now=now)
+        pages = search_mentions(account, since_id=str(low), until_id=until or None)
         result = _store_all(account, cursor, pages, found_by=FoundBy.SEARCH, now=now)
     if pages is not None and not pages.is_whole:
         _set_due(account, now + _PUT_OFF, now=now, has_more=has_more or bool(result.seen))

@@ -132,8 +132,11 @@ def check_reply(
 
 
 def _is_marked_answered(message: Message, kind: str) -> bool:
+    """By a text of this kind, or by hand and without a word of how."""
+    if message.status != MessageStatus.REPLIED:
+        return False
     said = message.public_response if kind == ReplyKind.PUBLIC else message.dm_response
-    return bool(said) and message.status == MessageStatus.REPLIED
+    return bool(said) or not (message.public_response or message.dm_response)
 
 
 def _check_message(message: Message, kind: str) -> list[Refusal]:

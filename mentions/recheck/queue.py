@@ -23,7 +23,10 @@ def find_due(account_id: str, *, now: datetime, limit: int) -> list[Message]:
     ).order_by("-timestamp", "-pk")
     rows = list(
         Message.objects.filter(
-            x_state=XState.MISSING, x_state__gt="", account_id=account_id, recheck_at__lte=now
+            x_state__in=_unconfirmed_states(),
+            x_state__gt="",
+            account_id=account_id,
+            recheck_at__lte=now,
         )[:100]
     )
     limit = min(limit, 100 - len(rows))
@@ -37,9 +40,14 @@ def find_due(account_id: str, *, now: datetime, limit: int) -> list[Message]:
 def find_unconfirmed(*, now: datetime) -> set[str]:
     """Accounts of mentions that X did not find, and that are to be looked up once more by now."""
     rows = Message.objects.filter(
-        x_state=XState.MISSING, x_state__gt="", recheck_at__lte=now
+        x_state__in=_unconfirmed_states(), x_state__gt="", recheck_at__lte=now
     ).values_list("account_id", flat=True)
     return set(rows.distinct())
+
+
+def _unconfirmed_states() -> tuple[XState, ...]:
+    """Also hidden ones where nothing is looked up by itself: those are asked about once more."""
+    return (XState.MISSING,) if settings.X_RECHECK_INTERVAL else (XState.MISSING, XState.HIDDEN)
 
 
 def next_check(message: Message, *, now: datetime) -> datetime | None:

@@ -13,8 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.db.models import F, Model
+from django.utils import timezone
 
 from autores.mongo.transactions import run_in_transaction
 from mentions.models import (
@@ -54,6 +57,8 @@ _GIVEN_UP = (
     "are removed: it can neither be looked for nor be sent again."
 )
 _ATTEMPTS = 3
+# Of a session: mentions.admin.typed.
+TYPED_KEY = "typed"
 _DRAFT_TEXTS = ("text", "original_text", "note", "custom_prompt")
 
 
@@ -117,6 +122,7 @@ def _redact(message_id: str, *, now: datetime) -> bool:
     keys = [message_id, *(draft.pk for draft in drafts), *(reply.pk for reply in replies)]
     redact_traces(message_id, keys, cutter)
     redact_import(message, cutter)
+    forget_typed(message_id)
     if not all(are_ended):
         logger.info("%s is redacted when its reply is settled", message_id)
         return False
@@ -235,6 +241,16 @@ def _redact_audit(message_id: str, keys: list[str], cutter: QuoteCutter) -> None
                 "note": cutter.cut(entry.note),
             },
         )
+
+
+def forget_typed(message_id: str) -> None:
+    """What people typed on the desk of the mention and have not used: kept in their sessions."""
+    for session in Session.objects.filter(expire_date__gt=timezone.now()):
+        store = SessionStore(session.session_key)
+        typed = store.get(TYPED_KEY) or {}
+        if message_id in typed:
+            store[TYPED_KEY] = {key: value for key, value in typed.items() if key != message_id}
+            store.save()
 
 
 def forget_edits(message_id: str) -> None:

@@ -271,3 +271,13 @@ def test_a_draft_can_be_approved_when_the_mention_was_answered_by_a_message_alon
             Message.objects.get(), kind="public", text="Again", requested_by=ana, now=timezone.now()
         )
     assert caught.value.code == "already_replied"
+
+
+def test_what_was_marked_as_answered_by_hand_is_not_answered_again(
+    mention: Message, draft: Draft, ana: User
+) -> None:
+    Message.objects.update(status="replied")
+    with pytest.raises(OutboxRefusedError) as caught:
+        approve_draft(draft, user=ana, now=timezone.now(), version=draft.version)
+    assert caught.value.code == "already_replied"
+    assert not Reply.objects.exists()

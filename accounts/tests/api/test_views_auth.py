@@ -310,6 +310,17 @@ def test_nobody_gets_a_role_by_consent_when_somebody_manages_the_account(
     assert TwitterAccount.objects.get().status == "active"
 
 
+@pytest.mark.parametrize("role", [None, Role.VIEWER])
+def test_who_connects_an_account_manages_it_when_its_manager_has_left(
+    sandbox: Any, acme: TwitterAccount, ana: User, bruno: User, role: Role | None
+) -> None:
+    User.objects.filter(pk=ana.pk).update(is_active=False)
+    if role is not None:
+        Membership.objects.create(user=bruno, account=acme, role=role)
+    assert Browser(sandbox, bruno).connect("acme").status_code == 200
+    assert Membership.objects.get(user=bruno).role == Role.MANAGER
+
+
 def test_owner_is_refused_when_deactivated(sandbox: Any, acme: TwitterAccount) -> None:
     Browser(sandbox).connect("acme")
     User.objects.filter(x_user_id=acme.twitter_id).update(is_active=False)

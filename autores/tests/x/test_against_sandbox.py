@@ -188,7 +188,8 @@ def test_the_wait_is_told_when_the_apps_day_is_spent(
 def test_the_field_is_named_when_x_stops_sending(
     make_client: Any, control: SandboxControl, ana: dict[str, Any], field: str
 ) -> None:
-    control.create_mention(account="ana_team", author="carla", text="Hello")
+    for text in ("Hello", "Anybody?"):
+        control.create_mention(account="ana_team", author="carla", text=text)
     control.add_fault("mentions", "missing_fields", params={"fields": [field]})
     with pytest.raises(errors.ContractError, match=rf"data\[0\]\.{field}"):
         make_client().get_mentions(ana["id"])

@@ -154,7 +154,7 @@ def test_the_outcome_is_unknown_when_an_accepted_reply_comes_back_without_its_id
 
 
 def test_a_read_is_settled_when_a_field_is_missing(x: ScriptedServer, client: XClient) -> None:
-    x.answer(page_body(data=[post_body(author_id=None)]))
+    x.answer(page_body(data=[post_body(author_id=None)] * 2))
     with pytest.raises(errors.ContractError) as caught:
         client.get_mentions("1001")
     assert caught.value.field == "data[0].author_id"

@@ -259,7 +259,7 @@ def test_the_token_is_nowhere_when_calls_fail_and_are_logged(
     caplog.set_level(logging.DEBUG)
     x.answer({"title": "Forbidden", "detail": f"Bad token {ACCESS_TOKEN}"}, status=403)
     x.act(after="reset")
-    x.answer(page_body(data=[{}]))
+    x.answer(page_body(data=[{}, {}]))
     shown = [repr(client)]
     for _ in range(3):
         with pytest.raises(transport.XError) as caught:

@@ -116,6 +116,27 @@ def test_nobody_gets_a_draft_for_what_was_closed_while_it_was_made(
     assert generate_draft(as_it_was, requested_by=ana, now=timezone.now()).text
 
 
+def test_a_claim_while_the_model_writes_costs_no_draft(mention: Message, ana: User) -> None:
+    as_it_was = Message.objects.get()
+    claim_message(mention, user=ana, now=timezone.now())
+    assert generate_draft(as_it_was, now=timezone.now()).text
+
+
+def test_the_first_try_after_a_pause_is_not_spent_on_one_that_wants_no_draft(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox, ana: User
+) -> None:
+    sandbox.control.create_mention(account="acme", author="emil", text="@acme hello?")
+    poll_account(acme, now=timezone.now())
+    first, second = find_wanted(now=timezone.now())
+    sandbox.control.add_fault("responses", "unauthorized")
+    draft_wanted(first, now=timezone.now())
+    end_of_pause()
+    ignore_message(Message.objects.get(pk=first), user=ana, now=timezone.now())
+    later = timezone.now() + timedelta(minutes=6)
+    assert draft_wanted(first, now=later) is None
+    assert draft_wanted(second, now=later) is not None
+
+
 def test_a_worker_that_was_too_slow_frees_nothing_of_its_successors(
     mention: Message, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,13 +166,15 @@ def test_a_claim_ends_when_the_mention_is_ignored_or_opened_again(
 
 
 def test_a_draft_is_not_replaced_that_the_person_has_not_seen(
-    mention: Message, ana: User, bruno: User
+    mention: Message, ana: User, bruno: User, sandbox: RunningSandbox
 ) -> None:
     draft = write_draft(mention, text="Bruno's answer", user=bruno, now=timezone.now())
     submit_draft(draft, user=bruno, now=timezone.now())
     for seen in (("", 0), (draft.pk, draft.version - 1)):
         with pytest.raises(DraftStandsError, match="wrote or changed a draft"):
             generate_draft(mention, requested_by=ana, seen=seen, now=timezone.now())
+    # Nothing is paid for that would be refused.
+    assert count_calls(sandbox) == 0
     draft.refresh_from_db()
     assert draft.state == "submitted"
     seen = (draft.pk, draft.version)

@@ -10,6 +10,7 @@ from django.conf import LazySettings
 from django.db import connection, connections
 from django.utils import timezone
 
+from accounts.health import resume_account
 from accounts.models import TwitterAccount
 from autores.mongo.plans import recorded_plans
 from mentions.ingest.due import ROUND, claim_due_accounts
@@ -130,3 +131,10 @@ def test_what_x_suspended_is_asked_for_less_often(code: str, times: int) -> None
     add_accounts(1, status="error", last_error_code=code)
     claims = run_beat(since=START, span=12 * INTERVAL)
     assert sum(map(len, claims.values())) == times
+
+
+def test_an_account_that_is_resumed_is_polled_at_once() -> None:
+    (account_id,) = add_accounts(1, status="error", last_error_code="account_suspended")
+    assert claim_due_accounts(now=START) == [account_id]
+    resume_account(TwitterAccount.objects.get(), now=START)
+    assert claim_due_accounts(now=START + ROUND) == [account_id]

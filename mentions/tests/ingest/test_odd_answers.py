@@ -6,15 +6,22 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.core.cache import cache
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.sandbox.server import RunningSandbox
 from autores.tests.scripted_server import ScriptedServer, serve_script
-from autores.x.errors import ContractError, EndlessPagesError, ErrorsOnlyError
+from autores.tests.x.bodies import post_body
+from autores.x.errors import (
+    ContractError,
+    EndlessPagesError,
+    ErrorsOnlyError,
+    RateLimitedError,
+)
 from mentions.ingest.sweep import search_account, sweep_account
 from mentions.models import Cursor, Gap, Message
-from mentions.tests.ingest.reading import complete_until, poll, stored_ids
+from mentions.tests.ingest.reading import complete_until, poll, reopen, stored_ids
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SUSPENDED = {
@@ -124,7 +131,7 @@ def test_one_odd_post_keeps_no_other_out_and_is_a_gap_until_it_can_be_read(
     assert int(gap.from_post_id) + 1 == int(odd["id"]) == int(gap.to_post_id) - 1
     assert complete_until(baselined) == gap.from_at
 
-    # X gives it in the same form, and nothing else is kept waiting for that.
+    # Looked up by its id it is the same, and nothing else is kept waiting for that.
     now = timezone.now().replace(microsecond=0) + timedelta(minutes=3)
     say_name(x, baselined)
     x.answer(make_page(odd))
@@ -134,9 +141,10 @@ def test_one_odd_post_keeps_no_other_out_and_is_a_gap_until_it_can_be_read(
     cursor = Cursor.objects.get()
     assert (Gap.objects.get().state, cursor.searched_until) == ("open", now)
     assert cursor.search_due_at == now + timedelta(hours=1)
+    assert x.received[3].path == "/2/tweets"
+    assert x.received[3].query["ids"] == odd["id"]
 
     # And then as it should be.
-    say_name(x, baselined)
     x.answer(make_page({**odd, "conversation_id": odd["id"]}))
     x.answer(EMPTY)
     x.answer(EMPTY)
@@ -144,6 +152,93 @@ def test_one_odd_post_keeps_no_other_out_and_is_a_gap_until_it_can_be_read(
     assert (Gap.objects.get().state, Gap.objects.get().found) == ("closed", 1)
     assert odd["id"] in stored_ids()
     assert complete_until(baselined) == Cursor.objects.get().complete_until
+
+
+@pytest.fixture
+def odd_gap(baselined: TwitterAccount, x: ScriptedServer) -> Gap:
+    """Of one post, which X showed in a form that could not be read."""
+    odd = write_post(baselined, 2, conversation_id=None)
+    x.answer(make_page(write_post(baselined, 3), odd))
+    poll(baselined)
+    return Gap.objects.get()
+
+
+def look(account: TwitterAccount, x: ScriptedServer, body: dict[str, Any], **later: float) -> str:
+    """What becomes of the gap when X answers so."""
+    say_name(x, account)
+    x.answer(body)
+    x.answer(EMPTY)
+    x.answer(EMPTY)
+    cache.clear()
+    search_account(account, now=timezone.now() + timedelta(**later))
+    return str(Gap.objects.get().state)
+
+
+def test_an_odd_post_that_was_deleted_on_x_is_no_gap_any_more(
+    baselined: TwitterAccount, x: ScriptedServer, odd_gap: Gap
+) -> None:
+    post_id = str(int(odd_gap.from_post_id) + 1)
+    gone = {
+        "title": "Not Found Error",
+        "type": "https://api.x.com/2/problems/resource-not-found",
+        "detail": "Could not find it.",
+        "parameter": "ids",
+        "resource_id": post_id,
+    }
+    assert look(baselined, x, {"errors": [gone]}) == "closed"
+
+
+def test_an_odd_post_that_x_says_nothing_of_is_lost_after_a_week(
+    baselined: TwitterAccount, x: ScriptedServer, odd_gap: Gap
+) -> None:
+    assert look(baselined, x, EMPTY, hours=1) == "open"
+    assert look(baselined, x, EMPTY, days=8) == "expired"
+
+
+def test_odd_posts_of_a_gap_have_gaps_of_their_own_and_keep_it_from_nothing(
+    baselined: TwitterAccount, x: ScriptedServer
+) -> None:
+    gap = open_gap(baselined)
+    newer, odd = write_post(baselined, 9), write_post(baselined, 5, author_id=None)
+    say_name(x, baselined)
+    x.answer(make_page(newer, odd, token="more"))
+    x.answer({}, status=429, headers={"x-rate-limit-reset": "99999999999"})
+    with pytest.raises(RateLimitedError):
+        search_account(baselined, now=timezone.now())
+    reopen(baselined)
+    say_name(x, baselined)
+    cache.clear()
+    for body in (make_page(write_post(baselined, 1)), EMPTY, EMPTY, EMPTY):
+        x.answer(body)
+    search_account(baselined, now=timezone.now() + timedelta(minutes=20))
+    gap.refresh_from_db()
+    assert (gap.state, gap.found) == ("closed", 2)
+    single = Gap.objects.exclude(pk=gap.pk).get()
+    assert (single.state, int(single.from_post_id) + 1) == ("open", int(odd["id"]))
+
+
+def test_a_first_poll_keeps_its_floor_when_one_of_its_posts_is_odd(
+    acme: TwitterAccount, settings: LazySettings
+) -> None:
+    settings.X_BASELINE_COUNT = 5
+    odd = {"id": "1853000000000000100", "text": "@acme?"}
+    posts = [post_body(id=str(1853000000000000101 + number)) for number in range(4)]
+    with serve_script() as x:
+        settings.X_API_BASE_URL = x.url
+        x.answer(make_page(*reversed(posts), odd))
+        poll(acme)
+    assert int(Cursor.objects.get().floor_post_id) == int(odd["id"]) - 1
+
+
+def test_a_poll_goes_on_when_the_only_post_it_is_shown_is_odd(
+    baselined: TwitterAccount, x: ScriptedServer
+) -> None:
+    odd = write_post(baselined, 2, conversation_id=None)
+    x.answer(make_page(odd))
+    poll(baselined)
+    assert int(Gap.objects.get().from_post_id) + 1 == int(odd["id"])
+    account = TwitterAccount.objects.get()
+    assert account.complete_until == Gap.objects.get().from_at
 
 
 def test_newer_mentions_are_read_when_x_cannot_give_what_lies_below(

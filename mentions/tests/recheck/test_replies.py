@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
@@ -161,3 +162,17 @@ def test_what_was_answered_stays_answered_when_another_reply_ends_with_the_menti
     assert (later.state, later.reason_code) == ("failed", "deleted_on_x")
     mention.refresh_from_db()
     assert (mention.status, mention.public_response) == ("replied", "Done.")
+
+
+def test_what_somebody_typed_about_it_is_forgotten_too(
+    mention: Message, ana: User, client: Client
+) -> None:
+    client.force_login(ana)
+    desk = f"/admin/mentions/message/{mention.pk}/change/"
+    client.post(desk, {"act": "claim", "text": QUOTE})
+    assert client.get(desk).context["desk_text"] == QUOTE
+    assert remove(mention)
+    sessions = [session.get_decoded() for session in Session.objects.all()]
+    assert "4711" not in str(sessions)
+    # She is signed in as before.
+    assert client.get(desk).status_code == 200
