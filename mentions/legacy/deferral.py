@@ -14,6 +14,8 @@ from autores.mongo.restore import list_indexes, restore_indexes
 from mentions.legacy.errors import LegacyImportError
 
 _LARGE = 20_000
+# The import asks it itself (mentions.legacy.versions), and none of its rows is in it.
+_KEPT = frozenset({"message_latest_idx"})
 
 
 def defer_indexes(model: type[models.Model], *, row_count: int) -> bool:
@@ -21,7 +23,7 @@ def defer_indexes(model: type[models.Model], *, row_count: int) -> bool:
     collection = connection.get_collection(model._meta.db_table)
     if row_count < _LARGE or collection.find_one({}, {"_id": 1}) is not None:
         return False
-    known = {index.document["name"] for index in list_indexes(model)}
+    known = {index.document["name"] for index in list_indexes(model)} - _KEPT
     for name in list(collection.index_information()):
         if name in known:
             collection.drop_index(name)
