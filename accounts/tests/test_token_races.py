@@ -10,37 +10,16 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from accounts.tests.conftest import count_calls, expire_access
 from accounts.tokens import access_token_for
+from autores.tests.threads import run_together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = int(os.environ.get("AUTORES_RACES", "25"))
-
-
-def run_together(*functions: Any) -> None:
-    """Run in threads of their own; the first failure is raised here."""
-    failures: list[BaseException] = []
-
-    def run(function: Any) -> None:
-        try:
-            function()
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def test_account_is_never_lost_when_threads_race_for_a_refresh(

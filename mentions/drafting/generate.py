@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # Each is billed; a person who works fast asks for one or two a minute.
 MOST_ASKED_AN_HOUR = 120
+# What a person saw where there was none: id and version.
+_NO_DRAFT = ("", 0)
 
 
 class MessageGoneError(Exception):
@@ -220,10 +222,9 @@ def find_open_draft(message_id: str) -> bool:
 
 
 def _name_open_draft(message_id: str) -> tuple[str, int]:
-    """Its id and version; ("", 0) for none."""
     rows = Draft.objects.filter(open_key=message_id, state__in=OPEN_DRAFT_STATES)
     found: tuple[str, int] | None = rows.values_list("pk", "version").first()
-    return found or ("", 0)
+    return found or _NO_DRAFT
 
 
 def _read_thread(message: Message, account_username: str) -> list[ThreadPost]:
@@ -274,8 +275,8 @@ def _store(
         is_edited = current.latest_post_id != message.latest_post_id
         raise MessageEditedError if is_edited else MessageClosedError
     standing = Draft.objects.filter(open_key=message.pk, state__in=OPEN_DRAFT_STATES).first()
-    is_other = seen is not None and seen != _name_open_draft(message.pk)
-    if is_other or (requested_by is None and standing is not None):
+    found = (standing.pk, standing.version) if standing is not None else _NO_DRAFT
+    if (seen is not None and found != seen) or (requested_by is None and standing is not None):
         raise DraftStandsError
     if standing is not None and standing.text and not answer.text:
         return None

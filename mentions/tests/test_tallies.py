@@ -3,6 +3,7 @@
 import contextlib
 import random
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from autores.mongo.errors import TransactionConflictError
 from autores.mongo.plans import recorded_plans
 from autores.mongo.transactions import run_in_transaction
 from autores.sandbox.server import RunningSandbox
+from autores.tests.threads import run_together
 from mentions import tallies
 from mentions.api.changes import delete_message, update_message
 from mentions.api.queries import MessageQuery, build_count, find_message, find_messages
@@ -117,23 +119,25 @@ def test_nothing_is_told_until_the_counters_are_built(accounts: list[TwitterAcco
     assert count_by_status(None) == {"pending": 1}
 
 
-def test_a_deletion_during_the_very_first_build_is_counted(
-    accounts: list[TwitterAccount], monkeypatch: pytest.MonkeyPatch
+def test_deletions_during_the_very_first_build_are_counted(
+    accounts: list[TwitterAccount],
 ) -> None:
-    messages = [store_message(accounts[0], number, tally="") for number in range(3)]
-    count_rows, times = tallies._count_rows, []
+    """Each round, one deletion at some moment of a first build: no later one makes up for it."""
+    numbers = iter(range(1000))
+    chance = random.Random(7)
+    for _ in range(40):
+        connection.get_collection("message_tallies").delete_many({})
+        message = store_message(accounts[0], next(numbers), tally="")
+        store_message(accounts[0], next(numbers), tally="")
+        pause = chance.random() * 0.02
 
-    def count_and_be_overtaken(session: Any) -> Counter[Any]:
-        counted = count_rows(session)
-        times.append(1)
-        if len(times) == 1:
-            messages[0].delete()
-        return counted
+        def delete(message: Message = message, pause: float = pause) -> None:
+            # Not a wait for anything: it spreads the deletions over the build.
+            time.sleep(pause)
+            message.delete()
 
-    monkeypatch.setattr(tallies, "_count_rows", count_and_be_overtaken)
-    reconcile_counters()
-    assert len(times) == 2
-    assert count_by_status(None) == {"pending": 2}
+        run_together(reconcile_counters, delete)
+        assert count_by_status(None) == {"pending": Message.objects.count()}
 
 
 def test_counts_and_pages_are_exact_before_and_after_rows_are_folded(

@@ -1,16 +1,16 @@
 """How many drafts an author's mentions get by themselves in a day."""
 
-import threading
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.cast import connect_account
+from autores.tests.threads import run_together
 from mentions.drafting.generate import generate_draft
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest.poll import poll_account
@@ -106,20 +106,7 @@ def test_as_many_as_the_cap_are_made_when_all_are_drafted_at_once(
 ) -> None:
     settings.DRAFTS_PER_AUTHOR_PER_DAY = 3
     ids = post_mentions(acme, sandbox, author="emil", count=5)
-    barrier = threading.Barrier(len(ids))
-
-    def draft(message_id: str) -> None:
-        barrier.wait()
-        try:
-            draft_wanted(message_id, now=timezone.now())
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=draft, args=(message_id,)) for message_id in ids]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_together(*(partial(draft_wanted, message_id, now=timezone.now()) for message_id in ids))
     # Of two that are claimed in one millisecond, in the other order, both may be let through.
     made = Draft.objects.count()
     assert made in (3, 4)

@@ -1,7 +1,6 @@
 """Drafting against the sandbox's model: a row with a verdict, one open draft, failures put off."""
 
 import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.utils import timezone
 from accounts.models import TwitterAccount, User
 from autores.llm.errors import LlmError, RateLimitedError
 from autores.sandbox.server import RunningSandbox
+from autores.tests.threads import running, wait_until
 from mentions import tasks
 from mentions.drafting.generate import (
     DraftingBusyError,
@@ -28,15 +28,6 @@ from mentions.models import AuditEntry, Draft, Message
 from mentions.review import submit_draft, write_draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
-    """Arrived after the baseline, so it wants a draft."""
-    poll_account(acme, now=timezone.now())
-    sandbox.control.create_mention(account="acme", author="dora", text="@acme where is my order?")
-    poll_account(acme, now=timezone.now())
-    return Message.objects.get()
 
 
 def make_due(message: Message) -> None:
@@ -293,15 +284,9 @@ def test_persons_draft_stands_when_it_is_written_while_the_model_writes(
     mention: Message, ana: User, sandbox: RunningSandbox
 ) -> None:
     sandbox.control.add_fault("responses", "slow", params={"seconds": 2})
-    worker = threading.Thread(target=draft_in_thread, args=(mention.pk,))
-    worker.start()
-    # Another thread's claim is seen in the row alone: nothing can be waited upon.
-    deadline = time.monotonic() + 20
-    while not Message.objects.filter(draft_state="drafting").exists():
-        assert time.monotonic() < deadline, "the worker claimed nothing"
-        time.sleep(0.01)
-    write_draft(mention, text="By hand.", user=ana, now=timezone.now())
-    worker.join()
+    with running(lambda: draft_wanted(mention.pk, now=timezone.now())):
+        wait_until(lambda: Message.objects.filter(draft_state="drafting").exists())
+        write_draft(mention, text="By hand.", user=ana, now=timezone.now())
     assert Draft.objects.get().text == "By hand."
     mention.refresh_from_db()
     assert (mention.draft_state, mention.credits_used) == ("done", 0)

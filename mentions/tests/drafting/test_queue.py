@@ -8,11 +8,14 @@ import pytest
 from django.conf import LazySettings
 from django.utils import timezone
 
+from accounts.counting import forget, is_remembered, raise_counter
 from accounts.models import TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
 from autores.tests.llm.scripted_model import Script, answer_body, serve_model
-from mentions.drafting import generate
+from autores.tests.threads import running, wait_until
+from mentions.drafting import pause
 from mentions.drafting.generate import (
+    MOST_ASKED_AN_HOUR,
     DraftingBusyError,
     DraftStandsError,
     MessageClosedError,
@@ -28,14 +31,6 @@ from mentions.triage import claim_message, ignore_message, reopen_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HANDS_OFF = '{"language":"en","reasons":["A legal threat."],"kind":"handoff","text":""}'
-
-
-@pytest.fixture
-def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
-    poll_account(acme, now=timezone.now())
-    sandbox.control.create_mention(account="acme", author="dora", text="@acme where is my order?")
-    poll_account(acme, now=timezone.now())
-    return Message.objects.get()
 
 
 def count_calls(sandbox: RunningSandbox) -> int:
@@ -94,8 +89,6 @@ def test_one_mention_tries_when_drafting_was_paused(
 
 
 def end_of_pause() -> None:
-    from accounts.counting import forget
-    from mentions.drafting import pause
 
     forget(pause._KEY)
     forget(pause._PROBE)
@@ -138,16 +131,26 @@ def test_the_first_try_after_a_pause_is_not_spent_on_one_that_wants_no_draft(
 
 
 def test_a_worker_that_was_too_slow_frees_nothing_of_its_successors(
-    mention: Message, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+    mention: Message, settings: LazySettings
 ) -> None:
-    def be_overtaken(message: Message, **values: Any) -> Any:
-        later = timezone.now() + timedelta(hours=1)
-        Message.objects.filter(pk=message.pk).update(draft_not_before=later)
-        raise generate.MessageEditedError
+    first_end: list[str] = []
 
-    monkeypatch.setattr("mentions.drafting.queue.generate_draft", be_overtaken)
-    draft_wanted(mention.pk, now=timezone.now())
-    assert Message.objects.get().draft_state == "drafting"
+    def draft_first() -> None:
+        # OpenAI fails it in the end: the row would be wanted again by its word.
+        assert draft_wanted(mention.pk, now=timezone.now()) is None
+        first_end.append(Message.objects.get().draft_state)
+
+    with serve_model() as script:
+        settings.OPENAI_BASE_URL = script.url
+        script.server.answer({"error": {}}, status=500, pieces=2, pause=1.5)
+        script.server.answer(answer_body(), pieces=2, pause=3.0)
+        with running(draft_first):
+            wait_until(lambda: len(script.requests) == 1)
+            # Its lease has run out.
+            Message.objects.update(draft_not_before=timezone.now())
+            assert draft_wanted(mention.pk, now=timezone.now()) is not None
+    assert first_end == ["drafting"]
+    assert Message.objects.get().draft_state == "done"
 
 
 def test_a_claim_ends_when_the_mention_is_ignored_or_opened_again(
@@ -208,26 +211,30 @@ def test_what_was_typed_is_kept_when_the_model_proposes_none(
     assert page.context["desk_text"] == "Half a sentence"
 
 
-def test_one_draft_of_a_mention_is_made_at_a_time_and_so_many_for_a_person(
-    mention: Message, ana: User, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+def test_one_draft_of_a_mention_is_made_at_a_time(
+    mention: Message, ana: User, bruno: User, sandbox: RunningSandbox
 ) -> None:
-    codes = []
-
-    def ask_meanwhile(*args: Any) -> Any:
+    sandbox.control.add_fault("responses", "slow", params={"seconds": 2})
+    with running(lambda: generate_draft(mention, requested_by=ana, now=timezone.now())):
+        wait_until(lambda: is_remembered(f"draft-asked:{mention.pk}"))
         with pytest.raises(DraftingBusyError) as caught:
-            generate_draft(mention, requested_by=ana, now=timezone.now())
-        codes.append(caught.value.code)
-        return []
+            generate_draft(mention, requested_by=bruno, now=timezone.now())
+    assert caught.value.code == "draft_under_way"
+    assert generate_draft(mention, requested_by=bruno, now=timezone.now()).text
+    assert count_calls(sandbox) == 2
 
-    with monkeypatch.context() as patch:
-        patch.setattr(generate, "_read_thread", ask_meanwhile)
-        generate_draft(mention, requested_by=ana, now=timezone.now())
-    assert codes == ["draft_under_way"]
-    monkeypatch.setattr(generate, "MOST_ASKED_AN_HOUR", 3)
+
+def test_a_person_asks_for_so_many_drafts_an_hour(
+    mention: Message, ana: User, bruno: User, sandbox: RunningSandbox
+) -> None:
+    for _ in range(MOST_ASKED_AN_HOUR - 1):
+        raise_counter(f"drafts-asked:{ana.pk}", seconds=3600)
     generate_draft(mention, requested_by=ana, now=timezone.now())
     with pytest.raises(DraftingBusyError) as caught:
         generate_draft(mention, requested_by=ana, now=timezone.now())
     assert caught.value.code == "too_many_drafts"
+    assert caught.value.retry_after
+    assert generate_draft(mention, requested_by=bruno, now=timezone.now()).text
     assert count_calls(sandbox) == 2
 
 

@@ -1,19 +1,17 @@
 """What X would not give is known exactly: bursts, and polls that were cut short."""
 
-import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.sandbox.server import RunningSandbox
+from autores.tests.threads import run_together, running, wait_until
 from autores.x.errors import RateLimitedError
 from mentions import tasks
-from mentions.ingest import sweep
 from mentions.ingest.poll import poll_account
 from mentions.ingest.sweep import find_search_due, search_account, sweep_account
 from mentions.models import Cursor, Gap, Message
@@ -101,19 +99,14 @@ def test_a_gap_search_goes_on_when_it_was_cut(
 
 
 def test_a_gap_is_searched_at_once_when_it_was_met_while_a_search_ran(
-    baselined: TwitterAccount, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+    baselined: TwitterAccount, sandbox: RunningSandbox
 ) -> None:
     sandbox.control.create_mentions(account="acme", count=1_000)
-    search = sweep.search_mentions
-
-    def search_beside_a_poll(account: TwitterAccount, **bounds: Any) -> Any:
-        pages = search(account, **bounds)
-        if not Gap.objects.exists():
-            poll(account)
-        return pages
-
-    monkeypatch.setattr(sweep, "search_mentions", search_beside_a_poll)
-    search_account(baselined, now=timezone.now())
+    sandbox.control.add_fault("search", "slow", params={"seconds": 2})
+    with running(lambda: search_account(baselined, now=timezone.now())):
+        # It has looked for gaps by then, and waits for X.
+        wait_until(lambda: Cursor.objects.get().search_begun_at is not None)
+        poll(baselined)
     assert Gap.objects.get().state == "open"
     assert find_search_due(now=timezone.now()) == [baselined.pk]
 
@@ -231,6 +224,7 @@ def test_a_gap_is_written_once_when_the_poll_dies_before_the_cursor_moves(
     assert gap.created_at == first.created_at
 
 
+# Where no process can be killed to the moment: between two writes of one poll.
 def _die(*args: Any, **kwargs: Any) -> None:
     raise KilledError
 
@@ -246,17 +240,7 @@ def test_one_worker_searches_when_several_are_told_to(
     sandbox.control.clear_calls()
     sandbox.control.add_fault("search", "slow", times=None, params={"seconds": 0.1})
 
-    def work() -> None:
-        try:
-            tasks.search_account(baselined.pk)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_together(*[lambda: tasks.search_account(baselined.pk)] * 4)
     assert Gap.objects.get().state == "closed"
     # Three pages of the gap, and those of the daily search.
     assert len(sandbox.control.list_calls(route="search")) < 20

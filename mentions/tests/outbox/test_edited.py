@@ -2,8 +2,6 @@
 words when the mention goes.
 """
 
-import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.sandbox.server import RunningSandbox
+from autores.tests.threads import running, wait_until
 from mentions.api.changes import delete_message
 from mentions.ingest.poll import poll_account
 from mentions.models import ImportConflict, ImportReject, ImportRun, Message, Reply
@@ -118,22 +117,11 @@ def test_an_edit_is_noticed_that_comes_while_a_token_is_fetched(
     TwitterAccount.objects.update(token_expires_at=timezone.now())
     sandbox.control.add_fault("token", "slow", params={"seconds": 2})
 
-    def deliver() -> None:
-        try:
-            deliver_reply(reply.pk, now=timezone.now())
-        finally:
-            connection.close()
-
-    sender = threading.Thread(target=deliver)
-    sender.start()
-    deadline = time.monotonic() + 10
-    while not TwitterAccount.objects.exclude(refresh_lease="").exists():
+    with running(lambda: deliver_reply(reply.pk, now=timezone.now())):
         # From then on the row is claimed, and looked at, and its token is not there yet.
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    newer = {"text": NEW, "latest_post_id": str(int(mention.pk) + 1)}
-    Message.objects.filter(pk=mention.pk, text=OLD).update(**newer)
-    sender.join()
+        wait_until(lambda: TwitterAccount.objects.exclude(refresh_lease="").exists())
+        newer = {"text": NEW, "latest_post_id": str(int(mention.pk) + 1)}
+        Message.objects.filter(pk=mention.pk, text=OLD).update(**newer)
     reply.refresh_from_db()
     assert (reply.state, reply.reason_code) == ("failed", "mention_edited")
     assert sandbox.control.list_posts(author="acme") == []
