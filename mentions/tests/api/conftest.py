@@ -65,6 +65,16 @@ def mention(acme: TwitterAccount, sandbox: RunningSandbox) -> Message:
 
 
 @pytest.fixture
+def path(mention: Message) -> str:
+    return f"/api/v1/messages/{mention.pk}"
+
+
+@pytest.fixture
+def short_wait(settings: Any) -> None:
+    settings.REPLY_WAIT_SECONDS = 8.0
+
+
+@pytest.fixture
 def sender(db: None) -> Iterator[None]:
     """Delivers due replies from a thread of its own, as the worker does."""
     is_over = threading.Event()

@@ -1,7 +1,5 @@
 """What a person decides about a reply that waits, was sent, or of which nobody knows."""
 
-from typing import Any
-
 import pytest
 from django.utils import timezone
 
@@ -14,15 +12,7 @@ from mentions.outbox.enqueue import enqueue_reply
 from mentions.review import write_draft
 from mentions.tests.api.conftest import Client
 
-
-@pytest.fixture
-def path(mention: Message) -> str:
-    return f"/api/v1/messages/{mention.pk}"
-
-
-@pytest.fixture(autouse=True)
-def _short_wait(settings: Any) -> None:
-    settings.REPLY_WAIT_SECONDS = 8.0
+pytestmark = pytest.mark.usefixtures("short_wait")
 
 
 def test_undone_when_it_still_waits_and_not_once_it_is_sent(

@@ -11,11 +11,6 @@ from mentions.tests.api.conftest import Client
 
 
 @pytest.fixture
-def path(mention: Message) -> str:
-    return f"/api/v1/messages/{mention.pk}"
-
-
-@pytest.fixture
 def draft(mention: Message) -> Draft:
     return Draft.objects.create(
         message=mention,

@@ -9,15 +9,7 @@ from autores.tests.cast import create_person, give_role
 from mentions.models import AuditEntry, Message, Reply, ReplyState
 from mentions.tests.api.conftest import Client
 
-
-@pytest.fixture
-def path(mention: Message) -> str:
-    return f"/api/v1/messages/{mention.pk}"
-
-
-@pytest.fixture(autouse=True)
-def _short_wait(settings: Any) -> None:
-    settings.REPLY_WAIT_SECONDS = 8.0
+pytestmark = pytest.mark.usefixtures("short_wait")
 
 
 def test_message_is_answered_when_x_confirmed_a_public_reply(
