@@ -98,8 +98,8 @@ class Ingest:
         """Bytes of X to stored mentions; how many were new."""
         from autores.x.parse import parse_post_page
         from autores.x.types import RateLimits
+        from mentions.ingest.finding import Finding
         from mentions.ingest.pages import store_page
-        from mentions.ingest.store import Finding
         from mentions.models import FoundBy
 
         page = parse_post_page(orjson.loads(body), rate=RateLimits())

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from autores.x.fields import as_list, as_object, optional_id, optional_text
+from autores.x.ids import is_post_id
 from autores.x.types import (
     MentionEntity,
     PartialError,
@@ -37,7 +38,7 @@ class Post:
 
     text                the whole text: the long form (note_post / note_tweet) where there is one
     author_id           "" only for a referenced post that X included without its author
-    author              None unless authors were expanded
+    users               whom X included beside the posts of the page
     conversation_id     "" only for a referenced post that X included without it
     edit_history_ids    oldest first; the last is the newest version. Empty when not answered.
     note                the JSON of the long form; empty where there is none
@@ -48,10 +49,15 @@ class Post:
     author_id: str
     created_at: datetime
     conversation_id: str
-    author: User | None = None
     edit_history_ids: tuple[str, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     note: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    users: Mapping[str, User] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def author(self) -> User | None:
+        """None unless authors were expanded."""
+        return self.users.get(self.author_id)
 
     @property
     def lang(self) -> str | None:
@@ -124,14 +130,16 @@ def find_note(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     return note if isinstance(note, dict) and isinstance(note.get("text"), str) else _NO_NOTE
 
 
+# A call for each field is most of reading an entry, and a page has hundreds of them.
+
+
 def _read_references(entries: object) -> tuple[Reference, ...]:
     found = []
     for entry in as_list(entries):
-        reference = as_object(entry)
-        kind = _REFERENCE_KINDS.get(optional_text(reference, "type") or "")
-        post_id = optional_id(reference, "id")
-        if kind is not None and post_id is not None:
-            found.append(Reference(kind, post_id))
+        if isinstance(entry, dict) and is_post_id(post_id := entry.get("id")):
+            kind = _REFERENCE_KINDS.get(optional_text(entry, "type") or "")
+            if kind is not None:
+                found.append(Reference(kind, post_id))
     return tuple(found)
 
 
@@ -154,11 +162,16 @@ def _merge_mentions(
 def _read_mentions(entities: Mapping[str, Any]) -> tuple[MentionEntity, ...]:
     found = []
     for entry in as_list(entities.get("mentions")):
-        raw = as_object(entry)
-        span = _as_span(raw.get("start"), raw.get("end"))
-        user_id, username = optional_id(raw, "id"), optional_text(raw, "username") or ""
-        if span is not None and (user_id or username):
-            found.append(MentionEntity(user_id, username, *span))
+        if not isinstance(entry, dict):
+            continue
+        start, end = entry.get("start"), entry.get("end")
+        user_id, username = entry.get("id"), entry.get("username")
+        if not is_post_id(user_id):
+            user_id = None
+        if not isinstance(username, str):
+            username = ""
+        if type(start) is int and type(end) is int and 0 <= start <= end and (user_id or username):
+            found.append(MentionEntity(user_id, username, start, end))
     return tuple(found)
 
 

@@ -6,7 +6,8 @@ mentioned or quoted the replying account.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from autores.x.posts import Post
 
@@ -18,8 +19,7 @@ _CLOSED_SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(NamedTuple):
     """``kind``: direct, implicit, quote or repost; ``code`` and ``reason`` explain the rest.
 
     ``is_work_item`` is False for the account's own posts, and those that are not to it: they are
@@ -60,7 +60,7 @@ def classify_post(
     *,
     account_x_id: str,
     account_username: str,
-    referenced: Mapping[str, Post] | None = None,
+    referenced: Mapping[str, Post] = MappingProxyType({}),
     former_username: str = "",
     is_found_by_words: bool = False,
 ) -> Classification:
@@ -69,8 +69,11 @@ def classify_post(
     ``referenced`` holds the posts X included beside it, by id. ``is_found_by_words``: it comes of a
     search for the account's name, which may be another's by now, and not of X's mentions feed.
     """
-    quotes_us = _quotes_us(post, account_x_id, referenced or {}, may_guess=not is_found_by_words)
-    kind = _kind_of(post, account_x_id, account_username, quotes_us=quotes_us)
+    kind = _kind_of(post, account_x_id, account_username)
+    if kind == "implicit" and _quotes_us(
+        post, account_x_id, referenced, may_guess=not is_found_by_words
+    ):
+        kind = "quote"
     is_to_us = kind in ("direct", "quote") or post.in_reply_to_user_id == account_x_id
     if is_found_by_words and not is_to_us and not _is_named(post, account_x_id, account_username):
         names = {account_username.casefold(), former_username.casefold()}
@@ -93,13 +96,14 @@ def classify_post(
     return _ANSWER_TO_US if post.in_reply_to_user_id == account_x_id else _CARRIED_ALONG
 
 
-def _kind_of(post: Post, account_x_id: str, account_username: str, *, quotes_us: bool) -> str:
+def _kind_of(post: Post, account_x_id: str, account_username: str) -> str:
+    """By what the post says itself; an implicit one may quote the account."""
     if post.get_reference("retweeted"):
         return "repost"
     typed = post.display_text_range
     if _is_named(post, account_x_id, account_username, since=typed[0] if typed else 0):
         return "direct"
-    return "quote" if quotes_us else "implicit"
+    return "implicit"
 
 
 def _is_named(post: Post, account_x_id: str, account_username: str, *, since: int = 0) -> bool:

@@ -15,8 +15,8 @@ from autores.x.errors import ContractError
 from autores.x.ids import created_at_of, first_post_id_at
 from autores.x.posts import PostPage
 from mentions.ingest.fetch import search_mentions
+from mentions.ingest.finding import Finding
 from mentions.ingest.pages import store_page
-from mentions.ingest.store import Finding
 from mentions.models import (
     Cursor,
     FoundBy,

@@ -9,7 +9,8 @@ from django.conf import settings
 from accounts.models import TwitterAccount
 from autores.x.posts import Post, PostPage
 from mentions.ingest.classify import Classification, classify_post
-from mentions.ingest.store import Finding, Stored, store_posts, work_id_of
+from mentions.ingest.finding import Finding
+from mentions.ingest.store import Stored, store_posts, work_id_of
 from mentions.models import FoundBy
 
 

@@ -20,6 +20,7 @@ from mentions.ingest.fetch import (
     Pages,
     fetch_mentions,
 )
+from mentions.ingest.finding import Finding
 from mentions.ingest.gaps import (
     GapRange,
     note_unreadable,
@@ -38,7 +39,6 @@ from mentions.ingest.position import (
     save_unfinished,
     unfinished_span,
 )
-from mentions.ingest.store import Finding
 from mentions.models import Cursor, FoundBy, Message
 
 logger = logging.getLogger(__name__)

@@ -6,31 +6,21 @@ index alone tells. What is new costs a second read and one bulk write.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from bson.errors import InvalidDocument
-from bson.raw_bson import RawBSONDocument
-from django.conf import settings
 from django.db import connection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from accounts.models import TwitterAccount
-from autores.mongo.documents import SharedFields, make_storable
-from autores.mongo.reads import find_page
+from autores.mongo.documents import make_storable
+from autores.mongo.reads import find_existing, find_page
 from autores.x.posts import Post
-from autores.x.text import unescape_text
 from mentions.ingest.classify import Classification
+from mentions.ingest.columns import NewColumns, NewRow
 from mentions.ingest.edits import find_outdated, latest_id_of, store_edits
-from mentions.models import (
-    FoundBy,
-    Message,
-    MessageStatus,
-    Tombstone,
-    message_id_for,
-    tombstone_key,
-)
-from mentions.models.tally import NOT_COUNTED
+from mentions.ingest.finding import Finding
+from mentions.models import Message, Tombstone, tombstone_key
 
 _DUPLICATE_KEY = 11000
 _NESTED_TOO_DEEPLY = 15
@@ -42,18 +32,6 @@ class Stored:
 
     new_ids: tuple[str, ...]
     known: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """How a page was come by: what its new mentions are stored with.
-
-    ``is_late`` tells of an id whether the polls had passed it already.
-    """
-
-    found_by: FoundBy
-    is_late: Callable[[int], bool] = lambda post_id: False
-    wants_drafts: bool = True
 
 
 def work_id_of(post: Post) -> str:
@@ -90,13 +68,13 @@ def store_posts(
         for id_ in sorted(verdicts, key=int)
         if verdicts[id_].is_work_item
     ]
-    shared = SharedFields(_shared_columns(account, finding, now))
-    rows = [_own_columns(*each, account=account, finding=finding, now=now) for each in fresh]
-    lost = _write([_encode(shared, row) for row in rows])
+    columns = NewColumns(account, finding, now)
+    rows = [columns.list_for(*each) for each in fresh]
+    lost = _write([row.encode() for row in rows])
     store_edits(edited, shown, classify=classify, wants_drafts=finding.wants_drafts, now=now)
-    new_ids = [row["_id"] for row in rows if row["_id"] not in lost]
+    new_ids = [row.id for row in rows if row.id not in lost]
     if lost:
-        new_ids += _store_clashing(account, [row for row in rows if row["_id"] in lost], shared)
+        new_ids += _store_clashing(account, [row for row in rows if row.id in lost])
     return Stored(tuple(new_ids), len(newest) - len(own) - len(new_ids))
 
 
@@ -127,14 +105,8 @@ def _find_work(account: TwitterAccount, newest: Mapping[str, Post]) -> dict[str,
 
 def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
     """Those of the ids that this account has a message of; answered by the unique index alone."""
-    ids = list(post_ids)
-    rows = find_page(
-        Message,
-        filter={"account_id": account.pk, "post_id": {"$in": ids}},
-        projection={"_id": 0, "post_id": 1},
-        limit=len(ids),
-    )
-    return frozenset(row["post_id"] for row in rows)
+    mine = {"account_id": account.pk}
+    return find_existing(Message, column="post_id", values=post_ids, filter=mine)
 
 
 def _find_passed(account: TwitterAccount, posts: Mapping[str, Post]) -> frozenset[str]:
@@ -146,10 +118,7 @@ def _find_passed(account: TwitterAccount, posts: Mapping[str, Post]) -> frozense
         for id_, post in posts.items()
         for version in (id_, *post.edit_history_ids[1:])
     }
-    rows = find_page(
-        Tombstone, filter={"_id": {"$in": list(keys)}}, projection={"_id": 1}, limit=len(keys)
-    )
-    passed = {keys[row["_id"]] for row in rows}
+    passed = {keys[key] for key in find_existing(Tombstone, column="_id", values=keys)}
     later = {version: id_ for id_, post in posts.items() for version in post.edit_history_ids[1:]}
     if later:
         # Of the first version, the write itself tells.
@@ -188,106 +157,18 @@ def _write(documents: Sequence[Any]) -> frozenset[str]:
     return frozenset(lost)
 
 
-def _store_clashing(
-    account: TwitterAccount, rows: list[dict[str, Any]], shared: SharedFields
-) -> list[str]:
+def _store_clashing(account: TwitterAccount, rows: Sequence[NewRow]) -> list[str]:
     """Insert what met a row already there, under an id of its own where that is another account's.
 
     It may also be another poll of this account that was first, or a row without an account, from
     the former system: those are known.
     """
-    ids = [row["post_id"] for row in rows]
+    ids = [row.post_id for row in rows]
     stored = _find_stored(account, ids)
     holders = find_page(
         Message, filter={"_id": {"$in": ids}}, projection={"account_id": 1}, limit=len(ids)
     )
     taken = {row["_id"] for row in holders if row.get("account_id") not in (account.pk, None)}
-    renamed = [
-        {
-            **row,
-            "_id": message_id_for(
-                post_id=row["post_id"], account_x_id=account.twitter_id, is_taken=True
-            ),
-        }
-        for row in rows
-        if row["post_id"] in taken - stored
-    ]
-    lost = _write([_encode(shared, row) for row in renamed])
-    return [row["_id"] for row in renamed if row["_id"] not in lost]
-
-
-def _encode(shared: SharedFields, row: dict[str, Any]) -> RawBSONDocument:
-    try:
-        return shared.complete(row)
-    except (InvalidDocument, OverflowError, RecursionError):
-        # One odd number in what X gave must not keep the whole page out.
-        return shared.complete({**row, "raw": make_storable(row["raw"])})
-
-
-def _shared_columns(account: TwitterAccount, finding: Finding, now: datetime) -> dict[str, Any]:
-    """What all new mentions of a page have in common: every column that is not their own.
-
-    All columns are written: the backend reads a missing one as None, not as a default.
-    """
-    hours = settings.X_RECHECK_INTERVAL
-    return {
-        "account_id": account.pk,
-        "public_response": None,
-        "dm_response": None,
-        "credits_used": 0,
-        "redirected": False,
-        "created_at": now,
-        "updated_at": now,
-        "has_replies": None,
-        "unfiled_at": None,
-        "tally": NOT_COUNTED,
-        "draft_attempts": 0,
-        "claimed_by": "",
-        "claimed_at": None,
-        "version": 1,
-        "found_by": finding.found_by.value,
-        "seen_at": now,
-        "x_state": "",
-        "x_checked_at": None,
-        "recheck_at": now + timedelta(hours=hours) if hours else None,
-        "deleted_found_at": None,
-        "redacted_at": None,
-    }
-
-
-def _own_columns(
-    post_id: str,
-    post: Post,
-    verdict: Classification,
-    *,
-    account: TwitterAccount,
-    finding: Finding,
-    now: datetime,
-) -> dict[str, Any]:
-    is_drafted = finding.wants_drafts and verdict.is_replyable
-    # A repost says nothing that could be answered, and stays out of the queue.
-    status = MessageStatus.IGNORED if verdict.kind == "repost" else MessageStatus.PENDING
-    latest_id = latest_id_of(post)
-    return {
-        "_id": message_id_for(post_id=post_id, account_x_id=account.twitter_id, is_taken=False),
-        "post_id": post_id,
-        "timestamp": post.created_at,
-        "user": post.author_id,
-        "text": unescape_text(post.text),
-        "status": status.value,
-        "author_username": post.author.username if post.author else "",
-        "author_name": post.author.name if post.author else "",
-        "lang": post.lang or "",
-        "kind": verdict.kind,
-        "conversation_id": post.conversation_id,
-        "in_reply_to_post_id": post.get_reference("replied_to") or "",
-        "quoted_post_id": post.get_reference("quoted") or "",
-        "latest_post_id": "" if latest_id == post_id else latest_id,
-        "is_replyable": verdict.is_replyable,
-        "replyable_code": verdict.code,
-        "replyable_reason": verdict.reason,
-        "draft_state": "wanted" if is_drafted else "none",
-        "draft_not_before": now if is_drafted else None,
-        "raw": post.raw,
-        "is_late": finding.is_late(int(post_id)),
-    }
+    renamed = [row.rename(account) for row in rows if row.post_id in taken - stored]
+    lost = _write([row.encode() for row in renamed])
+    return [row.id for row in renamed if row.id not in lost]

@@ -15,6 +15,7 @@ from accounts.models import TwitterAccount
 from accounts.names import read_name
 from autores.x.ids import first_post_id_at
 from mentions.ingest.fetch import Pages, fetch_mentions, search_mentions
+from mentions.ingest.finding import Finding
 from mentions.ingest.gaps import (
     SEARCH_REACH,
     is_single,
@@ -29,7 +30,6 @@ from mentions.ingest.gaps import (
 from mentions.ingest.pages import store_page
 from mentions.ingest.poll import PollResult, count_late, late_judge, poll_account
 from mentions.ingest.position import floor_of, load_cursor
-from mentions.ingest.store import Finding
 from mentions.models import Cursor, FoundBy
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from autores.tests.x.bodies import page_body, post_body
 from autores.x.errors import ContractError
 from autores.x.parse import parse_post_page
 from autores.x.types import RateLimits
+from mentions.ingest.finding import Finding
 from mentions.ingest.pages import store_page
-from mentions.ingest.store import Finding, Stored
+from mentions.ingest.store import Stored
 from mentions.models import FoundBy, Message
 
 pytestmark = pytest.mark.django_db(transaction=True)
