@@ -1,10 +1,11 @@
 """The Celery application: ``celery -A autores worker`` and ``celery -A autores beat``."""
 
+import gc
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_init
+from celery.signals import beat_init, setup_logging, worker_init, worker_ready
 
 from autores.broker import repair_lost_channels
 
@@ -35,6 +36,15 @@ def redbeat_defaults() -> dict[str, Any]:
 @setup_logging.connect
 def keep_django_logging(**kwargs: Any) -> None:
     """Celery would install its own handlers, past our redaction: connecting here prevents it."""
+
+
+@worker_ready.connect
+def keep_what_is_loaded(**kwargs: Any) -> None:
+    """What a worker is made of is never garbage: looking at it again and again is a fifth of the
+    time that storing mentions takes.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @worker_init.connect

@@ -1,6 +1,7 @@
 """How fast mentions are stored, against the bare database, in one run.
 
-    python -m bench.ingest [--mentions 4000] [--rounds 3] [--threads 4] [--json PATH]
+    python -m bench.ingest [--mentions 4000] [--rounds 3] [--threads 4] [--processes 2]
+        [--json PATH]
 
 Starts a mongod and a Valkey of its own. Ours is the real ingest code: X's JSON is parsed, each
 mention classified, and the page stored (one read, one bulk write), acknowledged by a majority, with
@@ -10,34 +11,35 @@ known ones a find of their ids; nothing is parsed. Both take turns, a few pages 
 Beside the rates, which a busy machine spoils for whoever computes more, the CPU time of Python and
 of mongod is printed for each mention: it says what a quiet machine would give.
 
-A worker stores pages of several accounts at once, on threads: that is measured, too, for both. X
-gives at most 100 mentions a page; batches of 1,000 show what the code would do with more.
+A worker stores pages of several accounts at once, on threads, and a machine runs a worker for each
+core: both are measured, too, for both. X gives at most 100 mentions a page; batches of 1,000 show
+what the code would do with more.
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 import psutil
 
 from autores.embedded.errors import EmbeddedError
-from bench.databases import connect_django, run_databases
+from bench.databases import Databases, connect_django, run_databases
 from bench.mention_pages import Mentioned, make_posts, print_page
 from bench.report import describe_machine
+from bench.storing import BARE, StoringProcess
 
 _FIRST_POST = datetime(2026, 1, 1, tzinfo=UTC)
 _STEP = timedelta(seconds=7)
 _KNOWN_SHARES = (0, 50, 100)
-_BATCHES_A_TURN = 8
+_FEWEST_A_TURN, _EACH_A_TURN = 8, 4
 _TARGETS = {0: 12_000, 100: 55_000}
 _TARGET_OF_BARE = 0.8
 Posts = list[dict[str, Any]]
@@ -48,44 +50,54 @@ class Spent(NamedTuple):
     python: float = 0.0
     mongod: float = 0.0
 
-    def plus(self, began: "Spent", ended: "Spent") -> "Spent":
-        return Spent(
-            *(sum_ + after - before for sum_, before, after in zip(self, began, ended, strict=True))
-        )
+    def plus(self, other: "Spent") -> "Spent":
+        return Spent(*map(sum, zip(self, other, strict=True)))
 
 
 class Ingest:
-    """The real way of a page, and the collections that the same documents are written to barely.
+    """Makes mentions, and tells the time; ``processes`` store them, each on ``threads``.
 
     Django must be set up.
     """
 
-    def __init__(self, *, mongod_pid: int) -> None:
+    def __init__(self, databases: Databases) -> None:
         from django.core.management import call_command
         from django.db import connection
-        from pymongo import WriteConcern
 
         from accounts.models import TwitterAccount
         from autores.mongo.restore import list_indexes
         from mentions.models import Message
 
         call_command("migrate", verbosity=0)
+        self._databases = databases
         self.account = TwitterAccount.objects.create(
             twitter_id=str(10**17), twitter_username="team"
         )
         self.stored = connection.get_collection(Message._meta.db_table)
-        self.bare = {
-            name: connection.database.get_collection(name, write_concern=WriteConcern("majority"))
-            for name in ("bare", "bare without indexes")
-        }
+        self.bare = {name: connection.database.get_collection(name) for name in BARE}
         self.bare["bare"].create_indexes(list_indexes(Message))
+        self.processes: list[StoringProcess] = []
+        self.threads = 1
         self._moment = _FIRST_POST
-        self._mongod = psutil.Process(mongod_pid)
+        self._mongod = psutil.Process(databases.mongod_pid)
 
-    def read_clocks(self) -> Spent:
-        """Wall time, and CPU time of this process and of mongod, in seconds."""
-        server = self._mongod.cpu_times()
-        return Spent(time.perf_counter(), time.process_time(), server.user + server.system)
+    @contextlib.contextmanager
+    def run_processes(self, count: int, *, threads: int) -> Iterator[None]:
+        self.threads = threads
+        self.processes = [
+            StoringProcess(self._databases, account_id=self.account.pk, threads=threads)
+            for _ in range(count)
+        ]
+        try:
+            yield
+        finally:
+            for process in self.processes:
+                process.stop()
+
+    @property
+    def pages_a_turn(self) -> int:
+        """Enough that nobody waits for the last page for long."""
+        return max(_FEWEST_A_TURN, _EACH_A_TURN * self.threads * len(self.processes))
 
     def make_batches(self, mentions: int, size: int) -> list[Posts]:
         """Mentions that nobody has stored yet, old to new."""
@@ -94,49 +106,51 @@ class Ingest:
         self._moment += _STEP * mentions
         return [posts[start : start + size] for start in range(0, mentions, size)]
 
-    def store(self, body: bytes) -> int:
-        """Bytes of X to stored mentions; how many were new."""
-        from autores.x.parse import parse_post_page
-        from autores.x.types import RateLimits
-        from mentions.ingest.finding import Finding
-        from mentions.ingest.pages import store_page
-        from mentions.models import FoundBy
-
-        page = parse_post_page(orjson.loads(body), rate=RateLimits())
-        finding = Finding(FoundBy.POLL)
-        stored = store_page(self.account, page, finding=finding, now=datetime.now(UTC))
-        return len(stored.new_ids)
-
-    def write_barely(self, collection: Any, documents: Posts, *, is_known: bool) -> None:
-        """Write the documents of one of ours' pages."""
-        ids = [document["_id"] for document in documents]
-        fresh = documents
-        if is_known:
-            found = collection.find({"_id": {"$in": ids}}, {"latest_post_id": 1})
-            known = {row["_id"] for row in found}
-            fresh = [document for document in documents if document["_id"] not in known]
-        if fresh:
-            collection.insert_many(fresh, ordered=False)
+    def store(
+        self, kind: str, pages: Sequence[Any], *, is_known: bool = False
+    ) -> tuple[int, Spent]:
+        """How many were new, and what it took."""
+        for number, process in enumerate(self.processes):
+            process.hand_over(kind, pages[number :: len(self.processes)])
+        server = self._mongod.cpu_times()
+        began = time.perf_counter()
+        for process in self.processes:
+            process.begin(is_known=is_known)
+        ends = [process.end() for process in self.processes]
+        seconds = time.perf_counter() - began
+        after = self._mongod.cpu_times()
+        spent = Spent(
+            seconds,
+            sum(used for _, used in ends),
+            after.user + after.system - server.user - server.system,
+        )
+        return sum(new for new, _ in ends), spent
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    cases = [
+        (100, 1, 1),
+        (100, 1, options.threads),
+        (100, options.processes, options.threads),
+        (1000, 1, 1),
+    ]
     with (
         tempfile.TemporaryDirectory(prefix="autores-bench-") as name,
         run_databases(Path(name)) as databases,
     ):
         connect_django(databases)
-        ingest = Ingest(mongod_pid=databases.mongod_pid)
+        ingest = Ingest(databases)
         results = []
-        for size, threads in [(100, 1), (100, options.threads), (1000, 1)]:
-            with ThreadPoolExecutor(threads) as pool:
+        for size, processes, threads in cases:
+            with ingest.run_processes(processes, threads=threads):
                 # Code, connections and files are warm before the first round.
-                _run_round(ingest, pool, mentions=2_000, size=size, share=50)
+                _run_round(ingest, mentions=2_000, size=size, share=50)
                 for share in _KNOWN_SHARES:
                     rounds = [
-                        _run_round(ingest, pool, mentions=options.mentions, size=size, share=share)
+                        _run_round(ingest, mentions=options.mentions, size=size, share=share)
                         for _ in range(options.rounds)
                     ]
-                    results.append(_summarize(rounds, size=size, share=share, threads=threads))
+                    results.append(_summarize(rounds, ingest, size=size, share=share))
     print(_format_table(results))
     return {
         "machine": describe_machine(),
@@ -146,20 +160,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _run_round(
-    ingest: Ingest, pool: ThreadPoolExecutor, *, mentions: int, size: int, share: int
-) -> dict[str, Spent]:
-    """Microseconds for each mention, by who stored it; ``pool`` takes a page per thread."""
+def _run_round(ingest: Ingest, *, mentions: int, size: int, share: int) -> dict[str, Spent]:
+    """Microseconds for each mention, by who stored it."""
     batches = ingest.make_batches(mentions, size)
-    spent = dict.fromkeys(["ours", *ingest.bare], Spent())
-    for start in range(0, len(batches), _BATCHES_A_TURN):
-        turn = batches[start : start + _BATCHES_A_TURN]
+    spent = dict.fromkeys(["ours", *BARE], Spent())
+    for start in range(0, len(batches), ingest.pages_a_turn):
+        turn = batches[start : start + ingest.pages_a_turn]
         known = [posts[: len(posts) * share // 100] for posts in turn]
-        list(pool.map(ingest.store, [print_page(posts) for posts in known if posts]))
-        bodies = [print_page(posts) for posts in turn]
-        began = ingest.read_clocks()
-        new = sum(pool.map(ingest.store, bodies))
-        spent["ours"] = spent["ours"].plus(began, ingest.read_clocks())
+        ingest.store("ours", [print_page(posts) for posts in known if posts])
+        new, used = ingest.store("ours", [print_page(posts) for posts in turn])
+        spent["ours"] = spent["ours"].plus(used)
         expected = sum(map(len, turn)) - sum(map(len, known))
         if new != expected:
             raise RuntimeError(f"{new} mentions were stored as new; they were {expected}.")
@@ -172,17 +182,15 @@ def _run_round(
             if already:
                 rows = [row for page in pages for row in page if row["_id"] in already]
                 collection.insert_many(rows, ordered=False)
-            began = ingest.read_clocks()
-            write = partial(ingest.write_barely, collection, is_known=bool(share))
-            list(pool.map(write, pages))
-            spent[name] = spent[name].plus(began, ingest.read_clocks())
+            _, used = ingest.store(name, pages, is_known=bool(share))
+            spent[name] = spent[name].plus(used)
     return {
         name: Spent(*(seconds / mentions * 1e6 for seconds in one)) for name, one in spent.items()
     }
 
 
 def _summarize(
-    rounds: list[dict[str, Spent]], *, size: int, share: int, threads: int
+    rounds: list[dict[str, Spent]], ingest: Ingest, *, size: int, share: int
 ) -> dict[str, Any]:
     medians = {
         name: 1e6 / statistics.median(one[name].wall for one in rounds) for name in rounds[0]
@@ -194,7 +202,8 @@ def _summarize(
     )
     return {
         "batch": size,
-        "threads": threads,
+        "processes": len(ingest.processes),
+        "threads": ingest.threads,
         "known_percent": share,
         "mentions_per_second": {name: round(rate) for name, rate in medians.items()},
         "of_bare": round(of_bare, 2),
@@ -215,7 +224,7 @@ def _summarize(
 
 def _format_table(results: list[dict[str, Any]]) -> str:
     head = (
-        f"{'batch':>6} {'threads':>7} {'known':>6} {'ours/s':>9} {'target':>8} "
+        f"{'batch':>6} {'processes':>9} {'threads':>7} {'known':>6} {'ours/s':>9} {'target':>8} "
         f"{'bare/s':>9} {'ours/bare':>10} {'met':>4}   {'bare without indexes/s':>22}"
         "   CPU us: ours, bare (Python + mongod)"
     )
@@ -224,7 +233,7 @@ def _format_table(results: list[dict[str, Any]]) -> str:
         rates = one["mentions_per_second"]
         target = f"{one['target']:,}" if one["target"] else ""
         lines.append(
-            f"{one['batch']:>6} {one['threads']:>7} {one['known_percent']:>5}% "
+            f"{one['batch']:>6} {one['processes']:>9} {one['threads']:>7} {one['known_percent']:>5}% "
             f"{rates['ours']:>9,} {target:>8} {rates['bare']:>9,} {one['of_bare']:>10.2f} "
             f"{'yes' if one['is_met'] else 'no':>4}   {rates['bare without indexes']:>22,}   "
             f"{_format_cpu(one, 'ours')}, {_format_cpu(one, 'bare')}"
@@ -247,6 +256,7 @@ def main() -> None:
     parser.add_argument("--mentions", type=int, default=4_000, help="a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", metavar="PATH")
     options = parser.parse_args()
     try:

@@ -5,10 +5,11 @@ field Autores depends on raises ContractError naming it: X drops unknown field n
 so an absent field must never pass for an empty one.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 from autores.x.errors import ContractError, ErrorsOnlyError
@@ -84,14 +85,14 @@ def parse_post(
         if not is_included:
             raise missing(f"{at}.conversation_id")
     note = find_note(raw)
-    chain = raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids"))
+    history = raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids"))
     return Post(
         post_id,
         note["text"] if note else text,
         author_id,
         require_time(raw, "created_at", at=at),
         conversation_id,
-        (post_id,) if chain == [post_id] else _read_ids(chain),
+        (post_id,) if history == [post_id] else _read_ids(history),
         raw,
         note,
         _NOBODY if users is None else users,
@@ -111,11 +112,10 @@ def parse_post_page(
     """
     page = require_object(body, at="answer")
     includes = as_object(page.get("includes"))
-    users = Included(as_list(includes.get("users")), parse_user)
-    referenced = Included(
-        [*as_list(includes.get("posts")), *as_list(includes.get("tweets"))],
-        partial(parse_post, users=users, is_included=True),
-    )
+    people = as_list(includes.get("users"))
+    parents = [*as_list(includes.get("posts")), *as_list(includes.get("tweets"))]
+    users = Included(partial(_read_users, people))
+    referenced = Included(partial(_read_parents, parents, users=users))
     data = _page_data(page, is_lookup=is_lookup)
     odd: list[tuple[str, ContractError]] = []
     posts = _read_columns(data, users=users)
@@ -253,12 +253,12 @@ def _read_columns(entries: Sequence[Any], *, users: Mapping[str, User]) -> list[
         and {moment.tzinfo for moment in moments} == {UTC}
     ):
         return None
-    chains = [
+    histories = [
         raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids")) for raw in entries
     ]
     versions = [
-        (id_,) if chain == [id_] else _read_ids(chain)
-        for id_, chain in zip(ids, chains, strict=True)
+        (id_,) if history == [id_] else _read_ids(history)
+        for id_, history in zip(ids, histories, strict=True)
     ]
     notes = [*map(find_note, entries)]
     whole = [note["text"] if note else text for note, text in zip(notes, texts, strict=True)]
@@ -279,20 +279,40 @@ def _read_columns(entries: Sequence[Any], *, users: Mapping[str, User]) -> list[
 
 
 def _read_each(
-    entries: Sequence[object], *, users: Mapping[str, User], known_author_id: str
+    entries: Sequence[object], **known: Any
 ) -> tuple[list[Post], list[tuple[str, ContractError]]]:
     """What can be read of the entries; of each other one its id ("" for none), and why not."""
     found: list[Post] = []
     odd: list[tuple[str, ContractError]] = []
     for index, entry in enumerate(entries):
-        at = f"data[{index}]"
         try:
-            post = parse_post(entry, users=users, at=at, known_author_id=known_author_id)
+            found.append(parse_post(entry, at=f"data[{index}]", **known))
         except ContractError as error:
             odd.append((optional_id(as_object(entry), "id") or "", error))
-        else:
-            found.append(post)
     return found, odd
+
+
+def _read_users(entries: Sequence[Any]) -> dict[str, User]:
+    """Those that can be read, by id."""
+    with contextlib.suppress(KeyError, TypeError):
+        ids = [raw["id"] for raw in entries]
+        names = [raw["username"] for raw in entries], [raw["name"] for raw in entries]
+        if set(map(type, chain(*names))) == {str} and are_post_ids(ids):
+            return dict(zip(ids, map(User, ids, *names, entries), strict=True))
+    users = {}
+    for entry in entries:
+        with contextlib.suppress(ContractError):
+            user = parse_user(entry)
+            users[user.id] = user
+    return users
+
+
+def _read_parents(entries: Sequence[Any], *, users: Mapping[str, User]) -> dict[str, Post]:
+    """Those that can be read, by id."""
+    posts = _read_columns(entries, users=users)
+    if posts is None:
+        posts, _ = _read_each(entries, users=users, is_included=True)
+    return {post.id: post for post in posts}
 
 
 def _page_data(page: Mapping[str, Any], *, is_lookup: bool) -> list[Any]:
