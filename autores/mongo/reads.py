@@ -1,8 +1,7 @@
 """Reads below the ORM, for lists where building model instances costs more than the query."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
-from functools import partial
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -94,34 +93,6 @@ def find_page(
             cursor = read(more, codec_options=codec_options)["cursor"]
             documents.extend(cursor["nextBatch"])
     return documents
-
-
-def find_existing(
-    source: type[Model] | str,
-    *,
-    column: str,
-    values: Iterable[str],
-    filter: Mapping[str, Any] | None = None,
-) -> frozenset[str]:
-    """Those of the texts that some document has in the column; by an index of the columns of
-    ``filter`` and this one alone.
-
-    Ids of one page of X lie close together: what is stored between the least and the greatest is
-    read, which costs a fifth of looking each of them up. Where that is much more than was asked
-    for, they are looked up.
-
-    Raises what ``find_page`` raises.
-    """
-    wanted = frozenset(values)
-    if not wanted:
-        return wanted
-    read = partial(find_page, source, projection={"_id": int(column == "_id"), column: 1})
-    between = {"$gte": min(wanted), "$lte": max(wanted)}
-    most = 2 * len(wanted)
-    rows = read(filter={**(filter or {}), column: between}, limit=most)
-    if len(rows) == most:
-        rows = read(filter={**(filter or {}), column: {"$in": [*wanted]}}, limit=len(wanted))
-    return wanted.intersection([row[column] for row in rows])
 
 
 def explain_find(

@@ -14,7 +14,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from accounts.models import TwitterAccount
 from autores.mongo.documents import make_storable
-from autores.mongo.reads import find_existing, find_page
+from autores.mongo.reads import find_page
 from autores.x.posts import Post
 from mentions.ingest.classify import Classification
 from mentions.ingest.columns import NewColumns, NewRow
@@ -105,8 +105,14 @@ def _find_work(account: TwitterAccount, newest: Mapping[str, Post]) -> dict[str,
 
 def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
     """Those of the ids that this account has a message of; answered by the unique index alone."""
-    mine = {"account_id": account.pk}
-    return find_existing(Message, column="post_id", values=post_ids, filter=mine)
+    ids = list(post_ids)
+    rows = find_page(
+        Message,
+        filter={"account_id": account.pk, "post_id": {"$in": ids}},
+        projection={"_id": 0, "post_id": 1},
+        limit=len(ids),
+    )
+    return frozenset(row["post_id"] for row in rows)
 
 
 def _find_passed(account: TwitterAccount, posts: Mapping[str, Post]) -> frozenset[str]:
@@ -118,7 +124,10 @@ def _find_passed(account: TwitterAccount, posts: Mapping[str, Post]) -> frozense
         for id_, post in posts.items()
         for version in (id_, *post.edit_history_ids[1:])
     }
-    passed = {keys[key] for key in find_existing(Tombstone, column="_id", values=keys)}
+    rows = find_page(
+        Tombstone, filter={"_id": {"$in": list(keys)}}, projection={"_id": 1}, limit=len(keys)
+    )
+    passed = {keys[row["_id"]] for row in rows}
     later = {version: id_ for id_, post in posts.items() for version in post.edit_history_ids[1:]}
     if later:
         # Of the first version, the write itself tells.

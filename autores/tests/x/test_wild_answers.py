@@ -1,6 +1,7 @@
 """Whatever JSON comes back, callers only ever see XError."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -8,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autores.tests.x.bodies import page_body
+from autores.tests.x.bodies import CARLA, page_body, post_body
 from autores.x import parse
 from autores.x.classify import classify_oauth_error, classify_refusal
-from autores.x.errors import XError
+from autores.x.errors import ContractError, XError
 from autores.x.posts import Post
 from autores.x.types import RateLimits, ReferenceKind
 
@@ -117,3 +118,54 @@ def test_every_refusal_has_a_type_when_its_body_is_wild(body: Any, status: int, 
 @settings(deadline=None)
 def test_every_callback_error_has_a_type_when_its_words_are_wild(params: dict[str, str]) -> None:
     assert isinstance(classify_oauth_error(params), XError)
+
+
+_ODD_FIELDS = {
+    "id": ["", "12a", 7, None, "9" * 20],
+    "text": ["", 7, None],
+    "author_id": ["x", 7, None],
+    "conversation_id": ["x", 7, None],
+    "created_at": ["2026-11-20T12:00:00+02:00", "2026-11-20T10:00:00", "yesterday", 7, None],
+    "edit_history_post_ids": [[], ["5", "x", 7], "5", None],
+    "note_post": [{"text": "the whole of it"}, {"text": 7}, "it"],
+    "note_tweet": [{"text": "the whole of it"}],
+}
+_CHANGES = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(values) for name, values in _ODD_FIELDS.items()}
+)
+_POSTS = st.lists(
+    st.one_of(st.just({}), _CHANGES).map(lambda changes: {**post_body(), **changes})
+    | st.sampled_from([None, "post", []]),
+    max_size=4,
+)
+_PEOPLE = st.lists(
+    st.fixed_dictionaries(
+        {"id": st.sampled_from([CARLA["id"], "7", 7, "x"]), "username": st.just("carla")},
+        optional={"name": st.sampled_from(["Carla", 7])},
+    )
+    | st.none(),
+    max_size=3,
+)
+
+
+@given(posts=_POSTS, people=_PEOPLE)
+def test_a_page_is_read_as_each_of_its_posts_alone(posts: list[Any], people: list[Any]) -> None:
+    body = page_body(data=posts, includes={"users": people, "posts": posts})
+    alone = list(_read_alone(parse.parse_post, posts))
+    users = {user.id: user for user in _read_alone(parse.parse_user, people)}
+    parents = _read_alone(parse.parse_post, posts, is_included=True)
+    if not alone and len(posts) > 1:
+        with pytest.raises(ContractError):
+            parse.parse_post_page(body, rate=RateLimits())
+        return
+    page = parse.parse_post_page(body, rate=RateLimits())
+    assert list(page.posts) == alone
+    assert page.users == users
+    assert page.referenced == {post.id: post for post in parents}
+    assert [post.author for post in page.posts] == [users.get(post.author_id) for post in alone]
+
+
+def _read_alone(read: Callable[..., Any], entries: list[Any], **known: Any) -> Iterator[Any]:
+    for entry in entries:
+        with contextlib.suppress(ContractError):
+            yield read(entry, **known)
