@@ -233,7 +233,8 @@ def _format_table(results: list[dict[str, Any]]) -> str:
         rates = one["mentions_per_second"]
         target = f"{one['target']:,}" if one["target"] else ""
         lines.append(
-            f"{one['batch']:>6} {one['processes']:>9} {one['threads']:>7} {one['known_percent']:>5}% "
+            f"{one['batch']:>6} {one['processes']:>9} {one['threads']:>7} "
+            f"{one['known_percent']:>5}% "
             f"{rates['ours']:>9,} {target:>8} {rates['bare']:>9,} {one['of_bare']:>10.2f} "
             f"{'yes' if one['is_met'] else 'no':>4}   {rates['bare without indexes']:>22,}   "
             f"{_format_cpu(one, 'ours')}, {_format_cpu(one, 'bare')}"
