@@ -26,6 +26,6 @@ from mentions.legacy import chunks  # noqa: E402, F401 - needs the models
 
 # Pages that no collection walks over stay shared.
 gc.freeze()
-# A chunk makes and drops some ten thousand tuples, and no cycle: looking for one after each 700 is a
+# A chunk makes and drops ten thousand tuples and no cycle. To look for one after each 700 takes a
 # fifteenth of the time.
 gc.set_threshold(200_000)

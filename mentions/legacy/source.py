@@ -6,6 +6,7 @@ Values come back as the server's own bytes, in UTF-8.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pymysql.constants import CR, ER
@@ -252,7 +253,7 @@ class Source:
         try:
             for rows in self._session.stream(sql):
                 held += rows
-                weight += sum(len(value) for row in rows for value in row if value is not None)
+                weight += sum(map(len, filter(None, chain.from_iterable(rows))))
                 if weight >= 2 * _PAGE_BYTES:
                     yield held, weight
                     held, weight = [], 0
