@@ -37,6 +37,7 @@ def test_empty_text_stays_empty() -> None:
 
     assert cipher.encrypt("") == cipher.decrypt("") == cipher.rotate("") == ""
     assert cipher.is_current("")
+    assert cipher.is_readable("")
 
 
 def test_old_ciphertext_is_readable_when_a_new_key_is_put_first() -> None:
@@ -44,6 +45,7 @@ def test_old_ciphertext_is_readable_when_a_new_key_is_put_first() -> None:
     both = TokenCipher([NEW, OLD])
 
     assert both.decrypt(before) == "token"
+    assert both.is_readable(before)
     assert not both.is_current(before)
     rotated = both.rotate(before)
     assert both.is_current(rotated)
@@ -56,6 +58,7 @@ def test_new_ciphertext_needs_the_first_key_when_there_are_two() -> None:
     assert TokenCipher([NEW]).decrypt(ciphertext) == "token"
     with pytest.raises(CipherError):
         TokenCipher([OLD]).decrypt(ciphertext)
+    assert not TokenCipher([OLD]).is_readable(ciphertext)
 
 
 @pytest.mark.parametrize("ciphertext", ["plain-token", "gAAAAAB", "né", "gAAAAA" + "A" * 100])
@@ -68,6 +71,7 @@ def test_error_says_what_to_do_when_no_key_fits(ciphertext: str) -> None:
         assert ciphertext not in str(caught.value)
         assert caught.value.__cause__ is None
     assert not cipher.is_current(ciphertext)
+    assert not cipher.is_readable(ciphertext)
 
 
 @given(place=st.integers(0, 119), other=st.integers(1, 63))
@@ -76,8 +80,11 @@ def test_altered_ciphertext_is_refused(place: int, other: int) -> None:
     raw = bytearray(base64.urlsafe_b64decode(cipher.encrypt("a token of forty characters, about.")))
     raw[place % len(raw)] ^= other
 
+    altered = base64.urlsafe_b64encode(bytes(raw)).decode()
+
     with pytest.raises(CipherError):
-        cipher.decrypt(base64.urlsafe_b64encode(bytes(raw)).decode())
+        cipher.decrypt(altered)
+    assert not cipher.is_readable(altered)
 
 
 @pytest.mark.parametrize(

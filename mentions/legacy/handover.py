@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from accounts.models import AccountStatus, TwitterAccount
 from accounts.stored_tokens import token_cipher
-from autores.crypto import CipherError
 
 DEFAULT_WINDOW = timedelta(hours=2)
 _TOGETHER = 500
@@ -138,10 +137,8 @@ def _describe(account: TwitterAccount, *, now: datetime, window: timedelta) -> d
 
 
 def _judge(account: TwitterAccount, *, now: datetime, window: timedelta) -> tuple[str, str]:
-    try:
-        access = token_cipher().decrypt(account.access_token)
-        refresh = token_cipher().decrypt(account.refresh_token)
-    except CipherError:
+    access, refresh = account.access_token, account.refresh_token
+    if not (token_cipher().is_readable(access) and token_cipher().is_readable(refresh)):
         return "unreadable", "Its tokens fit none of TOKEN_ENCRYPTION_KEYS."
     expires_at = account.token_expires_at
     is_alive = bool(access) and expires_at is not None and expires_at > now
