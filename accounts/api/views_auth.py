@@ -65,6 +65,16 @@ def token_members(user: User) -> dict[str, Any]:
     }
 
 
+def require_sign_in(request: Request, act: str) -> None:
+    """Refuse a personal token what would let whoever found one outlive its revocation."""
+    if isinstance(request.auth, PersonalToken):
+        raise ApiProblem(
+            "sign_in_needed",
+            f"A personal token cannot {act}. Sign in with your password or X.",
+            status_code=status.HTTP_403_FORBIDDEN,
+        )
+
+
 class AuthorizeView(APIView):
     """Begin to connect an X account."""
 
@@ -74,12 +84,14 @@ class AuthorizeView(APIView):
         operation_id="twitter_authorize",
         summary="Begin to connect an X account",
         description="Open the returned address in the browser that made this call: the callback "
-        "checks its cookie, or that the same person is signed in. The flow ends after 10 minutes.",
+        "checks its cookie, or that the same person is signed in. The flow ends after 10 minutes. "
+        "A personal token cannot begin or finish one.",
         tags=TAG,
         request=None,
         responses=AuthorizationSerializer,
     )
     def post(self, request: Request) -> Response:
+        require_sign_in(request, "connect an account")
         cookie = choose_cookie(request)
         try:
             url = begin_link(user=signed_in(request), browser_hash=hash_browser(cookie))
@@ -115,6 +127,8 @@ class CallbackView(APIView):
         responses={200: ConnectedSerializer, 302: OpenApiResponse(description="To the admin.")},
     )
     def get(self, request: Request) -> Response | HttpResponseRedirect:
+        # The answer holds an access token.
+        require_sign_in(request, "connect an account")
         given = {
             name: request.query_params.get(name, "")
             for name in ("code", "state", "error", "error_description")
@@ -255,13 +269,7 @@ class PersonalTokensView(APIView):
         responses={201: NewPersonalTokenSerializer},
     )
     def post(self, request: Request) -> Response:
-        if isinstance(request.auth, PersonalToken):
-            # A leaked token would otherwise survive its own revocation.
-            raise ApiProblem(
-                "sign_in_needed",
-                "A personal token cannot make another one. Sign in with your password or X.",
-                status_code=status.HTTP_403_FORBIDDEN,
-            )
+        require_sign_in(request, "make another one")
         serializer = PersonalTokenSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         live = PersonalToken.objects.filter(user_id=request.user.pk, revoked_at=None)

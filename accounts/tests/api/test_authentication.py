@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.api.authentication import issue_access_token
-from accounts.models import PersonalToken, User
+from accounts.models import OAuthState, PersonalToken, User
 from accounts.personal import create_personal_token
 from accounts.stored_tokens import token_cipher
 from accounts.tests.conftest import Browser, client_of, make_person
@@ -237,15 +237,23 @@ def test_personal_token_ends_when_it_expires(ana: User) -> None:
     assert ask(f"Bearer {value}").json()["code"] == "token_expired"
 
 
-def test_personal_token_makes_no_other(ana: User) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", "auth/tokens"),
+        ("post", "auth/twitter/authorize"),
+        ("get", "auth/twitter/callback?state=a&code=b"),
+    ],
+)
+def test_personal_token_cannot_get_what_outlives_it(ana: User, method: str, path: str) -> None:
     _, value = create_personal_token(ana, name="leaked")
 
-    answer = client_of().post(
-        "/api/v1/auth/tokens", {"name": "again"}, headers={"Authorization": f"Bearer {value}"}
-    )
+    ask = getattr(client_of(), method)
+    answer = ask(f"/api/v1/{path}", {"name": "x"}, headers={"Authorization": f"Bearer {value}"})
 
     assert answer.status_code == 403
     assert answer.json()["code"] == "sign_in_needed"
+    assert not OAuthState.objects.exists()
 
 
 def test_personal_token_is_refused_when_it_would_never_work(ana: User) -> None:
