@@ -59,7 +59,9 @@ class TokenCipher:
             ) from None
 
     def is_readable(self, ciphertext: str) -> bool:
-        """Whether ``decrypt`` would give a secret, at a third of its cost: the signature tells."""
+        """Whether one of the keys made this ciphertext (or there is no secret in it). Its signature
+        tells, without the secret being read: ``decrypt`` gives one of whatever ``encrypt`` made.
+        """
         if not ciphertext:
             return True
         for fernet in self._fernets:

@@ -83,7 +83,7 @@ APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "autores" / "templates"],
+        # Those of the applications, of which ours come first.
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -389,5 +389,8 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "forum",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "accounts.sign_in.SignInForm"},
+    "STYLES": ["autores.assets.find_stylesheet"],
+    "SCRIPTS": ["autores.assets.find_script"],
     "SIDEBAR": {"show_search": False, "navigation": "autores.navigation.build_menu"},
 }

@@ -34,7 +34,7 @@ from autores.embedded.errors import EmbeddedError
 from bench.databases import Databases, connect_django, run_databases
 from bench.mention_pages import Mentioned, make_posts, print_page
 from bench.report import describe_machine
-from bench.storing import BARE, StoringProcess
+from bench.storing import BARE, StoringError, StoringProcess
 
 _FIRST_POST = datetime(2026, 1, 1, tzinfo=UTC)
 _STEP = timedelta(seconds=7)
@@ -84,11 +84,12 @@ class Ingest:
     @contextlib.contextmanager
     def run_processes(self, count: int, *, threads: int) -> Iterator[None]:
         self.threads = threads
-        self.processes = [
-            StoringProcess(self._databases, account_id=self.account.pk, threads=threads)
-            for _ in range(count)
-        ]
+        self.processes = []
         try:
+            for _ in range(count):
+                self.processes.append(
+                    StoringProcess(self._databases, account_id=self.account.pk, threads=threads)
+                )
             yield
         finally:
             for process in self.processes:
@@ -262,7 +263,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         result = run(options)
-    except EmbeddedError as error:
+    except (EmbeddedError, StoringError) as error:
         sys.exit(str(error))
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=2) + "\n")

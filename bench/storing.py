@@ -1,5 +1,6 @@
 """A process that stores pages of mentions, as ours does or barely, when it is told to."""
 
+import importlib
 import multiprocessing
 import time
 from collections.abc import Sequence
@@ -17,6 +18,13 @@ BARE = ("bare", "bare without indexes")
 Documents = list[dict[str, Any]]
 
 
+class StoringError(Exception):
+    """A process of the benchmark ended."""
+
+    def __str__(self) -> str:
+        return "A process of the benchmark ended; what it printed says why."
+
+
 class StoringProcess:
     """Runs ``Storing`` in a process of its own, on ``threads``.
 
@@ -29,14 +37,16 @@ class StoringProcess:
         arguments = (other, databases, account_id, threads)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
+        # Otherwise the end of the other process would not be heard.
+        other.close()
         self._receive()
 
     def hand_over(self, kind: str, pages: Sequence[Any]) -> None:
-        self._line.send((kind, pages))
+        self._send((kind, pages))
         self._receive()
 
     def begin(self, *, is_known: bool) -> None:
-        self._line.send((None, is_known))
+        self._send((None, is_known))
 
     def end(self) -> tuple[int, float]:
         """How many were new (0 of bare ones), and the CPU seconds it took."""
@@ -47,11 +57,17 @@ class StoringProcess:
         self._line.close()
         self._process.join(10)
 
+    def _send(self, message: Any) -> None:
+        try:
+            self._line.send(message)
+        except OSError:
+            raise StoringError from None
+
     def _receive(self) -> Any:
         try:
             return self._line.recv()
-        except EOFError:
-            raise RuntimeError("A process of the benchmark ended; see above why.") from None
+        except (EOFError, OSError):
+            raise StoringError from None
 
 
 class Storing:
@@ -72,6 +88,8 @@ class Storing:
         self._bare = {
             name: connection.database.get_collection(name, write_concern=concern) for name in BARE
         }
+        # As a worker has loaded it by then.
+        importlib.import_module("mentions.ingest.pages")
         keep_what_is_loaded()
 
     def store(self, body: bytes) -> int:

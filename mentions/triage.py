@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import F
 
+from accounts.models import User
 from autores.mongo.transactions import run_in_transaction
 from mentions.models import UNSETTLED_STATES, Message, MessageStatus, Reply, record_audit
 
@@ -66,12 +67,23 @@ def _move_message(
 
     if not run_in_transaction(move):
         message.refresh_from_db()
-        raise ReviewConflictError(
-            "wrong_status",
-            f"This mention is {message.status}: that is not possible now.",
-        )
+        raise ReviewConflictError("wrong_status", _explain(message))
     message.refresh_from_db()
     return message
+
+
+def _explain(message: Message) -> str:
+    if message.status == MessageStatus.PROCESSING and message.claimed_by:
+        return f"{name_claimer(message)} has claimed this mention: it has to be released first."
+    return f"This mention is {message.status}: that is not possible now."
+
+
+def name_claimer(message: Message) -> str:
+    """The name of who works on the mention; empty when nobody claimed it."""
+    if not message.claimed_by:
+        return ""
+    names = User.objects.filter(pk=message.claimed_by).values_list("username", flat=True)
+    return names.first() or "Somebody"
 
 
 def _refuse_under_way(message: Message) -> None:

@@ -17,6 +17,7 @@ from accounts.models import (
     User,
 )
 from autores.parsers import refuse_unknown_fields
+from autores.texts import TextField
 
 
 class AuthorizationSerializer(serializers.Serializer[Any]):
@@ -137,7 +138,7 @@ class AccountChangeSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="paused stops all work on the account, active resumes it.",
     )
-    voice = serializers.CharField(required=False, allow_blank=True, max_length=MAX_VOICE_CHARACTERS)
+    voice = TextField(required=False, allow_blank=True, max_length=MAX_VOICE_CHARACTERS)
     drafts_automatically = serializers.BooleanField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def read_answer(body: str, *, request_id: str | None, seconds: float) -> DraftAn
         wire = None
     if not isinstance(wire, dict):
         raise InvalidOutputError(
-            "OpenAI's answer was not JSON: the draft will be tried again.", request_id=request_id
+            "OpenAI's answer was not JSON: another attempt may do.", request_id=request_id
         )
     facts: dict[str, Any] = {
         "request_id": request_id,

@@ -82,7 +82,7 @@ class AccessDeniedError(LlmError):
 class RateLimitedError(LlmError):
     code = "llm_rate_limited"
     retryable = True
-    default_sentence = "OpenAI's rate limit is reached: the draft will be made later."
+    default_sentence = "OpenAI's rate limit is reached: it takes drafts again in a while."
 
 
 class QuotaExhaustedError(LlmError):
@@ -97,15 +97,15 @@ class QuotaExhaustedError(LlmError):
 class ServerError(LlmError):
     code = "llm_server_error"
     retryable = True
-    default_sentence = "OpenAI had an error of its own: the draft will be tried again."
+    default_sentence = "OpenAI had an error of its own: another attempt may do."
 
 
 class NoAnswerError(LlmError):
     code = "llm_no_answer"
     retryable = True
     default_sentence = (
-        "OpenAI took the request and gave no complete answer in time: the draft will be tried "
-        "again. The unanswered call may still be billed."
+        "OpenAI took the request and gave no complete answer in time: another attempt may do. The "
+        "unanswered call may still be billed."
     )
 
 
@@ -167,9 +167,7 @@ class ContentFilteredError(LlmError):
 class InvalidOutputError(LlmError):
     code = "llm_invalid_output"
     retryable = True
-    default_sentence = (
-        "The model's answer was not in the agreed form: the draft will be tried again."
-    )
+    default_sentence = "The model's answer was not in the agreed form: another attempt may do."
 
 
 class TruncatedOutputError(InvalidOutputError):

@@ -9,7 +9,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 _LENGTH = struct.Struct("<i")
-_INT64 = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 # MongoDB takes 180 levels in all, of which the document that it becomes a part of has some.
 _DEEPEST = 100
 
@@ -47,13 +47,15 @@ def make_storable(value: Any, *, levels: int = _DEEPEST) -> Any:
         }
     if isinstance(value, list):
         return [make_storable(inner, levels=levels - 1) for inner in value]
-    if isinstance(value, int) and value not in _INT64:
+    # Not ``in range``: of what is no plain int, such as bson's Int64, that looks at each number.
+    if isinstance(value, int) and not _LEAST <= value <= _MOST:
         return str(value)
     return value
 
 
 def _write_text(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False)
+        # What was read as BSON is a mapping and no dict.
+        return json.dumps(value, ensure_ascii=False, default=dict)
     except RecursionError:
         return "JSON that is nested too deeply to be kept"

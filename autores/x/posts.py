@@ -130,11 +130,9 @@ def find_note(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     return note if isinstance(note, dict) and isinstance(note.get("text"), str) else _NO_NOTE
 
 
-# A call for each field is most of reading an entry, and a page has hundreds of them.
-
-
 def _read_references(entries: object) -> tuple[Reference, ...]:
     found = []
+    # A call for each field is most of reading an entry, and a page has hundreds of them.
     for entry in as_list(entries):
         if isinstance(entry, dict) and is_post_id(post_id := entry.get("id")):
             kind = _REFERENCE_KINDS.get(optional_text(entry, "type") or "")

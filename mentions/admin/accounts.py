@@ -37,7 +37,8 @@ class CoveredAccountAdmin(TwitterAccountAdmin):
             return f"no mention in the last {_SHOWN_DAYS} days"
         rows = (
             (
-                f"{day.day:%Y-%m-%d}: {day.total} mentions, {day.by_poll} by polls, "
+                f"{day.day:%Y-%m-%d}: {day.total} mentions, {day.by_baseline} by the first poll, "
+                f"{day.by_poll} by polls, "
                 f"{day.by_sweep} by sweeps, {day.by_search} by search, {day.late} late",
             )
             for day in days

@@ -15,12 +15,13 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Role
+from accounts.models import AppPause, Role
 from autores.llm.errors import LlmError
 from mentions.admin.scope import (
     AccountScopedAdmin,
     account_names,
     name_actors,
+    name_requesters,
 )
 from mentions.admin.typed import keep_typed, read_typed
 from mentions.drafting.generate import (
@@ -63,6 +64,7 @@ from mentions.triage import (
     ReviewConflictError,
     claim_message,
     ignore_message,
+    name_claimer,
     release_message,
     reopen_message,
 )
@@ -139,7 +141,7 @@ class MessageDesk(AccountScopedAdmin):
             thread.sort(key=lambda item: item.timestamp)
         file_before_reading(message_id=message.pk)
         audit = name_actors(AuditEntry.objects.filter(message_id=message.pk)[:15])
-        replies = list(Reply.objects.filter(message_id=message.pk)[:10])
+        replies = name_requesters(Reply.objects.filter(message_id=message.pk)[:10])
         public = check_reply(message, kind=ReplyKind.PUBLIC, now=now)
         is_ignored = message.status == MessageStatus.IGNORED
         preflight = f"/api/v1/messages/{quote(message.pk, safe='')}/preflight"
@@ -168,6 +170,8 @@ class MessageDesk(AccountScopedAdmin):
             },
             "audit": audit,
             "no_draft_reason": "" if draft else _explain_no_draft(message, audit),
+            "claimer": name_claimer(message) if message.status == MessageStatus.PROCESSING else "",
+            "is_mine": message.claimed_by == request.user.pk,
             "status_variant": STATUS_VARIANTS.get(message.status, ""),
             "is_ignored": is_ignored,
             "ignored_sentence": IGNORED,
@@ -309,7 +313,7 @@ class MessageDesk(AccountScopedAdmin):
                 now=now,
             )
         nudge_delivery(reply)
-        return f"The reply is on its way; its state is shown below.{_undo_hint(reply)}"
+        return f"The reply {_say_when()}; its state is shown below.{_undo_hint(reply)}"
 
     def _send_dm(self, request: HttpRequest, message: Message) -> str:
         reply = enqueue_reply(
@@ -321,7 +325,7 @@ class MessageDesk(AccountScopedAdmin):
             now=timezone.now(),
         )
         nudge_delivery(reply)
-        return f"The direct message is on its way; its state is shown below.{_undo_hint(reply)}"
+        return f"The direct message {_say_when()}; its state is shown below.{_undo_hint(reply)}"
 
     def _claim(self, request: HttpRequest, message: Message) -> str:
         claim_message(message, user=request.user, now=timezone.now())
@@ -368,6 +372,10 @@ def _explain_no_draft(message: Message, audit: Iterable[AuditEntry]) -> str:
     if message.draft_state == "drafting":
         return "A draft is being written."
     return f"A draft is waited for. {find_pause()}".rstrip()
+
+
+def _say_when() -> str:
+    return "waits, as all calls to X are paused" if AppPause.current() else "is on its way"
 
 
 def _undo_hint(reply: Reply) -> str:

@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from accounts.admin.cells import draw_excerpt, draw_moment
-from accounts.admin.names import account_name
+from accounts.admin.names import account_name, person_name
 from accounts.models import Role
 from mentions.admin.desk import REFUSALS, STATUS_VARIANTS, MessageDesk, say, send_time
 from mentions.admin.scope import (
@@ -24,6 +24,7 @@ from mentions.models import (
     GONE_STATES,
     Draft,
     Message,
+    MessageStatus,
     ReplyKind,
 )
 from mentions.outbox.preflight import check_reply
@@ -100,7 +101,10 @@ class MessageAdmin(MessageDesk):
 
     @display(description="Status", ordering="status", label=STATUS_VARIANTS)
     def shown_status(self, message: Message) -> tuple[str, str]:
-        return message.status, message.get_status_display()
+        shown = message.get_status_display()
+        if message.status == MessageStatus.PROCESSING and message.claimed_by:
+            shown = f"{shown} · {person_name(message.claimed_by)}"
+        return message.status, shown
 
     @display(description="Kind", label=True)
     def shown_kind(self, message: Message) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import quote as quote_key
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -142,7 +143,8 @@ class ReplyAdmin(AccountScopedAdmin):
             if not may_approve:
                 raise PermissionDenied("This needs the role “approver” on the account.")
             return self._decide(request, reply)
-        target = reply.message.reply_target_id
+        mention = reply.message
+        target = mention.reply_target_id
         return super().change_view(
             request,
             object_id,
@@ -150,6 +152,11 @@ class ReplyAdmin(AccountScopedAdmin):
             {
                 **(extra_context or {}),
                 "may_approve": may_approve,
+                "mention": mention,
+                "mention_url": reverse(
+                    "admin:mentions_message_change", args=[quote_key(mention.pk)]
+                ),
+                "requester": reply.requested_by,
                 "parent_url": f"https://x.com/i/status/{target}" if target.isdigit() else "",
             },
         )

@@ -16,7 +16,7 @@ from accounts.admin.names import NamedRowsMixin
 from accounts.models import Role, TwitterAccount, User
 from accounts.permissions import account_ids_visible_to, has_role
 from autores.mongo.admin import BoundedLookupsMixin
-from mentions.models import AuditEntry
+from mentions.models import AuditEntry, Reply
 
 
 def visible_account_ids(request: HttpRequest) -> list[str] | None:
@@ -40,12 +40,23 @@ def account_names(request: HttpRequest) -> dict[str, str]:
 def name_actors(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
     """The entries, each with ``actor_name``: who a person's id stands for."""
     found = list(entries)
-    names = dict(
-        User.objects.filter(pk__in={entry.actor for entry in found}).values_list("pk", "username")
-    )
+    names = _find_names(entry.actor for entry in found)
     for entry in found:
         entry.actor_name = names.get(entry.actor, entry.actor)
     return found
+
+
+def name_requesters(replies: Iterable[Reply]) -> list[Reply]:
+    """The replies, each with ``requester``: the name of who asked for it."""
+    found = list(replies)
+    names = _find_names(reply.requested_by_id or "" for reply in found)
+    for reply in found:
+        reply.requester = names.get(reply.requested_by_id or "", "")
+    return found
+
+
+def _find_names(ids: Iterable[str]) -> dict[str, str]:
+    return dict(User.objects.filter(pk__in=set(ids)).values_list("pk", "username"))
 
 
 class AccountFilter(DropdownFilter):

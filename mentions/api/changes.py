@@ -81,8 +81,9 @@ def update_message(
 
     ``document`` is the message as it was read: the change is one command that matches only if it
     still is like that. Another's change in between makes it start again with what the other left.
-    Gives the message as it is then. Raises ApiProblem: 404 gone, 409 ``reply_unsettled``, 412 not
-    at ``expected_version``. Raises TransactionConflictError when others are faster all the time.
+    Gives the message as it is then. Raises ApiProblem: 404 gone, 409 ``reply_unsettled`` and
+    ``already_replied``, 412 not at ``expected_version``. Raises TransactionConflictError when
+    others are faster all the time.
     """
     message_id, changes, now = document["_id"], change["changes"], change["now"]
     for _ in range(_ATTEMPTS):
@@ -97,7 +98,7 @@ def update_message(
                 break
             return unchanged
         if document.get("has_replies"):
-            _refuse_while_sending(message_id, differing)
+            _refuse_against_replies(message_id, differing)
         written = _write_change(document, differing, actor=change["actor"], now=now)
         if written is not None:
             return written
@@ -138,28 +139,41 @@ def _time_after(document: Document, now: datetime) -> datetime:
     return max(now, document.get("updated_at") or now)
 
 
-def _refuse_while_sending(message_id: str, changes: Mapping[str, Any]) -> None:
-    """What a reply under way will write is not written by hand: X's answer decides it. Nor is a
-    message set aside whose reply goes out nevertheless.
+def _refuse_against_replies(message_id: str, changes: Mapping[str, Any]) -> None:
+    """What a reply under way will write is not written by hand: X's answer decides it. Nor is what
+    was sent written anew, nor a message set aside whose reply goes out or went.
 
     A reply queued after this was asked changes the message's version, and the write fails.
     """
-    is_moved = changes.get("status", MessageStatus.PROCESSING) != MessageStatus.PROCESSING
-    kinds = [kind for kind, name in _RESPONSE_OF.items() if is_moved or name in changes]
+    kinds = [kind for kind, name in _RESPONSE_OF.items() if "status" in changes or name in changes]
     if not kinds:
         return
     standing = find_page(
         Reply,
         filter={"live_key": {"$in": [f"{message_id}:{kind.value}" for kind in kinds]}},
-        projection={"state": 1},
+        projection={"state": 1, "kind": 1},
         limit=len(kinds),
     )
+    status = changes.get("status", MessageStatus.PROCESSING)
     for reply in standing:
+        is_told = _RESPONSE_OF[ReplyKind(reply["kind"])] in changes
         if reply["state"] in UNSETTLED_STATES:
+            if is_told or status != MessageStatus.PROCESSING:
+                raise ApiProblem(
+                    "reply_unsettled",
+                    "A reply to this message is under way "
+                    f"({ReplyState(reply['state']).label.lower()}): undo it, or wait for its "
+                    "outcome, before you say what became of the message.",
+                    status_code=409,
+                    reply_url=f"/api/v1/replies/{reply['_id']}",
+                )
+        elif is_told or (
+            reply["kind"] == ReplyKind.PUBLIC and changes.get("status", "replied") != "replied"
+        ):
             raise ApiProblem(
-                "reply_unsettled",
-                f"A reply to this message is under way ({ReplyState(reply['state']).label.lower()}"
-                "): undo it, or wait for its outcome, before you say what became of the message.",
+                "already_replied",
+                "This message was answered on X: what was sent, and that it was, is not changed by "
+                "hand.",
                 status_code=409,
                 reply_url=f"/api/v1/replies/{reply['_id']}",
             )

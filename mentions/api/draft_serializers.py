@@ -7,12 +7,12 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from autores.parsers import refuse_unknown_fields
+from autores.texts import TextField
 from mentions.api.serializers import (
     MAX_UNDO_SECONDS,
     FindingSerializer,
     ReplySerializer,
     SecondsField,
-    TextField,
 )
 from mentions.models import Draft
 

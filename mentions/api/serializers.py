@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from autores.parsers import refuse_unknown_fields
+from autores.texts import TextField
 from mentions.models import MentionKind, MessageStatus, Reply, ReplyState
 
 MAX_LIMIT = 1000
@@ -112,15 +113,6 @@ STORED_FIELDS = tuple(name for name in _message.fields if name not in ("id", "po
 
 def message_json(document: Mapping[str, Any]) -> dict[str, Any]:
     return _message.to_representation(document)
-
-
-class TextField(serializers.CharField):
-    """A string and nothing else: 5 and true are mistakes of the caller, not texts."""
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return str(super().to_internal_value(data))
 
 
 class SecondsField(serializers.FloatField):

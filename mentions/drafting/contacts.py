@@ -94,11 +94,14 @@ _DISGUISED_LINKS = [
     re.compile(
         rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+(?:{_DOT_WORD})\s+(?:com|net|org)(?![a-z0-9]){_AFTER}"
     ),
-    re.compile(rf"(?<!\w){_NO_LABEL}[a-z0-9-]{{2,63}}[\s-]{{1,5}}d[o0]t[\s-]{{1,5}}{_SPELLED_TLD}{_AFTER}"),
+    re.compile(
+        rf"(?<!\w){_NO_LABEL}[a-z0-9-]{{2,63}}[\s-]{{1,5}}d[o0]t[\s-]{{1,5}}{_SPELLED_TLD}{_AFTER}"
+    ),
     re.compile(r"[a-z0-9]{2,63}(?:dot|punto|ponto)(?:com|net|org)(?![a-z0-9])"),
     # "evil_dot_com", "evil *dot* com", "evil d-o-t com"; "evil dot c0m"; "evil . c o m"
     re.compile(
-        rf"[a-z0-9]{{2,63}}\s?(?:[_*~-]{{1,5}}\s?d[o0]t\s?[_*~-]{{1,5}}|d[-_. ][o0][-_. ]t)\s?{_COMMON_TLD}"
+        r"[a-z0-9]{2,63}\s?(?:[_*~-]{1,5}\s?d[o0]t\s?[_*~-]{1,5}|d[-_. ][o0][-_. ]t)\s?"
+        rf"{_COMMON_TLD}"
     ),
     re.compile(rf"(?<!\w){_NO_LABEL}[\w-]{{2,63}}\s+d[o0]t\s+(?:c[o0]m|n[e3]t|[o0]rg)(?![a-z0-9])"),
     re.compile(r"[a-z0-9]{2,63}\s?\.\s?(?:c\s[o0]\s?m|c\s?[o0]\sm|n\se\s?t|o\sr\s?g)(?![a-z0-9])"),

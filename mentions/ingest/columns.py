@@ -51,7 +51,11 @@ class NewRow:
             return self.shared.complete(self.own)
         except (InvalidDocument, OverflowError, RecursionError):
             # One odd number in what X gave must not keep the whole page out.
-            return self.shared.complete({**self.own, "raw": make_storable(self.own["raw"])})
+            return self.shared.complete(self.flatten().own)
+
+    def flatten(self) -> "NewRow":
+        """The same with X's JSON as MongoDB can hold it, whatever X gave."""
+        return NewRow({**self.own, "raw": make_storable(self.own["raw"])}, self.shared)
 
 
 class NewColumns:

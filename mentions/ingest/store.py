@@ -7,13 +7,11 @@ index alone tells. What is new costs a second read and one bulk write.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import connection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from accounts.models import TwitterAccount
-from autores.mongo.documents import make_storable
 from autores.mongo.reads import find_page
 from autores.x.posts import Post
 from mentions.ingest.classify import Classification
@@ -70,7 +68,7 @@ def store_posts(
     ]
     columns = NewColumns(account, finding, now)
     rows = [columns.list_for(*each) for each in fresh]
-    lost = _write([row.encode() for row in rows])
+    lost = _write(rows)
     store_edits(edited, shown, classify=classify, wants_drafts=finding.wants_drafts, now=now)
     new_ids = [row.id for row in rows if row.id not in lost]
     if lost:
@@ -137,33 +135,43 @@ def _find_passed(account: TwitterAccount, posts: Mapping[str, Post]) -> frozense
     return frozenset(passed)
 
 
-def _write(documents: Sequence[Any]) -> frozenset[str]:
-    """Write unordered; return the ``_id`` of documents that met a row already there."""
-    if not documents:
-        return frozenset()
+def _write(rows: Sequence[NewRow]) -> frozenset[str]:
+    """Write unordered; return the ids of those that met a row already there."""
+    lost, too_deep = _insert(rows)
+    if too_deep:
+        # The server takes fewer levels than JSON has.
+        again, still = _insert([row.flatten() for row in too_deep])
+        if still:
+            raise ValueError(f"MongoDB does not take the post {still[0].post_id}: it is too deep.")
+        lost += again
+    return frozenset(row.id for row in lost)
+
+
+def _insert(rows: Sequence[NewRow]) -> tuple[list[NewRow], list[NewRow]]:
+    """Those that met a row already there, and those that the server takes for too deep."""
+    if not rows:
+        return [], []
+    lost: list[NewRow] = []
+    too_deep: list[NewRow] = []
     collection = connection.get_collection(Message._meta.db_table)
-    lost: list[str] = []
-    too_deep: list[Mapping[str, Any]] = []
     try:
-        collection.insert_many(documents, ordered=False)
+        collection.insert_many([row.encode() for row in rows], ordered=False)
     except BulkWriteError as error:
         if error.details["writeConcernErrors"]:
             raise
         for failure in error.details["writeErrors"]:
             if failure["code"] == _DUPLICATE_KEY:
-                lost.append(failure["op"]["_id"])
+                lost.append(rows[failure["index"]])
             elif failure["code"] == _NESTED_TOO_DEEPLY:
-                too_deep.append(failure["op"])
+                too_deep.append(rows[failure["index"]])
             else:
                 raise
     except OperationFailure as error:
         # Beyond some depth the server does not even look at the single writes.
         if error.code != _NESTED_TOO_DEEPLY:
             raise
-        too_deep = [*documents]
-    if too_deep:
-        lost += _write([{**row, "raw": make_storable(row["raw"])} for row in too_deep])
-    return frozenset(lost)
+        return [], [*rows]
+    return lost, too_deep
 
 
 def _store_clashing(account: TwitterAccount, rows: Sequence[NewRow]) -> list[str]:
@@ -179,5 +187,5 @@ def _store_clashing(account: TwitterAccount, rows: Sequence[NewRow]) -> list[str
     )
     taken = {row["_id"] for row in holders if row.get("account_id") not in (account.pk, None)}
     renamed = [row.rename(account) for row in rows if row.post_id in taken - stored]
-    lost = _write([row.encode() for row in renamed])
+    lost = _write(renamed)
     return [row.id for row in renamed if row.id not in lost]

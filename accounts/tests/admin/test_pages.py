@@ -27,7 +27,7 @@ from accounts.personal import create_personal_token, digest_personal_token
 from accounts.stored_tokens import token_cipher
 from accounts.tests.admin.pages import address, page_of
 from accounts.tests.conftest import Browser, client_of, make_person
-from autores.tests.cast import give_role
+from autores.tests.cast import PASSWORD, give_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -351,3 +351,12 @@ def test_lists_name_people_and_accounts_without_a_join(
         assert [query for query in queries if "$lookup" in query] == []
         # None of them once a row.
         assert len(queries) == len(set(queries)), queries
+
+
+def test_who_is_locked_out_for_a_while_is_told_so(admin: User, client: Client) -> None:
+    given = {"username": admin.username, "password": "wrong"}
+    pages = [client.post("/admin/login/", given).content.decode() for _ in range(6)]
+    assert "correct" in pages[0]
+    assert "Too many failed attempts to sign in. Try again in" in pages[-1]
+    right = {**given, "password": PASSWORD}
+    assert "Too many failed attempts" in client.post("/admin/login/", right).content.decode()

@@ -6,6 +6,7 @@ from typing import Any
 import bson
 import orjson
 import pytest
+from bson.raw_bson import RawBSONDocument
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,3 +58,13 @@ def test_json_stays_as_it_is_when_bson_can_hold_it() -> None:
 
 def test_what_bson_cannot_hold_is_spelled_out() -> None:
     assert make_storable({"n\0": [2**63, -(2**63)]}) == {"n\\u0000": [str(2**63), -(2**63)]}
+
+
+def test_what_was_read_as_bson_can_be_stored_again() -> None:
+    deep: Any = 7
+    for _ in range(150):
+        deep = {"a": deep}
+    document = RawBSONDocument(bson.encode({"n": 2**40, "deep": deep}))
+    stored = make_storable(document)
+    assert stored["n"] == 2**40
+    bson.encode({"raw": stored})

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autores.x.ids import EPOCH, MAX_POST_ID, created_at_of, first_post_id_at, is_post_id
+from autores.x.ids import (
+    EPOCH,
+    MAX_POST_ID,
+    are_post_ids,
+    created_at_of,
+    first_post_id_at,
+    is_post_id,
+)
 
 
 def test_time_is_read_when_the_id_is_a_known_post() -> None:
@@ -47,3 +54,12 @@ def test_a_clear_error_is_raised_when_the_moment_has_no_zone() -> None:
 @pytest.mark.parametrize("value", [12, None, 1.5, b"12", ["12"]])
 def test_only_strings_are_ids_when_other_types_come(value: object) -> None:
     assert not is_post_id(value)
+
+
+_VALUES = ["1", "0", "9" * 19, "9" * 20, "", " 1", "1a", "٣", "²", None, 7, ["1"], "-1"]
+
+
+@given(st.lists(st.sampled_from(_VALUES), min_size=1, max_size=4))
+@settings(max_examples=200)
+def test_several_are_ids_when_each_of_them_is(values: list[object]) -> None:
+    assert are_post_ids(values) == all(map(is_post_id, values))

@@ -228,3 +228,14 @@ def test_the_sender_is_asked_for_when_an_event_is_a_message() -> None:
         parse_message_page({"data": [_event(sender_id=None)]}, rate=RateLimits())
     joined = _event(sender_id=None, text=None, event_type="ParticipantsJoin")
     assert parse_message_page({"data": [joined]}, rate=RateLimits()).events[0].text == ""
+
+
+def test_what_came_beside_the_posts_is_read_only_when_it_is_asked_for() -> None:
+    class Unread(list[Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError("It was read.")
+
+    page = parse_post_page(page_body(includes={"users": Unread([CARLA])}), rate=RateLimits())
+    assert [post.text for post in page.posts]
+    with pytest.raises(AssertionError, match="It was read"):
+        _ = page.posts[0].author

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -130,13 +130,31 @@ _ODD_FIELDS = {
     "note_post": [{"text": "the whole of it"}, {"text": 7}, "it"],
     "note_tweet": [{"text": "the whole of it"}],
 }
-_CHANGES = st.fixed_dictionaries(
-    {}, optional={name: st.sampled_from(values) for name, values in _ODD_FIELDS.items()}
-)
-_POSTS = st.lists(
-    st.one_of(st.just({}), _CHANGES).map(lambda changes: {**post_body(), **changes})
-    | st.sampled_from([None, "post", []]),
-    max_size=4,
+# What X may give of a post that is all right.
+_OTHER_FIELDS = {
+    "id": ["7", "18530000000000001"],
+    "text": ["", "Ünïcode 🎉"],
+    "author_id": ["7"],
+    "conversation_id": ["5"],
+    "created_at": ["2026-11-20T10:00:00Z", "2026-11-20T10:00:00.250000+00:00"],
+    "edit_history_post_ids": [[], ["5", "7"], ["5", "x", 7], None],
+    "edit_history_tweet_ids": [["3", "4"]],
+    "note_post": [{"text": "the whole of it"}, {}],
+    "note_tweet": [{"text": "all of it"}],
+}
+
+
+def _draw_fields(values: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {}, optional={name: st.sampled_from(some) for name, some in values.items()}
+    )
+
+
+_GOOD = _draw_fields(_OTHER_FIELDS).map(lambda some: {**post_body(), **some})
+_ODD = _draw_fields(_ODD_FIELDS).map(lambda some: {**post_body(), **some})
+# Pages of which all posts can be read, and others.
+_POSTS = st.lists(_GOOD, max_size=4) | st.lists(
+    _GOOD | _ODD | st.sampled_from([None, "post", []]), max_size=4
 )
 _PEOPLE = st.lists(
     st.fixed_dictionaries(
@@ -149,6 +167,7 @@ _PEOPLE = st.lists(
 
 
 @given(posts=_POSTS, people=_PEOPLE)
+@settings(max_examples=150, deadline=None)
 def test_a_page_is_read_as_each_of_its_posts_alone(posts: list[Any], people: list[Any]) -> None:
     body = page_body(data=posts, includes={"users": people, "posts": posts})
     alone = list(_read_alone(parse.parse_post, posts))
@@ -162,6 +181,8 @@ def test_a_page_is_read_as_each_of_its_posts_alone(posts: list[Any], people: lis
     assert list(page.posts) == alone
     assert page.users == users
     assert page.referenced == {post.id: post for post in parents}
+    assert [post.created_at.utcoffset() for post in page.posts] == [timedelta(0)] * len(alone)
+    assert all(post.author == users.get(post.author_id) for post in page.referenced.values())
     assert [post.author for post in page.posts] == [users.get(post.author_id) for post in alone]
 
 

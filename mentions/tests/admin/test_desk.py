@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import TwitterAccount, User
+from accounts.models import AppPause, TwitterAccount, User
 from autores.tests.cast import create_person
 from mentions.models import Message, Reply
 from mentions.outbox.enqueue import enqueue_reply
@@ -217,3 +217,53 @@ def test_an_ignored_mention_is_opened_again_before_it_is_answered(
     assert not Reply.objects.exists()
     page = client.post(desk, {"act": "reopen"}, follow=True).content.decode()
     assert 'value="send"' in page
+
+
+def test_who_claimed_a_mention_is_shown_to_the_others(
+    mention: Message, ana: User, bruno: User, client: Client
+) -> None:
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    client.force_login(bruno)
+    client.post(address, {"act": "claim"})
+    assert "Claimed by you" in client.get(address).content.decode()
+    client.force_login(ana)
+    page = client.get(address).content.decode()
+    assert "Claimed by <strong>bruno</strong>" in page
+    assert "Release from bruno" in page
+    refused = client.post(address, {"act": "claim"}, follow=True).content.decode()
+    assert "bruno has claimed this mention: it has to be released first." in refused
+    row = client.get("/admin/mentions/message/").content.decode()
+    assert "Processing · bruno" in row
+    client.post(address, {"act": "release"})
+    assert "Claimed by" not in client.get(address).content.decode()
+
+
+def test_a_reply_names_its_mention_and_who_asked_for_it(
+    mention: Message, ana: User, client: Client
+) -> None:
+    reply = enqueue_reply(
+        mention, kind="public", text="At\nnine.", requested_by=ana, now=timezone.now()
+    )
+    Reply.objects.filter(pk=reply.pk).update(state="sent", x_post_id="77")
+    client.force_login(ana)
+    page = client.get(f"/admin/mentions/reply/{reply.pk}/change/").content.decode()
+    assert f"/admin/mentions/message/{mention.pk}/change/" in page
+    assert "@dora" in page
+    assert "asked for by ana" in page
+    assert "https://x.com/i/status/77" in page
+    desk = client.get(f"/admin/mentions/message/{mention.pk}/change/").content.decode()
+    assert "ana · " in desk
+    assert "https://x.com/i/status/77" in desk
+
+
+def test_a_reply_is_said_to_wait_while_all_calls_are_paused(
+    mention: Message, ana: User, client: Client
+) -> None:
+    AppPause.objects.create(code="operator", reason="Maintenance.")
+    client.force_login(ana)
+    address = f"/admin/mentions/message/{mention.pk}/change/"
+    page = client.post(address, {"act": "send", "text": "Yes."}, follow=True).content.decode()
+    assert "The reply waits, as all calls to X are paused" in page
+    # The banner stands once, and offers nothing that this person may not do.
+    assert page.count("nothing is read, nothing is sent") == 1
+    assert "Resume …" not in page

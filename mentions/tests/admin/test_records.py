@@ -42,3 +42,16 @@ def test_a_change_of_a_role_is_on_record(
     ]
     assert {(entry.actor, entry.account_id) for entry in entries} == {(admin_user.pk, acme.pk)}
     assert "carla: approver before, no role now." in [entry.note for entry in entries]
+
+
+def test_the_audit_is_found_by_a_name_and_by_an_action(
+    acme: TwitterAccount, admin_user: User, admin_client: Client, carla: User
+) -> None:
+    form = {"user": carla.pk, "account": acme.pk, "role": "responder"}
+    admin_client.post(address("membership", "add"), form)
+    entry = AuditEntry.objects.get(action="account.role_changed")
+    for term in (admin_user.username, "account.role_changed", entry.object_id):
+        page = admin_client.get("/admin/mentions/auditentry/", {"q": term}).content.decode()
+        assert f"/admin/mentions/auditentry/{entry.pk}/change/" in page
+    page = admin_client.get("/admin/mentions/auditentry/", {"q": "nobody"}).content.decode()
+    assert f"/admin/mentions/auditentry/{entry.pk}/change/" not in page

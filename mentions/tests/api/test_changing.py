@@ -294,3 +294,25 @@ def test_change_is_made_to_what_another_left_when_he_was_first(
     with pytest.raises(ApiProblem, match="deleted meanwhile"):
         update_message(read, changes={"status": "ignored"}, actor=bruno.pk, now=timezone.now())
     assert entries.count() == 1
+
+
+def test_what_was_sent_is_not_written_anew_by_hand(
+    ana: User, message: Message, client_of: Client
+) -> None:
+    reply = enqueue_reply(message, kind="public", text="At nine.", now=timezone.now())
+    Reply.objects.filter(pk=reply.pk).update(state="sent")
+    Message.objects.filter(pk=message.pk).update(status="replied", public_response="At nine.")
+    client = client_of(ana)
+    for changes in (
+        {"public_response": "I never said that"},
+        {"status": "pending"},
+        {"status": "processing"},
+        {"status": "ignored", "public_response": "other"},
+    ):
+        answer = client.patch(path_of(message), changes)
+        assert (answer.status_code, answer.json()["code"]) == (409, "already_replied")
+        assert answer.json()["reply_url"].endswith(reply.pk)
+    same = {"status": "replied", "public_response": "At nine.", "dm_response": "By telephone."}
+    assert client.patch(path_of(message), same).status_code == 200
+    kept = Message.objects.get(pk=message.pk)
+    assert (kept.status, kept.public_response) == ("replied", "At nine.")
