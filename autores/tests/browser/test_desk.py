@@ -34,7 +34,7 @@ def list_authors(page: Page) -> list[str]:
 
 def choose_filter(page: Page, title: str, option: str) -> None:
     """Open the filters, pick from the dropdown under the title, and apply."""
-    page.find("[x-on\\:click*='filterOpen']").click()
+    page.find("[x-on\\:click*='filterOpen']").send_keys(Keys.ENTER)
     page.find(f"#changelist-filter select[name^={title}] + .select2 .select2-selection").click()
     page.wait(
         f"{option} is offered",
@@ -69,6 +69,8 @@ def test_draft_is_changed_approved_and_sent_when_ana_works_the_desk(
     draft = Draft.objects.get(message=mentions["dora_k"])
     box = page.find("#desk-text")
     assert box.get_attribute("value") == draft.text
+    shown = "return getComputedStyle(document.querySelector('article > p')).whiteSpace"
+    assert page.run(shown) == "pre-wrap"
     page.wait("the draft is counted", lambda: page.find("#desk-count").text.endswith(" / 280"))
     page.shoot("4-desk")
     page.fill("#desk-text", "Yes: 9 to 6. 日本語も")
