@@ -160,6 +160,7 @@ class MessageDesk(AccountScopedAdmin):
             "desk_data": {
                 "preflight": f"{preflight}?kind=public&text=",
                 "dm_preflight": f"{preflight}?kind=dm",
+                "login": reverse("admin:login"),
                 "max_length": MAX_WEIGHTED_LENGTH,
                 "shown": [refusal.code for refusal in public.refusals],
                 "under_way": [

@@ -112,6 +112,8 @@ class ReplyAdmin(AccountScopedAdmin):
         },
     )
     def shown_state(self, reply: Reply) -> tuple[str, str]:
+        if reply.reason_code == "cancelled":
+            return "undone", "Undone"
         return reply.state, reply.get_state_display()
 
     @display(description="Account")

@@ -4,6 +4,7 @@ Documents come as MongoDB stores them, without the raw JSON of X: a list of 100 
 costs more than its query.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -64,7 +65,11 @@ class MessageQuery:
             query["kind"] = self.kind
         if self.author:
             name = self.author.removeprefix("@")
-            query["user" if name.isdecimal() else "author_username"] = name
+            if name.isdecimal():
+                query["user"] = name
+            else:
+                # X's names know no upper and lower case.
+                query["author_username"] = {"$regex": f"^{re.escape(name)}$", "$options": "i"}
         if self.is_replyable is not None:
             query["is_replyable"] = self.is_replyable
         times = {"$gte": self.since, "$lt": self.until}

@@ -154,7 +154,9 @@ def _list_missing_privileges(current: CurrentSource) -> list[str]:
 
 def grant_sentence(current: CurrentSource, missing: list[str]) -> str:
     """What the user of the import lacks, with the statement that gives it."""
+    account = (current.fetch("SELECT CURRENT_USER()")[0][0] or b"").decode(errors="replace")
+    name, _, host = account.rpartition("@")
     return (
         f"user {current.url.user!r} lacks {' and '.join(missing)} (GRANT {', '.join(missing)} "
-        f"ON *.* TO {current.url.user!r})"
+        f"ON *.* TO '{name}'@'{host}')"
     )

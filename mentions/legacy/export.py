@@ -120,7 +120,9 @@ class _TableExporter:
         self._report = TableExport(table.name)
         self._precision = database.read_precision(table.name)
         self._collection = connection.get_collection(self._target.model._meta.db_table)
-        self._marks: list[UpdateOne] = []
+        # By key: what is to be remembered, and what was written and how.
+        self._marks: dict[str, UpdateOne] = {}
+        self._written: dict[str, tuple[Mapping[str, Any], str]] = {}
 
     def run(self, on_progress: Callable[[str, int], None]) -> TableExport:
         done = 0
@@ -200,13 +202,45 @@ class _TableExporter:
                 self._insert(key, values, document=document)
             else:
                 self._update(key, values, row=row, document=document)
+        if self._is_tried:
+            self._compare_written()
         if self._is_dry_run:
             self._database.take_back()
         else:
             self._database.commit()
             if self._marks:
-                self._collection.bulk_write(self._marks, ordered=False)
-        self._marks = []
+                self._collection.bulk_write(list(self._marks.values()), ordered=False)
+        self._marks, self._written = {}, {}
+
+    def _compare_written(self) -> None:
+        """Read the rows back before they stay: a trigger may have made others of them.
+
+        What is not as it was written is a conflict, and not remembered as exported: no later
+        import takes it for what was changed there.
+        """
+        stored = self._database.look_up(self._rule, list(self._written))
+        for key, (values, kind) in self._written.items():
+            row = stored.get(key)
+            odd = ["the whole row"] if row is None else self._list_odd(values, row)
+            if not odd:
+                continue
+            self._marks.pop(key, None)
+            if kind == "inserted":
+                self._report.inserted -= 1
+            else:
+                self._report.updated -= 1
+            self._report.add_conflict(
+                show_key(self._rule, key),
+                f"MySQL stored something else than was written in {', '.join(odd)}: look for a "
+                "trigger or a rule of the column there",
+            )
+
+    def _list_odd(self, values: Mapping[str, Any], row: Mapping[str, bytes | None]) -> list[str]:
+        return [
+            name
+            for name, value in values.items()
+            if _spell(value) != row[name] and not self._is_equivalent(name, value, row[name])
+        ]
 
     def _insert(self, key: str, values: dict[str, Any], *, document: Mapping[str, Any]) -> None:
         known = read_baseline(document, source=self._database.label)
@@ -222,6 +256,7 @@ class _TableExporter:
             return
         if self._try(key, lambda: self._database.insert(self._rule, values)):
             self._report.inserted += 1
+            self._written[key] = (values, "inserted")
             self._mark(document, {name: _spell(value) for name, value in values.items()})
 
     def _update(
@@ -256,10 +291,13 @@ class _TableExporter:
             return
 
         def write() -> bool:
-            return self._database.update(self._rule, changed, row=row)
+            # The times of the row are ours to say, or stay as they are.
+            times = [rule.column for rule in self._rule.fields if rule.column in self._precision]
+            return self._database.update(self._rule, changed, row=row, kept=times)
 
         if self._try(key, write):
             self._report.updated += 1
+            self._written[key] = (values, "updated")
             spelled = {name: _spell(value) for name, value in changed.items()}
             self._mark(document, {**row, **spelled})
 
@@ -302,7 +340,8 @@ class _TableExporter:
         if there and here:
             baseline = Baseline(there, here, timezone.now())
             mark = build_export(baseline, source=self._database.label)
-            self._marks.append(UpdateOne({"_id": document["_id"]}, {"$set": {EXPORT_FIELD: mark}}))
+            change = {"$set": {EXPORT_FIELD: mark}}
+            self._marks[document["_id"]] = UpdateOne({"_id": document["_id"]}, change)
 
     def _make_row(self, document: Mapping[str, Any]) -> dict[str, Any] | None:
         """The legacy row of a document; None when it cannot be one."""

@@ -62,13 +62,22 @@ class FollowReport:
         if not self.is_drained:
             lines.append("Not drained: the same command goes on from here.")
         elif self.frozen_at and self.drained_at and self.downtime_seconds is not None:
-            lines += [
-                f"Drained at {self.drained_at:%H:%M:%S.%f} UTC: nothing is left to copy.",
-                f"The source stopped ({self.stopped_by}) at {self.frozen_at:%H:%M:%S.%f} UTC; the "
-                f"last change in its log is of {_show_time(self.last_change_at)}.",
-                f"Downtime so far: {self.downtime_seconds:.1f} s, at most "
-                f"{self.downtime_at_most_seconds:.1f} s. It lasts until this system serves.",
-            ]
+            lines.append(f"Drained at {self.drained_at:%H:%M:%S.%f} UTC: nothing is left to copy.")
+            last = f"the last change in its log is of {_show_time(self.last_change_at)}."
+            if self.downtime_at_most_seconds is None:
+                lines += [
+                    f"The source was {self.stopped_by} already when it was looked at first, at "
+                    f"{self.frozen_at:%H:%M:%S.%f} UTC; {last}",
+                    f"Downtime so far: at least {self.downtime_seconds:.1f} s; since when it was "
+                    "so before is not known. It lasts until this system serves.",
+                ]
+            else:
+                lines += [
+                    f"The source stopped ({self.stopped_by}) at {self.frozen_at:%H:%M:%S.%f} UTC; "
+                    f"{last}",
+                    f"Downtime so far: {self.downtime_seconds:.1f} s, at most "
+                    f"{self.downtime_at_most_seconds:.1f} s. It lasts until this system serves.",
+                ]
         return "\n".join(lines)
 
     def tell_drained(self, state: FollowState, *, drained_at: datetime, marker: str | None) -> None:
@@ -78,13 +87,14 @@ class FollowReport:
             self.stopped_by = f"marker {marker}"
             # The log knows whole seconds.
             self.frozen_at = state.marked_at + timedelta(seconds=1)
-            earliest = state.marked_at
+            earliest: datetime | None = state.marked_at
         else:
             self.stopped_by = "read-only"
             self.frozen_at = state.frozen_at or drained_at
-            earliest = state.writable_at or self.frozen_at
+            earliest = state.writable_at
         self.downtime_seconds = max((drained_at - self.frozen_at).total_seconds(), 0.0)
-        self.downtime_at_most_seconds = max((drained_at - earliest).total_seconds(), 0.0)
+        if earliest is not None:
+            self.downtime_at_most_seconds = max((drained_at - earliest).total_seconds(), 0.0)
 
 
 def _show_time(at: datetime | None) -> str:

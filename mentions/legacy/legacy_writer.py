@@ -1,6 +1,6 @@
 """The legacy database as the export writes to it: single rows, each only if it is what was read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pymysql
@@ -82,6 +82,9 @@ class LegacyWriter:
                     [],
                 )
         except pymysql.err.MySQLError as error:
+            if error.args and error.args[0] == ER.NO_DEFAULT_FOR_FIELD:
+                # A column that the former system does not have: each new row says so itself.
+                return
             raise self.explain(error) from None
 
     def find_obstacle(self) -> str:
@@ -149,10 +152,20 @@ class LegacyWriter:
         )
 
     def update(
-        self, rule: TableRule, changed: Mapping[str, Any], *, row: Mapping[str, bytes | None]
+        self,
+        rule: TableRule,
+        changed: Mapping[str, Any],
+        *,
+        row: Mapping[str, bytes | None],
+        kept: Iterable[str] = (),
     ) -> bool:
-        """Change the row if it still is what was read."""
-        sets = ", ".join(f"`{name}` = %s" for name in changed)
+        """Change the row if it still is what was read. ``kept`` stay, also those columns that MySQL
+        would set by itself (ON UPDATE).
+        """
+        sets = ", ".join(
+            [f"`{name}` = %s" for name in changed]
+            + [f"`{name}` = `{name}`" for name in kept if name not in changed]
+        )
         same = " AND ".join(
             f"CAST(CONVERT(`{name}` USING utf8mb4) AS BINARY) <=> %s" for name in row
         )

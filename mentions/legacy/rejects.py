@@ -1,7 +1,8 @@
 """Rows that were refused, kept in the collection ``import_rejects`` until they are mended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 from pymongo import UpdateOne
@@ -10,6 +11,18 @@ from mentions.legacy.contract import OAUTH_STATES, Table
 from mentions.legacy.documents import find_gone, record_key
 from mentions.legacy.mapping import RejectedRow
 from mentions.models import ImportReject
+
+# A document may have 16 MB, and a row may be refused because it has more.
+_LONGEST_KEPT = 100_000
+
+
+def _shorten(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: f"{value[:_LONGEST_KEPT]}… ({len(value):,} characters in MySQL)"
+        if isinstance(value, str) and len(value) > _LONGEST_KEPT
+        else value
+        for name, value in row.items()
+    }
 
 
 class RejectWriter:
@@ -38,7 +51,7 @@ class RejectWriter:
                 "rules": list(reject.rules),
                 "hints": list(reject.hints),
                 # Of what its author deleted on X nothing is kept, refused or not.
-                "row": {"id": reject.key} if reject.key in gone else reject.row,
+                "row": {"id": reject.key} if reject.key in gone else _shorten(reject.row),
                 "rejected_at": self._now,
             }
             key = record_key(self._table, reject.key)

@@ -35,6 +35,9 @@ _SESSION = (
     # A page may wait while MongoDB is slow.
     "SET SESSION net_write_timeout = 3600",
     "SET SESSION wait_timeout = 86400",
+    # MariaDB's own limits of a transaction that waits; MySQL reads a comment.
+    "SET SESSION net_read_timeout = 3600 /*M!100300 , SESSION idle_transaction_timeout = 0, "
+    "SESSION idle_readonly_transaction_timeout = 0 */",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
@@ -113,15 +116,23 @@ class Source:
                 missing.append(f"table {table.name}")
                 continue
             lacking, differs = compare_columns(table, found)
-            missing.extend(f"column {table.name}.{name}" for name in lacking)
+            spelled = {name.lower(): name for name in found}
+            missing.extend(
+                f"column {table.name}.{name}"
+                + (f" (it is spelled {spelled[name]} there)" if name in spelled else "")
+                for name in lacking
+            )
             differences.extend(differs)
             key = found.get(table.key)
             if key is None:
                 continue
             self._key_types[table.name] = key.data_type
-            if not self._is_key_unique(table):
+            if self._read_engine(table) == "view":
+                missing.append(f"table {table.name} (it is a view)")
+            elif not self._is_key_unique(table):
                 missing.append(f"primary or unique key on {table.name}.{table.key}")
             differences.extend(self._check_engine(table))
+            differences.extend(self._check_foreign_keys(table))
         if missing:
             raise SchemaError(
                 f"The legacy database {self.url.label} lacks what the import needs: "
@@ -307,12 +318,16 @@ class Source:
             for _, non_unique, count, column, nullable, prefix in rows
         )
 
-    def _check_engine(self, table: Table) -> list[Difference]:
+    def _read_engine(self, table: Table) -> str:
+        """``view`` for a view."""
         rows = self._fetch(
             "SELECT engine FROM information_schema.tables "  # noqa: S608
             f"WHERE table_schema = DATABASE() AND table_name = '{table.name}'"
         )
-        engine = (rows[0][0] or b"view").decode() if rows else "unknown"
+        return (rows[0][0] or b"view").decode() if rows else "unknown"
+
+    def _check_engine(self, table: Table) -> list[Difference]:
+        engine = self._read_engine(table)
         if engine.lower() == "innodb":
             return []
         return [
@@ -321,6 +336,25 @@ class Source:
                 "",
                 f"engine {engine} has no snapshot: stop the former system while the import runs",
             )
+        ]
+
+    def _check_foreign_keys(self, table: Table) -> list[Difference]:
+        """Those by which MySQL changes rows itself."""
+        rows = self._fetch(
+            "SELECT table_name, constraint_name, delete_rule, update_rule "
+            "FROM information_schema.referential_constraints "
+            "WHERE constraint_schema = DATABASE() ORDER BY constraint_name"
+        )
+        still = {b"RESTRICT", b"NO ACTION"}
+        return [
+            Difference(
+                table.name,
+                "",
+                f"the foreign key {name.decode()} changes rows by itself, which MySQL leaves out "
+                "of its binary log: --follow does not see it, --delta does",
+            )
+            for owner, name, *rules in rows
+            if owner.decode() == table.name and not still.issuperset(rules)
         ]
 
     def _fetch(self, sql: str) -> list[tuple[Any, ...]]:

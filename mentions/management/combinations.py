@@ -61,6 +61,11 @@ def check_files(options: Mapping[str, Any]) -> None:
             raise CommandError(f"{_spell(other)} and {_spell(name)} name the same file: {path}.")
         existed = path.exists()
         try:
+            if path.is_file() and not _is_of_its_kind(path, name):
+                raise CommandError(
+                    f"{path} ({_spell(name)}) exists, and is no earlier file of this kind: name "
+                    "another one. Nothing was done."
+                )
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
             if not existed:
                 path.unlink()
@@ -68,6 +73,13 @@ def check_files(options: Mapping[str, Any]) -> None:
             raise CommandError(
                 f"{path} ({_spell(name)}) cannot be written: {error.strerror}. Nothing was done."
             ) from None
+
+
+def _is_of_its_kind(path: Path, name: str) -> bool:
+    """Whether it is empty, or begins as what is written there: only such a file is replaced."""
+    with path.open("rb") as file:
+        begin = file.read(1)
+    return begin in (b"", b"<" if name == "html" else b"{")
 
 
 def _refuse(options: Mapping[str, Any], names: set[str] | frozenset[str], why: str) -> None:

@@ -133,6 +133,29 @@ def test_what_ana_typed_is_still_there_when_she_presses_another_button(
     page.shoot("typed-after-undo")
 
 
+def test_what_ana_typed_is_there_again_when_her_session_had_ended(
+    page: Page,
+    ana: User,
+    mentions: dict[str, Message],
+    sign_in: Callable[[User], None],
+    settings: Any,
+) -> None:
+    sign_in(ana)
+    page.open(address_of(mentions["dora_k"]))
+    page.fill("#desk-text", "A long answer")
+    page.chrome.delete_cookie(settings.SESSION_COOKIE_NAME)
+    page.press_and_load(page.find_button("Save draft"))
+    page.fill("input[name=username]", "ana")
+    page.fill("input[name=password]", PASSWORD)
+    page.press_and_load(page.find("button[type=submit]"))
+    assert page.find("#desk-text").get_attribute("value") == "A long answer"
+    assert "Your session had ended: what you typed is here again" in page.text
+    page.shoot("signed-in-again")
+    page.press_and_load(page.find_button("Save draft"))
+    assert Draft.objects.get(message=mentions["dora_k"]).text == "A long answer"
+    assert "Your session had ended" not in page.text
+
+
 def test_what_ana_is_writing_stays_when_x_has_something_to_tell(
     page: Page,
     ana: User,

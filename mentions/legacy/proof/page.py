@@ -13,7 +13,7 @@ _MEANINGS = {
     "missing": "in MySQL, and neither in MongoDB nor refused",
     "extra": "written by an import, and no longer in MySQL",
     "differing": "the values differ, and no change here explains it",
-    "conflicts": "here already when the import came, and different",
+    "conflicts": "made here, or changed on both sides since, and different",
     "rejected": "cannot be taken over",
     "skipped": "left behind on purpose",
     "deleted_here": "deleted here since the import",

@@ -2,8 +2,11 @@
 
 import json
 import os
+import stat
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
+from io import FileIO
 from typing import Any
 
 from django.conf import settings
@@ -171,8 +174,7 @@ class Command(BaseCommand):
 
                 def keep_ambiguous(found: Ambiguous) -> None:
                     if ambiguous_file is not None:
-                        line = json.dumps(found.to_json(), ensure_ascii=False)
-                        ambiguous_file.write(line + "\n")
+                        _write_line(ambiguous_file, found.to_json())
 
                 def keep_reject(table: str, row: RejectedRow) -> None:
                     if rejects_file is not None:
@@ -184,7 +186,7 @@ class Command(BaseCommand):
                             "hints": row.hints,
                             "row": row.row,
                         }
-                        rejects_file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                        _write_line(rejects_file, line)
 
                 importer = Importer(
                     source,
@@ -263,8 +265,19 @@ class Command(BaseCommand):
             )
 
 
-def _open_private(path: str) -> Any:
+def _write_line(file: FileIO, line: Mapping[str, Any]) -> None:
+    """Nothing is held back, so that a full disk is told here, with the file's name."""
+    left = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="surrogatepass")
+    try:
+        while left:
+            left = left[file.write(left) or 0 :]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, file.name) from None
+
+
+def _open_private(path: str) -> FileIO:
     """A new file, or an emptied one, that only its owner reads: rows hold what people wrote."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "w", encoding="utf-8")
+    file = FileIO(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600))
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        os.fchmod(file.fileno(), 0o600)
+    return file

@@ -62,9 +62,31 @@
   // What is saved; a text that was typed and not used yet stands in its field, too.
   const saved = fields.map((field) => field.dataset.saved || "");
 
+  // A session that had ended loses what was sent: it is there again after the sign-in.
+  const place = "desk " + location.pathname;
+  const sent = JSON.parse(sessionStorage.getItem(place) || "{}");
+  sessionStorage.removeItem(place);
+  if (document.referrer && new URL(document.referrer).pathname === data.login) {
+    const lost = fields.filter((field) => sent[field.id] && sent[field.id] !== field.value);
+    for (const field of lost) {
+      field.value = sent[field.id];
+    }
+    if (lost.length) {
+      const note = document.createElement("p");
+      note.setAttribute("role", "status");
+      note.className =
+        "rounded-default px-3 py-2 bg-blue-100 text-blue-700 dark:bg-blue-500/20 dark:text-blue-400";
+      note.textContent =
+        "Your session had ended: what you typed is here again, and nothing was saved.";
+      document.getElementById("desk-form").prepend(note);
+    }
+  }
+
   // The page's other forms send along what was typed, so that it is there again afterwards.
   for (const form of document.querySelectorAll(".autores-desk form")) {
     form.addEventListener("submit", () => {
+      const typed = Object.fromEntries(fields.map((field) => [field.id, field.value]));
+      sessionStorage.setItem(place, JSON.stringify(typed));
       for (const hidden of form.querySelectorAll("[data-typed]")) {
         const field = document.getElementById(hidden.dataset.typed);
         hidden.disabled = Boolean(hidden.dataset.typed) && (!field || field.form === form);

@@ -283,3 +283,49 @@ def test_error_says_how_to_make_it_writable_when_mysql_is_still_frozen(imported,
 
     with pytest.raises(SourceError, match="SET GLOBAL read_only = 0"):
         export_to_mysql(parse_source_url(imported.url.replace("root@", "writer:pw@")))
+
+
+def test_what_mysql_made_of_a_row_itself_is_a_conflict_and_not_remembered(imported, run_import):
+    imported.execute(
+        "CREATE TRIGGER louder BEFORE UPDATE ON messages FOR EACH ROW "
+        "SET NEW.text = UPPER(NEW.text)"
+    )
+    Message.objects.filter(pk="1").update(text="quietly", version=2)
+
+    for _ in range(2):
+        report, tables = export(imported)
+        assert (tables["messages"].updated, tables["messages"].conflicts) == (0, 1)
+        assert not report.is_complete
+    assert row_of(imported, "1")[2] == "QUIETLY"
+    # Nor does the next import take it for what somebody wrote there.
+    assert run_import("--account", "account-1")["exit_code"] == 2
+    assert Message.objects.get(pk="1").text == "quietly"
+
+
+def test_times_are_those_from_here_though_mysql_would_set_them_itself(imported):
+    imported.execute(
+        "ALTER TABLE messages MODIFY updated_at DATETIME NULL ON UPDATE CURRENT_TIMESTAMP"
+    )
+    before = row_of(imported, "1")[9]
+    Message.objects.filter(pk="1").update(text="edited", version=2)
+
+    report, tables = export(imported)
+
+    assert report.is_complete
+    assert tables["messages"].updated == 1
+    assert (row_of(imported, "1")[2], row_of(imported, "1")[9]) == ("edited", before)
+    assert export(imported)[1]["messages"].updated == 0
+
+
+def test_new_rows_alone_are_refused_when_a_column_there_has_to_be_filled(imported):
+    imported.execute("ALTER TABLE messages ADD COLUMN must VARCHAR(5) NOT NULL")
+    add_new()
+    Message.objects.filter(pk="1").update(text="edited", version=2)
+
+    for is_dry_run in (True, False):
+        report, tables = export(imported, is_dry_run=is_dry_run)
+        assert (tables["messages"].inserted, tables["messages"].updated) == (0, 1)
+        assert tables["messages"].refused == 1
+        assert "Field 'must' doesn't have a default value" in report.render()
+        assert not report.is_complete
+    assert row_of(imported, "1")[2] == "edited"

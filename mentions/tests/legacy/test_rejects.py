@@ -3,6 +3,13 @@
 import json
 import stat
 
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from mentions.legacy.contract import MESSAGES
+from mentions.legacy.mapping import RejectedRow
+from mentions.legacy.rejects import RejectWriter
 from mentions.models import ImportReject, Message
 
 
@@ -82,3 +89,26 @@ def test_odd_values_are_kept_and_noted_when_readable(legacy, run_import):
     assert notes["negative credits_used, kept"] == 1
     assert notes["redirected is 2, taken as true"] == 1
     assert report["exit_code"] == 0
+
+
+def test_a_row_larger_than_a_document_is_kept_shortened(transactional_db):
+    row = RejectedRow(
+        key="huge",
+        reasons=("text has 17000000 bytes; at most 2000000 fit",),
+        row={"id": "huge", "text": "ä" * 17_000_000, "dm_response": None},
+    )
+    RejectWriter(MESSAGES, run_id="r", now=timezone.now()).write([row])
+    kept = ImportReject.objects.get().row
+    assert kept["text"].startswith("äää")
+    assert kept["text"].endswith("… (17,000,000 characters in MySQL)")
+    assert (kept["id"], kept["dm_response"]) == ("huge", None)
+
+
+def test_the_file_is_named_when_there_is_no_room_for_it(legacy, run_import):
+    legacy.add_message("bad", timestamp="0000-00-00 00:00:00")
+    with pytest.raises(CommandError, match="/dev/full cannot be written: No space left"):
+        call_command(
+            "migrate_from_mysql", "--source", legacy.url, "--unattributed",
+            "--rejects-file", "/dev/full",
+        )  # fmt: skip
+    assert ImportReject.objects.count() == 1

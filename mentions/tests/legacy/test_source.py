@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import time
 from urllib.parse import quote
 
 import pytest
@@ -254,3 +255,52 @@ def test_table_is_cut_alike_when_read_again(legacy):
         )
     assert first == second
     assert [count for _, count in first] == [100, 400, 200]
+
+
+def test_reading_goes_on_after_a_pause_when_mariadb_ends_idle_transactions(legacy, set_global):
+    legacy.add_message("1")
+    set_global("idle_transaction_timeout", 1)
+    set_global("idle_readonly_transaction_timeout", 1)
+    with Source(parse_source_url(legacy.url)) as source:
+        source.check_schema()
+        time.sleep(1.6)
+        assert source.count_rows(MESSAGES) == 1
+
+
+def test_it_is_said_when_a_column_is_spelled_otherwise_or_a_table_is_a_view(
+    legacy, transactional_db
+):
+    legacy.execute("ALTER TABLE messages CHANGE `text` `Text` TEXT NOT NULL")
+    legacy.execute("RENAME TABLE users TO people")
+    legacy.execute("CREATE VIEW users AS SELECT * FROM people")
+    with pytest.raises(CommandError) as raised:
+        run_command(legacy.url)
+    assert "column messages.text (it is spelled Text there)" in str(raised.value)
+    assert "table users (it is a view)" in str(raised.value)
+
+
+def test_it_is_said_when_a_foreign_key_changes_rows_behind_the_log(legacy):
+    legacy.execute("CREATE TABLE authors (id VARCHAR(255) PRIMARY KEY) CHARACTER SET utf8mb4")
+    legacy.execute(
+        "ALTER TABLE authors CONVERT TO CHARACTER SET utf8mb4 COLLATE "
+        + legacy.execute(
+            "SELECT collation_name FROM information_schema.columns WHERE table_schema = DATABASE() "
+            "AND table_name = 'messages' AND column_name = 'user'"
+        )[0][0]
+    )
+    legacy.execute(
+        "ALTER TABLE messages ADD CONSTRAINT author FOREIGN KEY (`user`) REFERENCES authors (id) "
+        "ON DELETE CASCADE"
+    )
+    with Source(parse_source_url(legacy.url)) as source:
+        told = [str(difference) for difference in source.check_schema()]
+    assert any("the foreign key author changes rows by itself" in one for one in told)
+
+
+@pytest.mark.parametrize("option", ["--rejects-file", "--report", "--html"])
+def test_a_file_of_another_kind_is_not_replaced(legacy, transactional_db, tmp_path, option):
+    path = tmp_path / "manage.py"
+    path.write_text("import os\n")
+    with pytest.raises(CommandError, match="is no earlier file of this kind"):
+        run_command(legacy.url, "--dry-run", option, str(path))
+    assert path.read_text() == "import os\n"
