@@ -6,7 +6,7 @@ remembers what was written, so that the next import knows which of the two sides
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pymysql
@@ -23,7 +23,7 @@ from mentions.legacy.contract import MESSAGES, USERS, Table
 from mentions.legacy.documents import TARGETS, Target, digest_document, digest_row
 from mentions.legacy.errors import SourceError
 from mentions.legacy.export_report import LISTED_ROWS, ExportReport, TableExport
-from mentions.legacy.legacy_writer import LegacyWriter
+from mentions.legacy.legacy_writer import LegacyWriter, cut_time, spell_value
 from mentions.legacy.proof.fields import rule_of, show_key
 from mentions.legacy.state import (
     EXPORT_FIELD,
@@ -239,7 +239,7 @@ class _TableExporter:
         return [
             name
             for name, value in values.items()
-            if _spell(value) != row[name] and not self._is_equivalent(name, value, row[name])
+            if spell_value(value) != row[name] and not self._is_equivalent(name, value, row[name])
         ]
 
     def _insert(self, key: str, values: dict[str, Any], *, document: Mapping[str, Any]) -> None:
@@ -257,7 +257,7 @@ class _TableExporter:
         if self._try(key, lambda: self._database.insert(self._rule, values)):
             self._report.inserted += 1
             self._written[key] = (values, "inserted")
-            self._mark(document, {name: _spell(value) for name, value in values.items()})
+            self._mark(document, {name: spell_value(value) for name, value in values.items()})
 
     def _update(
         self,
@@ -270,7 +270,7 @@ class _TableExporter:
         changed = {
             name: value
             for name, value in values.items()
-            if _spell(value) != row[name] and not self._is_equivalent(name, value, row[name])
+            if spell_value(value) != row[name] and not self._is_equivalent(name, value, row[name])
         }
         if not changed:
             self._report.unchanged += 1
@@ -298,7 +298,7 @@ class _TableExporter:
         if self._try(key, write):
             self._report.updated += 1
             self._written[key] = (values, "updated")
-            spelled = {name: _spell(value) for name, value in changed.items()}
+            spelled = {name: spell_value(value) for name, value in changed.items()}
             self._mark(document, {**row, **spelled})
 
     def _is_equivalent(self, name: str, value: Any, found: bytes | None) -> bool:
@@ -308,7 +308,7 @@ class _TableExporter:
             return rule.has_own_default
         if isinstance(value, datetime):
             # As the import cut it, and then the column: 12:00:00.123456 is still 12:00:00.123.
-            return _cut(rule.read(found), digits=self._precision.get(name, 0)) == value
+            return cut_time(rule.read(found), digits=self._precision.get(name, 0)) == value
         return rule.types == {bool} and value is not None and (int(found) != 0) == bool(value)
 
     def _try(self, key: str, write: Callable[[], bool]) -> bool:
@@ -365,7 +365,7 @@ class _TableExporter:
                     self._report.refuse(shown, f"{rule.column} cannot be decrypted")
                     return None
             if isinstance(value, datetime):
-                cut = _cut(value, digits=self._precision.get(rule.column, 0))
+                cut = cut_time(value, digits=self._precision.get(rule.column, 0))
                 is_cut = is_cut or cut != value
                 value = cut
             if isinstance(value, bool):
@@ -393,18 +393,3 @@ _NOT_THE_ROWS = frozenset(
         *(CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, ER.NEW_ABORTING_CONNECTION),
     }
 )
-
-
-def _cut(moment: datetime, *, digits: int) -> datetime:
-    unit = 10 ** (6 - min(digits, 6))
-    naive = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    return naive.replace(microsecond=naive.microsecond // unit * unit)
-
-
-def _spell(value: Any) -> bytes | None:
-    """A value as the server spells it in the columns of the contract."""
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ").encode()
-    return str(value).encode()

@@ -1,6 +1,7 @@
 """The legacy database as the export writes to it: single rows, each only if it is what was read."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pymysql
@@ -205,3 +206,19 @@ class LegacyWriter:
                 "there, then export again."
             )
         return SourceError(f"Writing to {self._target.label} failed ({code}): {detail}.")
+
+
+def cut_time(moment: datetime, *, digits: int) -> datetime:
+    """As a column with so many digits of a second holds it, in UTC without a zone."""
+    unit = 10 ** (6 - min(digits, 6))
+    naive = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return naive.replace(microsecond=naive.microsecond // unit * unit)
+
+
+def spell_value(value: Any) -> bytes | None:
+    """A value as the server spells it in the columns of the contract."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ").encode()
+    return str(value).encode()

@@ -3,7 +3,6 @@
 Values come back as the server's own bytes, in UTF-8.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,7 +11,7 @@ from typing import Any
 from pymysql.constants import CR, ER
 
 from mentions.legacy.address import SourceUrl
-from mentions.legacy.contract import TABLES, WHOLE_TYPES, Column, Difference, Table, compare_columns
+from mentions.legacy.contract import TABLES, WHOLE_TYPES, Difference, Table, compare_columns
 from mentions.legacy.driver import (
     CONNECT_SECONDS,
     READ_SECONDS,
@@ -22,6 +21,13 @@ from mentions.legacy.driver import (
     open_session,
 )
 from mentions.legacy.errors import SchemaError, SourceError
+from mentions.legacy.schema import (
+    check_engine,
+    check_foreign_keys,
+    is_key_unique,
+    read_columns,
+    read_engine,
+)
 
 # A page holds about so much: asyncmy reads a result as fast as it comes, wanted or not, so only
 # its end bounds what is held while MongoDB is slow.
@@ -111,7 +117,7 @@ class Source:
         differences: list[Difference] = []
         missing: list[str] = []
         for table in TABLES:
-            found = self._read_columns(table.name)
+            found = read_columns(self._fetch, table.name)
             if not found:
                 missing.append(f"table {table.name}")
                 continue
@@ -127,12 +133,12 @@ class Source:
             if key is None:
                 continue
             self._key_types[table.name] = key.data_type
-            if self._read_engine(table) == "view":
+            if read_engine(self._fetch, table) == "view":
                 missing.append(f"table {table.name} (it is a view)")
-            elif not self._is_key_unique(table):
+            elif not is_key_unique(self._fetch, table):
                 missing.append(f"primary or unique key on {table.name}.{table.key}")
-            differences.extend(self._check_engine(table))
-            differences.extend(self._check_foreign_keys(table))
+            differences.extend(check_engine(self._fetch, table))
+            differences.extend(check_foreign_keys(self._fetch, table))
         if missing:
             raise SchemaError(
                 f"The legacy database {self.url.label} lacks what the import needs: "
@@ -283,79 +289,6 @@ class Source:
         # The column's collation decides: a literal yields to it. Spelled in hexadecimal,
         # because bytes that are not UTF-8 must find their way back unchanged.
         return f"_utf8mb4 X'{key.hex()}'"
-
-    def _read_columns(self, table: str) -> dict[str, Column]:
-        rows = self._fetch(
-            "SELECT column_name, data_type, column_type, is_nullable, "  # noqa: S608
-            "character_set_name, collation_name "
-            "FROM information_schema.columns "
-            f"WHERE table_schema = DATABASE() AND table_name = '{table}' ORDER BY ordinal_position"
-        )
-        return {
-            name.decode(): Column(
-                name=name.decode(),
-                data_type=data_type.decode().lower(),
-                column_type=re.sub(r"(?<=int)\(\d+\)", "", column_type.decode().lower()),
-                is_nullable=nullable == b"YES",
-                charset=(charset or b"").decode(),
-                collation=(collation or b"").decode(),
-            )
-            for name, data_type, column_type, nullable, charset, collation in rows
-        }
-
-    def _is_key_unique(self, table: Table) -> bool:
-        rows = self._fetch(
-            "SELECT index_name, MIN(non_unique), COUNT(*), MAX(column_name), MAX(nullable), "  # noqa: S608
-            "MAX(sub_part) FROM information_schema.statistics "
-            f"WHERE table_schema = DATABASE() AND table_name = '{table.name}' GROUP BY index_name"
-        )
-        return any(
-            int(non_unique) == 0
-            and int(count) == 1
-            and column.decode() == table.key
-            and nullable != b"YES"
-            and prefix is None
-            for _, non_unique, count, column, nullable, prefix in rows
-        )
-
-    def _read_engine(self, table: Table) -> str:
-        """``view`` for a view."""
-        rows = self._fetch(
-            "SELECT engine FROM information_schema.tables "  # noqa: S608
-            f"WHERE table_schema = DATABASE() AND table_name = '{table.name}'"
-        )
-        return (rows[0][0] or b"view").decode() if rows else "unknown"
-
-    def _check_engine(self, table: Table) -> list[Difference]:
-        engine = self._read_engine(table)
-        if engine.lower() == "innodb":
-            return []
-        return [
-            Difference(
-                table.name,
-                "",
-                f"engine {engine} has no snapshot: stop the former system while the import runs",
-            )
-        ]
-
-    def _check_foreign_keys(self, table: Table) -> list[Difference]:
-        """Those by which MySQL changes rows itself."""
-        rows = self._fetch(
-            "SELECT table_name, constraint_name, delete_rule, update_rule "
-            "FROM information_schema.referential_constraints "
-            "WHERE constraint_schema = DATABASE() ORDER BY constraint_name"
-        )
-        still = {b"RESTRICT", b"NO ACTION"}
-        return [
-            Difference(
-                table.name,
-                "",
-                f"the foreign key {name.decode()} changes rows by itself, which MySQL leaves out "
-                "of its binary log: --follow does not see it, --delta does",
-            )
-            for owner, name, *rules in rows
-            if owner.decode() == table.name and not still.issuperset(rules)
-        ]
 
     def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
         assert self._session is not None
