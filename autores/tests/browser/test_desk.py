@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.utils import timezone
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -134,16 +135,12 @@ def test_what_ana_typed_is_still_there_when_she_presses_another_button(
 
 
 def test_what_ana_typed_is_there_again_when_her_session_had_ended(
-    page: Page,
-    ana: User,
-    mentions: dict[str, Message],
-    sign_in: Callable[[User], None],
-    settings: Any,
+    page: Page, ana: User, mentions: dict[str, Message], sign_in: Callable[[User], None]
 ) -> None:
     sign_in(ana)
     page.open(address_of(mentions["dora_k"]))
     page.fill("#desk-text", "A long answer")
-    page.chrome.delete_cookie(settings.SESSION_COOKIE_NAME)
+    page.chrome.delete_cookie(django_settings.SESSION_COOKIE_NAME)
     page.press_and_load(page.find_button("Save draft"))
     page.fill("input[name=username]", "ana")
     page.fill("input[name=password]", PASSWORD)

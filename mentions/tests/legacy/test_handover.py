@@ -36,6 +36,7 @@ def test_each_account_gets_its_fate_when_reported(transactional_db):
     add_account("4", scopes=["tweet.read"])
     add_account("5", scopes=[])
     add_account("6", access_token="broken")
+    add_account("7", refresh_token="broken")
 
     report = report_handover(window=timedelta(hours=2), now=now)
 
@@ -49,6 +50,7 @@ def test_each_account_gets_its_fate_when_reported(transactional_db):
         "4": ("survives", "missing"),
         "5": ("survives", "unknown"),
         "6": ("unreadable", "granted"),
+        "7": ("unreadable", "granted"),
     }
     assert report["counts"]["fenced"] == 1
     assert "old poller is declared stopped" in render_handover(report)
