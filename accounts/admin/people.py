@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -66,7 +66,7 @@ class GroupAdmin(TransactionalAdminMixin, SuperuserOnlyMixin, DjangoGroupAdmin, 
 
 @admin.register(Membership)
 class MembershipAdmin(TransactionalAdminMixin, NamedRowsMixin, ModelAdmin):
-    """Superusers see all; a manager sees and invites people on the accounts he manages."""
+    """Superusers see all; a manager gives roles on the accounts he manages."""
 
     list_display = ("shown_person", "shown_account", "role", "created_at")
     list_filter = ("role",)
@@ -105,6 +105,12 @@ class MembershipAdmin(TransactionalAdminMixin, NamedRowsMixin, ModelAdmin):
         before = Membership.objects.filter(pk=obj.pk).values_list("role", flat=True).first()
         super().save_model(request, obj, form, change)
         _tell(request, obj, before=before or "", after=obj.role)
+        if not obj.user.is_staff:
+            messages.warning(
+                request,
+                f"{obj.user} works by the API alone: a superuser gives the right to sign in to the "
+                "admin (staff status).",
+            )
 
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
         role, key = obj.role, obj.pk

@@ -87,7 +87,8 @@ class MessageAdmin(MessageDesk):
         # unfold's two-line cell goes through a template for each row.
         return format_html(
             '<span class="flex flex-col text-right lg:text-left">'
-            '<strong class="block font-normal">{}</strong>'
+            # A name may hold marks that turn the direction of what comes after it.
+            '<bdi class="block font-normal">{}</bdi>'
             '<span class="block text-base-500">{}</span></span>',
             message.author_name or handle,
             handle if message.author_name else "",

@@ -55,3 +55,13 @@ def test_the_audit_is_found_by_a_name_and_by_an_action(
         assert f"/admin/mentions/auditentry/{entry.pk}/change/" in page
     page = admin_client.get("/admin/mentions/auditentry/", {"q": "nobody"}).content.decode()
     assert f"/admin/mentions/auditentry/{entry.pk}/change/" not in page
+
+
+@pytest.mark.parametrize("is_staff", [True, False])
+def test_it_is_said_when_a_role_goes_to_who_cannot_sign_in_here(
+    acme: TwitterAccount, admin_client: Client, carla: User, is_staff: bool
+) -> None:
+    User.objects.filter(pk=carla.pk).update(is_staff=is_staff)
+    form = {"user": carla.pk, "account": acme.pk, "role": "responder"}
+    page = admin_client.post(address("membership", "add"), form, follow=True).content.decode()
+    assert ("carla works by the API alone" in page) is not is_staff
