@@ -161,6 +161,7 @@ class Follower:
                 self._probe(current, state.position)
                 self._was_drained = _find_run(state).filter(finished_at__isnull=False).exists()
                 self._on_progress(f"Going on from {state.position} ({state.phase}).")
+                self._look_first(current, state)
                 return state
             run = ImportRun(source=label, state=RUN_RUNNING, report={"kind": "follow"})
             run.save(force_insert=True)
@@ -170,9 +171,15 @@ class Follower:
                 run_id=str(run.pk),
                 rules_digest=digest,
             )
+            self._look_first(current, state)
         state.save()
         self._on_progress(f"The binary log will be followed from {state.position}.")
         return state
+
+    def _look_first(self, current: CurrentSource, state: FollowState) -> None:
+        """Before the tables are read, so that a stop meanwhile has an earliest moment."""
+        if self._options.is_until_drained:
+            self._watch(current, state)
 
     def _check_account(self, state: FollowState) -> None:
         options = self._options

@@ -57,7 +57,7 @@ def test_a_gap_and_its_filling_are_told_when_a_burst_was_not_shown(
 def test_the_admin_tells_what_was_seen(gapped: TwitterAccount, ana: User, client: Browser) -> None:
     client.force_login(ana)
     page = client.get(f"/admin/accounts/twitteraccount/{gapped.pk}/change/").content.decode()
-    assert "800 mentions, 800 by polls" in page
+    assert "800 mentions, 0 by the first poll, 800 by polls" in page
     assert "1 gaps to be searched" in page
     listed = client.get("/admin/accounts/twitteraccount/").content.decode()
     assert "Complete up to" in listed

@@ -81,6 +81,8 @@ def test_changes_arrive_when_made_after_the_load(legacy, follow):
 def test_downtime_begins_anew_when_the_source_was_written_to_after_a_drain(legacy, follow):
     legacy.add_user()
     first = follow()
+    # It was frozen before it was looked at: nobody knows since when.
+    assert first["downtime_at_most_seconds"] is None
     hour = timedelta(hours=1)
     frozen_at = datetime.fromisoformat(first["frozen_at"]) - hour
     positions = connection.get_collection(POSITIONS)
