@@ -79,31 +79,11 @@ def test_text_is_refused_unread_when_it_is_far_too_long() -> None:
 @pytest.mark.parametrize(
     "unit",
     [
-        "a.",
-        "a-",
-        "a@",
-        "1 ",
-        "1.",
-        "(",
-        "x ",
-        "@a",
-        "h t",
-        "é.",
-        "no ",
-        "1234 ",
-        "dot ",
-        "あ",
-        "a-_",
-        "-",
-        "- ",
-        "-_",
-        "we will send ",
-        "will send by ",
-        "send your card ",
-        "password ",
-        "t . ",
+        "a.", "a-", "a@", "1 ", "1.", "(", "x ", "@a",
+        "h t", "é.", "no ", "1234 ", "dot ", "あ", "a-_", "-",
+        "- ", "-_", "we will send ", "will send by ", "send your card ", "password ", "t . ",
     ],
-)
+)  # fmt: skip
 def test_answer_is_quick_when_text_is_built_to_be_slow(unit: str) -> None:
     text = (unit * 5_000)[:5_000]
     began = time.perf_counter()
