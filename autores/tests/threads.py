@@ -61,4 +61,5 @@ def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it has not come to be"
+        # Between two looks, with the deadline above; no assertion rests on it.
         time.sleep(0.01)

@@ -263,6 +263,7 @@ def test_reading_goes_on_after_a_pause_when_mariadb_ends_idle_transactions(legac
     set_global("idle_readonly_transaction_timeout", 1)
     with Source(parse_source_url(legacy.url)) as source:
         source.check_schema()
+        # Idle for longer than the server allows: this time itself is what is tried.
         time.sleep(1.6)
         assert source.count_rows(MESSAGES) == 1
 

@@ -248,14 +248,18 @@ def test_a_post_found_again_is_kept_when_x_missed_it_once(
     assert (mention.x_state, mention.is_replyable, mention.text) == ("", True, TEXT)
 
 
-def test_not_found_has_to_be_said_twice_again_when_x_showed_the_post_meanwhile(
-    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
-) -> None:
+def show_but_fail_to_tell_more(acme: TwitterAccount, sandbox: RunningSandbox) -> None:
+    """X shows what it did not find before; what is asked of it then fails."""
     Message.objects.update(x_state="missing", is_replyable=False, recheck_at=timezone.now())
-    # It is shown; what is asked of it then fails.
     sandbox.control.add_fault("lookup", "server_error", after=1)
     with pytest.raises(XError):
         check(acme)
+
+
+def test_not_found_has_to_be_said_twice_again_when_x_showed_the_post_meanwhile(
+    mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
+) -> None:
+    show_but_fail_to_tell_more(acme, sandbox)
     sandbox.control.delete_post(mention.pk)
     assert check(acme, hours=2).deleted == 0
     assert Message.objects.get().text == TEXT
@@ -265,10 +269,7 @@ def test_not_found_has_to_be_said_twice_again_when_x_showed_the_post_meanwhile(
 def test_it_is_answerable_again_when_the_second_question_failed_once(
     mention: Message, acme: TwitterAccount, sandbox: RunningSandbox
 ) -> None:
-    Message.objects.update(x_state="missing", is_replyable=False, recheck_at=timezone.now())
-    sandbox.control.add_fault("lookup", "server_error", after=1)
-    with pytest.raises(XError):
-        check(acme)
+    show_but_fail_to_tell_more(acme, sandbox)
     assert check(acme, hours=2).restored == 1
     mention.refresh_from_db()
     assert (mention.x_state, mention.is_replyable) == ("", True)
