@@ -66,9 +66,9 @@ class LoadPlan:
     may_reattribute: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Task:
-    """A chunk on its way: ``payload`` is the marshalled rows.
+    """A chunk on its way: ``payload`` is the marshalled rows, until they are unpacked.
 
     ``refusals`` names rows that cannot stand beside an earlier one: index -> reason.
     """
@@ -84,6 +84,12 @@ class Task:
     ) -> "Task":
         # Version 2 has no references: equal rows give equal bytes.
         return cls(number, after, marshal.dumps(rows, 2), refusals)
+
+    def unpack(self) -> list[Row]:
+        """The rows, once: a worker's memory is not to hold them twice while it writes."""
+        rows: list[Row] = marshal.loads(self.payload)  # noqa: S302 - made by ``make``
+        self.payload = b""
+        return rows
 
 
 @dataclass
@@ -125,7 +131,7 @@ class ChunkLoader:
             done = self._checkpoints.find(task.after)
             if done is not None and self._is_done(done, checksum):
                 return self._report_done(task, done)
-        rows: list[Row] = marshal.loads(task.payload)  # noqa: S302 - made by ``Task.make``
+        rows = task.unpack()
         report = KeyedReport(self._target.table)
         rejects: list[RejectedRow] = []
 

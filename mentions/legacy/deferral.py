@@ -14,8 +14,9 @@ from autores.mongo.restore import list_indexes, restore_indexes
 from mentions.legacy.errors import LegacyImportError
 
 _LARGE = 20_000
-# The import asks it itself (mentions.legacy.versions), and none of its rows is in it.
-_KEPT = frozenset({"message_latest_idx"})
+# The import asks these itself: of edited messages, none of which is a row of its own
+# (mentions.legacy.versions), and of accounts (mentions.legacy.holders), of which there are few.
+_KEPT = frozenset({"message_latest_idx", "account_twitter_id_unq"})
 
 
 def defer_indexes(model: type[models.Model], *, row_count: int) -> bool:

@@ -33,6 +33,7 @@ from mentions.legacy.documents import (
     digest_document,
     is_gone_on_x,
 )
+from mentions.legacy.holders import find_holders
 from mentions.legacy.mapping import MappedRow, RejectedRow
 from mentions.legacy.reattribution import Reattribution
 from mentions.legacy.report import TableReport, Values, hide_secret, show_cut
@@ -188,22 +189,11 @@ class Loader:
 
     def _drop_duplicates(self, rows: Sequence[MappedRow]) -> list[MappedRow]:
         """Refuse the rows whose unique values another document holds already."""
-        names = self.target.unique
-        if not names or not rows:
-            return list(rows)
-        query: dict[str, Any] = {
-            self.writer.column(name): {"$in": list({row.values[name] for row in rows})}
-            for name in names
-        }
-        columns = [self.writer.column(name) for name in names]
-        held: dict[tuple[Any, ...], str] = {}
-        for found in self.documents.find(query, projection=dict.fromkeys([*columns], 1)):
-            held[tuple(found.get(column) for column in columns)] = found["_id"]
+        holders = find_holders(self.target, rows, self.documents)
         kept = []
         for row in rows:
-            holder = held.get(tuple(row.values[name] for name in names), row.key)
-            if holder != row.key:
-                self._pass_over(row, holder)
+            if row.key in holders:
+                self._pass_over(row, holders[row.key])
             else:
                 kept.append(row)
         return kept

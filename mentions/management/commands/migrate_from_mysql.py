@@ -27,7 +27,7 @@ from mentions.management import catch_up, proof
 from mentions.management.combinations import check_combination, check_files
 from mentions.management.numbers import whole_number
 
-DEFAULT_CHUNK_SIZE = 1500
+DEFAULT_CHUNK_SIZE = 2000
 EXIT_INCOMPLETE = 2
 # A database went away, or another import runs: the same command later goes on.
 EXIT_AGAIN = 3
