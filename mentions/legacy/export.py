@@ -24,6 +24,7 @@ from mentions.legacy.documents import TARGETS, Target, digest_document, digest_r
 from mentions.legacy.errors import SourceError
 from mentions.legacy.export_report import LISTED_ROWS, ExportReport, TableExport
 from mentions.legacy.legacy_writer import LegacyWriter, cut_time, spell_value
+from mentions.legacy.progress import NoProgress, ProgressView
 from mentions.legacy.proof.fields import rule_of, show_key
 from mentions.legacy.state import (
     EXPORT_FIELD,
@@ -44,7 +45,7 @@ def export_to_mysql(
     *,
     is_dry_run: bool = False,
     inserts_again: bool = False,
-    on_progress: Callable[[str, int], None] = lambda table, done: None,
+    progress: ProgressView | None = None,
 ) -> ExportReport:
     """Write back; may be interrupted and repeated, and changes nothing the second time.
 
@@ -73,7 +74,7 @@ def export_to_mysql(
                     is_tried=not report.untried,
                     inserts_again=inserts_again,
                 )
-                report.tables.append(exporter.run(on_progress))
+                report.tables.append(exporter.run(progress or NoProgress()))
             _list_deleted(database, report)
         except pymysql.err.MySQLError as error:
             if is_dry_run:
@@ -124,8 +125,8 @@ class _TableExporter:
         self._marks: dict[str, UpdateOne] = {}
         self._written: dict[str, tuple[Mapping[str, Any], str]] = {}
 
-    def run(self, on_progress: Callable[[str, int], None]) -> TableExport:
-        done = 0
+    def run(self, progress: ProgressView) -> TableExport:
+        progress.begin(f"exporting {self._table.name}", self._collection.estimated_document_count())
         for batch in self._read_batches():
             changed = [document for document in batch if self._is_changed(document)]
             ids = {found["_id"] for found in changed}
@@ -136,8 +137,7 @@ class _TableExporter:
             self._report.unchanged += len(imported) - deleted
             self._report.deleted_there += deleted
             self._write([*changed, *self._find_undone(exported)])
-            done += len(batch)
-            on_progress(self._table.name, done)
+            progress.advance(len(batch))
         return self._report
 
     def _read_batches(self) -> Iterator[list[dict[str, Any]]]:

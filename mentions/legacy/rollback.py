@@ -17,10 +17,12 @@ from pymongo import DeleteOne
 from accounts.models import Membership
 from accounts.stored_tokens import token_cipher
 from mentions.legacy import checkpoint
+from mentions.legacy.bulk import write_all
 from mentions.legacy.contract import MESSAGES, OAUTH_STATES, USERS
 from mentions.legacy.documents import TARGETS, Target, digest_document
 from mentions.legacy.errors import LegacyImportError
 from mentions.legacy.position import forget_states
+from mentions.legacy.progress import NoProgress, ProgressView
 from mentions.legacy.proof.fields import rule_of, show_key
 from mentions.legacy.state import STATE_FIELD, is_worked_on, read_state
 from mentions.models import (
@@ -36,7 +38,7 @@ from mentions.models import (
 )
 
 RUN_ROLLED_BACK = "rolled_back"
-_BATCH = 500
+_BATCH = 2000
 _LISTED = 100
 _SHOWN = 20
 # What hangs on others goes first.
@@ -114,7 +116,9 @@ class RollbackReport:
         return "\n".join(lines)
 
 
-def roll_back(run_id: str, *, is_dry_run: bool = False) -> RollbackReport:
+def roll_back(
+    run_id: str, *, is_dry_run: bool = False, progress: ProgressView | None = None
+) -> RollbackReport:
     """Take back the run. May be interrupted and repeated. Raises RollbackError."""
     run = ImportRun.objects.filter(pk=run_id).first()
     if run is None:
@@ -127,7 +131,7 @@ def roll_back(run_id: str, *, is_dry_run: bool = False) -> RollbackReport:
     doomed: Counter[str] = Counter()
     for table in _ORDER:
         undo = _TableUndo(targets[table], run, is_dry_run=is_dry_run, doomed=doomed)
-        report.tables.append(undo.run())
+        report.tables.append(undo.run(progress or NoProgress()))
     rejects = ImportReject.objects.filter(run_id=run_id)
     report.forgotten_rejects = rejects.count()
     if not is_dry_run:
@@ -157,9 +161,16 @@ class _TableUndo:
         self._rule = rule_of(target.table.name)
         fields = target.model._meta.concrete_fields
         self._undone: dict[str, bool] = {}
+        self._wrote = {
+            "$or": [{f"{STATE_FIELD}.run": run.pk}, {f"{STATE_FIELD}.created_by": run.pk}]
+        }
         self._columns = {field.attname: str(field.column) for field in fields}
 
-    def run(self) -> TableRollback:
+    def run(self, progress: ProgressView) -> TableRollback:
+        verb = "looking at" if self._is_dry_run else "taking back"
+        progress.begin(
+            f"{verb} {self._target.table.name}", self._collection.count_documents(self._wrote)
+        )
         for batch in self._read_batches():
             attached = self._find_attached([document["_id"] for document in batch])
             doomed = []
@@ -170,17 +181,12 @@ class _TableUndo:
                 else:
                     self._keep(document, reason)
             self._remove(doomed)
+            progress.advance(len(batch))
         return self._report
 
     def _read_batches(self) -> Iterator[list[dict[str, Any]]]:
-        wrote = {
-            "$or": [
-                {f"{STATE_FIELD}.run": self._run.pk},
-                {f"{STATE_FIELD}.created_by": self._run.pk},
-            ]
-        }
         batch: list[dict[str, Any]] = []
-        for document in self._collection.find(wrote, {"raw": 0}, batch_size=_BATCH):
+        for document in self._collection.find(self._wrote, {"raw": 0}, batch_size=_BATCH):
             batch.append(document)
             if len(batch) == _BATCH:
                 yield batch
@@ -233,11 +239,9 @@ class _TableUndo:
                 rows = model._default_manager.filter(message_id__in=keys)
                 found.update(dict.fromkeys(rows.values_list("message_id", flat=True), what))
         elif self._target.table is USERS:
-            messages = connection.get_collection(Message._meta.db_table)
-            for key in keys:
-                # Those that a real run would have removed before, and one more.
-                limit = self._doomed[key] + 1
-                if messages.count_documents({"account_id": key}, limit=limit) == limit:
+            for key, count in _count_messages(keys).items():
+                # A real run would have removed some before.
+                if count > self._doomed[key]:
                     found[key] = "has messages"
             for model, what in ((Cursor, "is polled here"), (Membership, "has members")):
                 rows = model._default_manager.filter(account_id__in=keys)
@@ -263,12 +267,28 @@ class _TableUndo:
             unchanged = {name: document.get(name) for name in names}
             state = {STATE_FIELD: document[STATE_FIELD]}
             removals.append(DeleteOne({"_id": document["_id"], **state, **unchanged}))
-        result = self._collection.bulk_write(removals, ordered=False)
-        self._report.removed += result.deleted_count
-        if result.deleted_count < len(removals):
+        deleted = write_all(self._collection, removals).deleted
+        self._report.removed += deleted
+        if deleted < len(removals):
             keys = [document["_id"] for document in documents]
             for found in self._collection.find({"_id": {"$in": keys}}):
                 self._keep(found, "was changed during the rollback")
 
     def _keep(self, document: Mapping[str, Any], reason: str) -> None:
         self._report.keep(show_key(self._rule, document["_id"]), reason)
+
+
+def _count_messages(account_ids: Sequence[str]) -> dict[str, int]:
+    """How many messages each of the accounts has; none of those that have none.
+
+    Asked of all at once: each question by itself would pass over the index entries of everything
+    that was removed a moment ago.
+    """
+    messages = connection.get_collection(Message._meta.db_table)
+    counted = messages.aggregate(
+        [
+            {"$match": {"account_id": {"$in": list(account_ids)}}},
+            {"$group": {"_id": "$account_id", "count": {"$sum": 1}}},
+        ]
+    )
+    return {found["_id"]: found["count"] for found in counted}

@@ -127,7 +127,7 @@ def run_mode(command: BaseCommand, options: Mapping[str, Any], progress: Progres
     if options["check_seal"]:
         _check_seal(command, options)
     elif options["rollback"]:
-        _roll_back(command, options)
+        _roll_back(command, options, progress)
     elif options["handover"]:
         report = report_handover(window=options["window"] or DEFAULT_WINDOW)
         _print(command, options, report, render_handover(report))
@@ -224,13 +224,13 @@ def _verify_only(
         raise CommandError(proof.verdict, returncode=EXIT_DIFFERS)
 
 
-def _roll_back(command: BaseCommand, options: Mapping[str, Any]) -> None:
+def _roll_back(command: BaseCommand, options: Mapping[str, Any], progress: ProgressView) -> None:
     began = timezone.now()
     if options["dry_run"]:
-        report = roll_back(options["rollback"], is_dry_run=True)
+        report = roll_back(options["rollback"], is_dry_run=True, progress=progress)
     else:
         with ImportLease(f"the rollback of run {options['rollback']}"):
-            report = roll_back(options["rollback"])
+            report = roll_back(options["rollback"], progress=progress)
     shown = {"rollback": report.to_json()}
     if not options["dry_run"]:
         source = ImportRun.objects.get(pk=options["rollback"]).source
@@ -250,10 +250,14 @@ def _export(
 ) -> None:
     began = timezone.now()
     if options["dry_run"]:
-        report = export_to_mysql(target, is_dry_run=True, inserts_again=options["insert_again"])
+        report = export_to_mysql(
+            target, is_dry_run=True, inserts_again=options["insert_again"], progress=progress
+        )
     else:
         with ImportLease(f"the export to {target.label}"):
-            report = export_to_mysql(target, inserts_again=options["insert_again"])
+            report = export_to_mysql(
+                target, inserts_again=options["insert_again"], progress=progress
+            )
     shown = {"export": report.to_json()}
     if not options["dry_run"]:
         state = STATE_EXPORTED if report.is_complete else STATE_PARTLY

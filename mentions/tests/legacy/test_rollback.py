@@ -1,5 +1,7 @@
 """Taking an import back, on a real MariaDB and a real MongoDB."""
 
+import io
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -136,3 +138,17 @@ def test_exit_code_tells_when_something_was_left(imported):
 
     assert caught.value.returncode == 2
     assert ImportRun.objects.filter(state="undo").count() == 1
+
+
+@pytest.mark.parametrize("is_quiet", [False, True])
+def test_course_is_told_when_much_is_taken_back_or_exported(imported, legacy, is_quiet):
+    quiet = ["--quiet"] if is_quiet else []
+    shown = io.StringIO()
+    rehearsal = ["--export-to-mysql", "--source", legacy.url, "--dry-run"]
+    call_command("migrate_from_mysql", *rehearsal, *quiet, stdout=io.StringIO(), stderr=shown)
+    rollback = ["--rollback", imported]
+    call_command("migrate_from_mysql", *rollback, *quiet, stdout=io.StringIO(), stderr=shown)
+    lines = shown.getvalue()
+    assert ("exporting messages: 5 of 5 rows" in lines) is not is_quiet
+    assert ("taking back messages: 5 of 5 rows" in lines) is not is_quiet
+    assert bool(lines) is not is_quiet
