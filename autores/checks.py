@@ -243,16 +243,28 @@ def _check_x_app() -> list[checks.CheckMessage]:
 
 @checks.register(TAG)
 def check_drafts(app_configs: object = None, **kwargs: object) -> list[checks.CheckMessage]:
-    """W040: drafts are wanted in production, and there is no key to make them with."""
-    if not settings.IS_PRODUCTION or settings.OPENAI_API_KEY or not settings.DRAFT_AUTOMATICALLY:
-        return []
-    return [
-        _warning(
-            "040",
-            "OPENAI_API_KEY is not set: no drafts will be made.",
-            "Set it, or say with DRAFT_AUTOMATICALLY=false that none are wanted.",
+    """W040: drafts are wanted in production, and there is no key to make them with. W041: the
+    model's address has no path.
+    """
+    found = []
+    if settings.IS_PRODUCTION and settings.DRAFT_AUTOMATICALLY and not settings.OPENAI_API_KEY:
+        found.append(
+            _warning(
+                "040",
+                "OPENAI_API_KEY is not set: no drafts will be made.",
+                "Set it, or say with DRAFT_AUTOMATICALLY=false that none are wanted.",
+            )
         )
-    ]
+    if not urlsplit(settings.OPENAI_BASE_URL).path.strip("/"):
+        found.append(
+            _warning(
+                "041",
+                "OPENAI_BASE_URL has no path: drafts are asked "
+                "for at /responses there, which OpenAI answers with 404.",
+                "OpenAI's own is https://api.openai.com/v1; most gateways have /v1, too.",
+            )
+        )
+    return found
 
 
 def refuse_broken_settings() -> None:

@@ -107,6 +107,7 @@ def test_nothing_is_found_when_production_is_set_up_well(production: Any) -> Non
         ("TWITTER_SCOPE", "tweet.read tweet.write users.read offline.access dm.write", "W033"),
         ("TWITTER_CLIENT_ID", "", "E034"),
         ("TWITTER_CLIENT_SECRET", "", "E034"),
+        ("OPENAI_BASE_URL", "https://api.openai.com/", "W041"),
         ("OPENAI_API_KEY", "", "W040"),
     ],
 )

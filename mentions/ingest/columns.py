@@ -90,7 +90,7 @@ class NewColumns:
         }
         self._alike: dict[tuple[Classification, bool, bool], SharedFields] = {}
 
-    def list_for(self, post_id: str, post: Post, verdict: Classification) -> NewRow:
+    def make_row(self, post_id: str, post: Post, verdict: Classification) -> NewRow:
         """``post_id``: the work item's, which is that of the post's first version."""
         author = post.author
         own = {

@@ -67,7 +67,7 @@ def store_posts(
         if verdicts[id_].is_work_item
     ]
     columns = NewColumns(account, finding, now)
-    rows = [columns.list_for(*each) for each in fresh]
+    rows = [columns.make_row(*each) for each in fresh]
     lost = _write(rows)
     store_edits(edited, shown, classify=classify, wants_drafts=finding.wants_drafts, now=now)
     new_ids = [row.id for row in rows if row.id not in lost]

@@ -80,6 +80,11 @@ def test_list_says_whether_nothing_is_there_or_nothing_fits(
         page = client.get(f"/admin/mentions/message/?{asked}").content.decode()
         assert "Nothing fits the search and the filters" in page
         assert "Reset filters" in page
+    # As after the last row of the last page was worked off.
+    behind = client.get("/admin/mentions/message/?status__exact=pending&p=40").content.decode()
+    assert "This list has no page 40" in behind
+    assert 'href="?status__exact=pending"' in behind
+    assert "Nothing" not in behind
 
 
 def test_list_of_drafts_names_the_account_and_what_the_gate_found(
