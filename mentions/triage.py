@@ -125,12 +125,19 @@ def release_message(message: Message, *, user: Any, now: datetime) -> Message:
     )
 
 
-def ignore_message(message: Message, *, user: Any, now: datetime, note: str = "") -> Message:
+def ignore_message(
+    message: Message,
+    *,
+    user: Any,
+    now: datetime,
+    note: str = "",
+    from_states: tuple[MessageStatus, ...] = ANSWERABLE,
+) -> Message:
     """Nothing is to be answered here. Raises ReviewConflictError while a reply is under way."""
     return _move_message(
         message,
         to=MessageStatus.IGNORED,
-        from_states=ANSWERABLE,
+        from_states=from_states,
         action="message.ignored",
         user=user,
         now=now,

@@ -1,14 +1,13 @@
 """``manage.py recover_replies``: after a restore, find on X what was sent since the backup."""
 
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from autores.observability.probe import ProbeError, probe_beat
 from mentions.ingest.poll import poll_account
+from mentions.management.times import read_past_time
 from mentions.outbox.recover import recover_replies
 
 _LISTED = 20
@@ -32,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Read from X, write nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        since = _read_time(options["since"])
+        since = read_past_time(options["since"], option="--since")
         if not options["dry_run"]:
             _require_stopped()
         found = recover_replies(
@@ -67,15 +66,3 @@ def _require_stopped() -> None:
         "Beat is running, or was 30 seconds ago: stop it and the worker, wait so long, and run "
         "this again before you start them."
     )
-
-
-def _read_time(value: str) -> datetime:
-    try:
-        moment = parse_datetime(value)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise CommandError("--since must be a time with its offset: 2026-11-27T03:00:00Z")
-    if moment > timezone.now():
-        raise CommandError("--since lies in the future: give the time the backup was begun.")
-    return moment

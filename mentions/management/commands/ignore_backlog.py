@@ -1,0 +1,98 @@
+"""``manage.py ignore_backlog``: ignore open mentions that are too old to be answered."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Q
+
+from accounts.models import TwitterAccount, User
+from mentions.backlog import Backlog, Ignored, count_backlog, ignore_backlog
+from mentions.legacy.progress import choose_progress
+from mentions.management.times import read_past_time
+
+_LISTED = 20
+_LEFT = {
+    "reply_unsettled": "a reply to it is under way",
+    "wrong_status": "somebody took it meanwhile",
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Ignore the pending mentions that were posted before a time, such as what the former "
+        "system left open. Each gets its entry in the audit, and can be reopened. What somebody "
+        "claimed, or a reply to which is under way, stays. May be interrupted and repeated."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--before",
+            required=True,
+            metavar="TIME",
+            help="Mentions posted before, with its offset: 2026-11-27T03:00:00Z",
+        )
+        parser.add_argument(
+            "--as",
+            dest="person",
+            required=True,
+            metavar="NAME",
+            help="Whose name the audit shall have: somebody who signs in here.",
+        )
+        parser.add_argument(
+            "--account", metavar="ACCOUNT", help="Of this account alone: its id, X id or @name."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Count, and change nothing.")
+        parser.add_argument("--quiet", action="store_true", help="No progress.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        before = read_past_time(options["before"], option="--before")
+        user = User.objects.filter(username=options["person"], is_active=True).first()
+        if user is None:
+            raise CommandError(f"--as: nobody who may sign in is called {options['person']!r}.")
+        account = _find_account(options["account"]) if options["account"] else None
+        found = count_backlog(before=before, account=account)
+        if options["dry_run"]:
+            self.stdout.write(_show_backlog(found))
+            return
+        progress = choose_progress(
+            sys.stderr,
+            is_quiet=options["quiet"],
+            write=lambda line: self.stderr.write(line, style_func=str),
+        )
+        try:
+            progress.begin("ignoring mentions", found.total)
+            outcome = ignore_backlog(
+                before=before, user=user, account=account, on_rows=progress.advance
+            )
+        finally:
+            progress.close()
+        self.stdout.write(_show_outcome(outcome))
+
+
+def _find_account(value: str) -> TwitterAccount:
+    named = Q(pk=value) | Q(twitter_id=value) | Q(twitter_username__iexact=value.removeprefix("@"))
+    accounts = list(TwitterAccount.objects.filter(named)[:2])
+    if len(accounts) != 1:
+        how_many = "More than one account is" if accounts else "No account is"
+        raise CommandError(f"--account: {how_many} called {value!r}; give its id.")
+    return accounts[0]
+
+
+def _show_backlog(found: Backlog) -> str:
+    lines = [f"{found.total} pending mentions would be ignored."]
+    names = {
+        account.pk: str(account)
+        for account in TwitterAccount.objects.filter(pk__in=found.by_account.keys())
+    }
+    for account_id, count in found.by_account.most_common(_LISTED):
+        lines.append(f"  {names.get(account_id) or account_id or 'of no account'}: {count}")
+    if len(found.by_account) > _LISTED:
+        lines.append(f"  and those of {len(found.by_account) - _LISTED} more accounts")
+    return "\n".join(lines)
+
+
+def _show_outcome(outcome: Ignored) -> str:
+    lines = [f"{outcome.ignored} mentions are ignored, {outcome.left.total()} were left."]
+    lines += [f"  {count}: {_LEFT.get(code, code)}" for code, count in outcome.left.items()]
+    return "\n".join(lines)

@@ -1,0 +1,20 @@
+"""Moments that are given on a command line."""
+
+from datetime import datetime
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+
+def read_past_time(value: str, *, option: str) -> datetime:
+    """An aware time that is not in the future. Raises CommandError."""
+    try:
+        moment = parse_datetime(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise CommandError(f"{option} must be a time with its offset: 2026-11-27T03:00:00Z")
+    if moment > timezone.now():
+        raise CommandError(f"{option} lies in the future.")
+    return moment
