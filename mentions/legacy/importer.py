@@ -302,6 +302,8 @@ class Importer:
                 self._lease.check()
             refusals = seen.find_repeated(chunk.rows) if seen else {}
             task = Task.make(number, chunk.after, chunk.rows, refusals)
+            # The task has them; the next page would come on top.
+            chunk.rows.clear()
             self._collect(self._pool.submit(task), counts)
         self._collect(self._pool.drain(), counts)
         if not self._options.is_dry_run:
