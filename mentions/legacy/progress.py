@@ -100,7 +100,8 @@ class BarProgress:
         self._progress.start()
 
     def begin(self, name: str, total: int) -> None:
-        self._task = self._progress.add_task(name, total=total)
+        # Of nothing there is no course to show.
+        self._task = self._progress.add_task(name, total=total) if total else None
 
     def advance(self, rows: int) -> None:
         if self._task is not None:

@@ -123,12 +123,19 @@ def roll_back(
     run = ImportRun.objects.filter(pk=run_id).first()
     if run is None:
         known = ", ".join(
-            f"{found.pk} ({found})" for found in ImportRun.objects.order_by("-started_at")[:5]
+            f"{found.pk} ({found}{', a following' if found.report.get('kind') == 'follow' else ''})"
+            for found in ImportRun.objects.order_by("-started_at")[:5]
         )
         raise RollbackError(f"There is no import run {run_id!r}. The latest: {known or 'none'}.")
     report = RollbackReport(run_id=run_id, is_dry_run=is_dry_run)
     targets = {target.table: target for target in TARGETS}
     doomed: Counter[str] = Counter()
+    if not is_dry_run:
+        # Before the first removal, for it may be interrupted: else the next import would take the
+        # removed rows for deleted by a person,
+        checkpoint.forget_chunks(_ORDER)
+        # and the next following would go on behind them, and bring none of them back.
+        forget_states()
     for table in _ORDER:
         undo = _TableUndo(targets[table], run, is_dry_run=is_dry_run, doomed=doomed)
         report.tables.append(undo.run(progress or NoProgress()))
@@ -137,10 +144,6 @@ def roll_back(
     if not is_dry_run:
         rejects.delete()
         ImportConflict.objects.filter(run_id=run_id).delete()
-        # Else the next import would take the removed rows for deleted by a person.
-        checkpoint.forget_chunks(_ORDER)
-        # Else the next following would go on behind them, and bring none of them back.
-        forget_states()
         ImportRun.objects.filter(pk=run_id).update(state=RUN_ROLLED_BACK)
     return report
 

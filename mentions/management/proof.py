@@ -207,6 +207,7 @@ def _verify_only(
     progress: ProgressView,
 ) -> None:
     proof = _verify(source, options, progress)
+    progress.close()
     run = keep_report(
         {
             "verification": proof.to_json(),
@@ -231,6 +232,8 @@ def _roll_back(command: BaseCommand, options: Mapping[str, Any], progress: Progr
     else:
         with ImportLease(f"the rollback of run {options['rollback']}"):
             report = roll_back(options["rollback"], progress=progress)
+    # A bar that is still drawn would be drawn over the report.
+    progress.close()
     shown = {"rollback": report.to_json()}
     if not options["dry_run"]:
         source = ImportRun.objects.get(pk=options["rollback"]).source
@@ -258,6 +261,7 @@ def _export(
             report = export_to_mysql(
                 target, inserts_again=options["insert_again"], progress=progress
             )
+    progress.close()
     shown = {"export": report.to_json()}
     if not options["dry_run"]:
         state = STATE_EXPORTED if report.is_complete else STATE_PARTLY

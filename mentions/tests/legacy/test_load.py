@@ -85,6 +85,24 @@ def test_no_row_costs_a_look_at_all_messages_while_their_indexes_are_left_out(wi
     assert not Message.objects.filter(pk="7").exists()
 
 
+def test_a_document_whose_id_only_looks_like_a_rename_is_no_holder(without_indexes):
+    account = TwitterAccount.objects.create(twitter_id="900")
+    store_message("7:900", account=account)
+    loader, report = make_loader()
+    loader.load_page([map_message({**LATE_ROW, "id": b"7"}, account_id=account.pk)])
+    assert report.counts == {"created": 1}
+
+
+def test_the_holder_is_found_by_its_values_when_their_index_is_there(transactional_db):
+    account = TwitterAccount.objects.create(twitter_id="901")
+    # Named after the X id that the account had then.
+    store_message("7:900", post_id="7", account=account)
+    loader, report = make_loader()
+    loader.load_page([map_message({**LATE_ROW, "id": b"7"}, account_id=account.pk)])
+    assert report.counts == {"conflicts": 1}
+    assert "is here already as '7:900'" in report.conflicts[0][1]
+
+
 def test_no_account_costs_a_look_at_all_accounts_while_indexes_are_left_out(without_indexes):
     for number in range(100, 120):
         TwitterAccount.objects.create(twitter_id=str(number))

@@ -7,6 +7,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import Membership, OAuthState, Role, TwitterAccount, User
+from mentions.legacy.progress import NoProgress
 from mentions.legacy.rollback import RollbackError, roll_back
 from mentions.models import Draft, ImportReject, ImportRun, Message
 
@@ -106,6 +107,21 @@ def test_rows_come_back_when_imported_after_a_rollback(imported, run_import):
     assert report["tables"]["messages"]["deleted_here"] == 0
 
 
+def test_rows_come_back_when_the_rollback_was_interrupted(imported, run_import):
+    class Interruption(NoProgress):
+        def advance(self, rows):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        roll_back(imported, progress=Interruption())
+    Message.objects.filter(pk__in=["1", "2"]).delete()
+
+    report = run_import("--quiet")
+
+    assert report["tables"]["messages"]["deleted_here"] == 0
+    assert report["verification"]["is_proven"]
+
+
 def test_only_its_own_documents_go_when_a_later_run_added_more(imported, legacy, run_import):
     legacy.add_message("6")
     legacy.execute("UPDATE messages SET status = 'replied' WHERE id = '1'")
@@ -152,3 +168,34 @@ def test_course_is_told_when_much_is_taken_back_or_exported(imported, legacy, is
     assert ("exporting messages: 5 of 5 rows" in lines) is not is_quiet
     assert ("taking back messages: 5 of 5 rows" in lines) is not is_quiet
     assert bool(lines) is not is_quiet
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--export-to-mysql"], "messages: 0 would be inserted"),
+        (["--rollback", "RUN"], "messages: 5 would be removed"),
+        (["--verify-only"], "Proven: every row"),
+    ],
+)
+def test_no_bar_is_drawn_over_the_report_when_it_is_printed(
+    imported, legacy, monkeypatch, arguments, told
+):
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    given = [imported if argument == "RUN" else argument for argument in arguments]
+    if "--verify-only" not in given:
+        given.append("--dry-run")
+    if "RUN" not in arguments:
+        given += ["--source", legacy.url]
+    call_command("migrate_from_mysql", *given, stdout=screen)
+    bars, _, report = screen.getvalue().partition(told)
+    assert "messages" in bars
+    assert report
+    assert "\x1b[" not in report
