@@ -1,7 +1,5 @@
 """Rows that change here between being read and being written: the loader, driven by hand."""
 
-from contextlib import contextmanager
-
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -10,6 +8,7 @@ from django.utils import timezone
 from accounts.models import TwitterAccount
 from autores.crypto import cipher_for
 from autores.mongo.restore import restore_indexes
+from autores.tests.profile import recorded_operations
 from mentions.legacy.contract import MESSAGES, USERS
 from mentions.legacy.deferral import defer_indexes
 from mentions.legacy.documents import TARGETS
@@ -117,20 +116,9 @@ def test_no_account_costs_a_look_at_all_accounts_while_indexes_are_left_out(with
     assert report.counts == {"created": 1, "skipped": 1}
 
 
-@contextmanager
 def recorded_scans():
     """Queries that read a collection from its beginning, and not for its first document alone."""
-    scans = []
-    database = connection.database
-    database.command("profile", 2)
-    try:
-        yield scans
-    finally:
-        database.command("profile", 0)
-        scans += database["system.profile"].find(
-            {"planSummary": "COLLSCAN", "docsExamined": {"$gt": 1}}
-        )
-        database.drop_collection("system.profile")
+    return recorded_operations(planSummary="COLLSCAN", docsExamined={"$gt": 1})
 
 
 def store_message(key, *, post_id="", account=None):

@@ -88,7 +88,7 @@ def test_what_x_put_off_while_the_mention_went_is_not_sent(
     mention: Message, ana: User, sandbox: RunningSandbox
 ) -> None:
     now = timezone.now()
-    reply = claim_reply(send(mention, ana).pk, now=now)
+    reply = claim_reply(send(mention, ana, now=now).pk, now=now)
     assert reply is not None
     assert not remove(mention)
     assert mark_queued_again(

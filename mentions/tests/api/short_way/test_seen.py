@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.mongo.errors import TransactionConflictError
+from autores.tests.profile import recorded_operations
 from mentions.api.changes import delete_message
 from mentions.api.seen import SeenMessages, seen_messages
 from mentions.models import AuditEntry, Message, file_entries
@@ -27,15 +28,9 @@ from mentions.tests.api.short_way.conftest import Ways, describe, is_short, open
 def recorded_commands() -> Iterator[list[str]]:
     """What the database did with messages: "query", "update", …"""
     commands: list[str] = []
-    database = connection.database
-    database.command("profile", 2)
-    try:
+    with recorded_operations(ns=f"{connection.database.name}.messages") as operations:
         yield commands
-    finally:
-        database.command("profile", 0)
-        found = database["system.profile"].find({"ns": f"{database.name}.messages"})
-        commands += [operation["op"] for operation in found]
-        database.drop_collection("system.profile")
+    commands += [operation["op"] for operation in operations]
 
 
 def read_row(message_id: str) -> dict[str, Any]:
