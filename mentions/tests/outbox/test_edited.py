@@ -130,8 +130,9 @@ def test_an_edit_is_noticed_that_comes_while_a_token_is_fetched(
 def test_old_words_wait_with_the_reply_that_quotes_them_and_go_with_it(
     mention: Message, ana: User, sandbox: RunningSandbox
 ) -> None:
+    queued = queue(mention, QUOTE, ana)
     now = timezone.now()
-    row = claim_reply(queue(mention, QUOTE, ana).pk, now=now)
+    row = claim_reply(queued.pk, now=now)
     assert row is not None
     assert mark_departed(row, now=now, lease_until=now + timedelta(seconds=30))
     edit(mention, sandbox)
