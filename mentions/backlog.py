@@ -14,10 +14,12 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
+from autores.mongo.errors import TransactionConflictError
 from mentions.models import Message, MessageStatus
 from mentions.triage import ReviewConflictError, ignore_message
 
-_BATCH = 500
+# Few: what was read a while ago may be another's by now.
+_BATCH = 50
 
 
 @dataclass
@@ -51,31 +53,47 @@ def count_backlog(*, before: datetime, account: TwitterAccount | None = None) ->
 
 
 def ignore_backlog(
+    outcome: Ignored,
     *,
     before: datetime,
     user: User,
     account: TwitterAccount | None = None,
     on_rows: Callable[[int], None] = lambda count: None,
-) -> Ignored:
-    """Ignore them in ``user``'s name. May be interrupted and repeated."""
-    outcome = Ignored()
+) -> None:
+    """Ignore them in ``user``'s name, and count in ``outcome`` what is done.
+
+    May be interrupted and repeated. Raises DatabaseError when MongoDB is away.
+    """
     note = f"Posted before {before.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
     for ids in _list_ids(before, account):
-        for message in Message.objects.filter(pk__in=ids).defer("raw"):
-            try:
-                ignore_message(
-                    message,
-                    user=user,
-                    now=timezone.now(),
-                    note=note,
-                    from_states=(MessageStatus.PENDING,),
-                )
-            except ReviewConflictError as error:
-                outcome.left[error.code] += 1
+        found = list(Message.objects.filter(pk__in=ids).defer("raw"))
+        outcome.left["gone"] += len(ids) - len(found)
+        for message in found:
+            reason = _ignore(message, user=user, note=note)
+            if reason:
+                outcome.left[reason] += 1
             else:
                 outcome.ignored += 1
         on_rows(len(ids))
-    return outcome
+
+
+def _ignore(message: Message, *, user: User, note: str) -> str:
+    """The code of the reason why it stays; empty when it is ignored."""
+    try:
+        ignore_message(
+            message,
+            user=user,
+            now=timezone.now(),
+            note=note,
+            from_states=(MessageStatus.PENDING,),
+        )
+    except ReviewConflictError as error:
+        return error.code
+    except TransactionConflictError:
+        return "busy"
+    except Message.DoesNotExist:
+        return "gone"
+    return ""
 
 
 def _list_ids(before: datetime, account: TwitterAccount | None) -> Iterator[list[str]]:

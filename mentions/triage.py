@@ -59,7 +59,8 @@ def _move_message(
                 object_id=message.pk,
                 account_id=message.account_id,
                 message_id=message.pk,
-                before={"status": message.status},
+                # Where only one is possible, it is not a matter of when the message was read.
+                before={"status": message.status if len(from_states) > 1 else from_states[0].value},
                 after={"status": to.value},
                 note=note,
             )

@@ -24,6 +24,7 @@ from mentions.legacy.errors import LegacyImportError
 from mentions.legacy.position import forget_states
 from mentions.legacy.progress import NoProgress, ProgressView
 from mentions.legacy.proof.fields import rule_of, show_key
+from mentions.legacy.runs import RUN_DONE, RUN_FAILED, RUN_INCOMPLETE, RUN_RUNNING
 from mentions.legacy.state import STATE_FIELD, is_worked_on, read_state
 from mentions.models import (
     AuditEntry,
@@ -38,6 +39,7 @@ from mentions.models import (
 )
 
 RUN_ROLLED_BACK = "rolled_back"
+_LOADS = {RUN_RUNNING, RUN_DONE, RUN_INCOMPLETE, RUN_FAILED, RUN_ROLLED_BACK}
 _BATCH = 2000
 _LISTED = 100
 _SHOWN = 20
@@ -127,6 +129,11 @@ def roll_back(
             for found in ImportRun.objects.order_by("-started_at")[:5]
         )
         raise RollbackError(f"There is no import run {run_id!r}. The latest: {known or 'none'}.")
+    if run.state not in _LOADS:
+        raise RollbackError(
+            f"Run {run_id} is {run.state!r}: a report, which wrote nothing. Give the run of a load "
+            "or of a following."
+        )
     report = RollbackReport(run_id=run_id, is_dry_run=is_dry_run)
     targets = {target.table: target for target in TARGETS}
     doomed: Counter[str] = Counter()

@@ -5,17 +5,25 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.tests.cast import create_person
 from autores.tests.threads import run_together
-from mentions.backlog import ignore_backlog
+from mentions.backlog import Ignored, ignore_backlog
+from mentions.legacy.progress import LineProgress
 from mentions.models import AuditEntry, Message, MessageStatus, ReplyKind
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.tallies import reconcile_counters
 from mentions.tests.api.conftest import FIRST_POST_AT, store_message
-from mentions.triage import ReviewConflictError, claim_message, reopen_message
+from mentions.triage import (
+    ReviewConflictError,
+    claim_message,
+    ignore_message,
+    release_message,
+    reopen_message,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,7 +101,10 @@ def test_others_stay_when_an_account_is_named(
     [
         (["--as", "nobody"], "nobody who may sign in is called 'nobody'"),
         (["--as", "gone"], "nobody who may sign in is called 'gone'"),
-        (["--as", "ana", "--account", "@other"], "No account is called '@other'"),
+        (["--as", "ana", "--account", "@other"], "no account is called '@other'"),
+        (["--as", "ana", "--account", ""], "no account is called ''"),
+        (["--as", "ana", "--account", "@"], "no account is called '@'"),
+        (["--as", "ana", "--before", "0001-01-01T00:00:00+14:00"], "must be a time"),
         (["--as", "ana", "--before", "2026-11-01"], "must be a time with its offset"),
         (["--as", "ana", "--before", "2999-01-01T00:00:00Z"], "--before lies in the future"),
     ],
@@ -102,6 +113,8 @@ def test_nothing_is_ignored_when_the_command_is_wrong(
     backlog: list[Message], arguments: list[str], expected: str
 ) -> None:
     create_person("gone", is_active=False)
+    # It was never called, and has no name yet.
+    TwitterAccount.objects.create(twitter_id="901")
     before = list_pending()
     with pytest.raises(CommandError, match=expected):
         run_command(*arguments)
@@ -122,9 +135,55 @@ def test_a_claim_and_the_command_share_the_mentions_when_they_race(
             except ReviewConflictError:
                 continue
 
-    ignored = []
-    run_together(claim_all, lambda: ignored.append(ignore_backlog(before=CUT, user=ana).ignored))
+    outcome = Ignored()
+    run_together(claim_all, lambda: ignore_backlog(outcome, before=CUT, user=ana))
     statuses = dict(Message.objects.values_list("pk", "status"))
     assert {pk for pk, status in statuses.items() if status == "processing"} == set(claimed)
-    assert len(claimed) + ignored[0] == 40
-    assert AuditEntry.objects.filter(action="message.ignored").count() == ignored[0]
+    assert len(claimed) + outcome.ignored == 40
+    assert AuditEntry.objects.filter(action="message.ignored").count() == outcome.ignored
+
+
+def test_what_others_change_or_delete_meanwhile_is_left_and_the_rest_goes_on(
+    acme: TwitterAccount, ana: User
+) -> None:
+    rows = [store_message(acme, number % 10, id=str(number + 1)) for number in range(60)]
+    messages = connection.get_collection("messages")
+    outcome = Ignored()
+
+    def delete_one(count: int) -> None:
+        others = Message.objects.filter(status=MessageStatus.PENDING).exclude(pk=rows[7].pk)
+        if (one := others.first()) is not None:
+            one.delete()
+
+    with connection.database.client.start_session() as session, session.start_transaction():
+        messages.update_one({"_id": rows[7].pk}, {"$set": {"lang": "xx"}}, session=session)
+        ignore_backlog(outcome, before=CUT, user=ana, on_rows=delete_one)
+        session.abort_transaction()
+    assert (outcome.ignored, outcome.left["busy"]) == (58, 1)
+    assert Message.objects.get(pk=rows[7].pk).status == MessageStatus.PENDING
+
+
+def test_interrupted_run_says_how_far_it_came(
+    backlog: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: LineProgress, rows: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LineProgress, "advance", interrupt)
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="run it again for the rest") as caught:
+        call_command("ignore_backlog", "--before", CUT.isoformat(), "--as", "ana", stdout=out)
+    assert caught.value.returncode == 130
+    assert "4 mentions are ignored, 1 were left" in out.getvalue()
+
+
+def test_entry_says_what_the_mention_was_when_it_was_read_too_early(
+    acme: TwitterAccount, ana: User
+) -> None:
+    row = store_message(acme, 1)
+    claim_message(row, user=ana, now=timezone.now())
+    seen = Message.objects.get()
+    release_message(row, user=ana, now=timezone.now())
+    pending = (MessageStatus.PENDING,)
+    ignore_message(seen, user=ana, now=timezone.now(), from_states=pending)
+    assert AuditEntry.objects.get(action="message.ignored").before == {"status": "pending"}

@@ -4,7 +4,6 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Q
 
 from accounts.models import TwitterAccount, User
 from mentions.backlog import Backlog, Ignored, count_backlog, ignore_backlog
@@ -14,7 +13,9 @@ from mentions.management.times import read_past_time
 _LISTED = 20
 _LEFT = {
     "reply_unsettled": "a reply to it is under way",
-    "wrong_status": "somebody took it meanwhile",
+    "wrong_status": "it is not pending any more",
+    "busy": "it was being changed at that moment: run this again",
+    "gone": "it was deleted meanwhile",
 }
 
 
@@ -37,7 +38,8 @@ class Command(BaseCommand):
             dest="person",
             required=True,
             metavar="NAME",
-            help="Whose name the audit shall have: somebody who signs in here.",
+            help="Whose name the audit shall have: somebody who signs in here. Roles are not asked "
+            "for: who runs commands may do everything.",
         )
         parser.add_argument(
             "--account", metavar="ACCOUNT", help="Of this account alone: its id, X id or @name."
@@ -50,11 +52,12 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["person"], is_active=True).first()
         if user is None:
             raise CommandError(f"--as: nobody who may sign in is called {options['person']!r}.")
-        account = _find_account(options["account"]) if options["account"] else None
+        account = _find_account(options["account"]) if options["account"] is not None else None
         found = count_backlog(before=before, account=account)
         if options["dry_run"]:
             self.stdout.write(_show_backlog(found))
             return
+        outcome = Ignored()
         progress = choose_progress(
             sys.stderr,
             is_quiet=options["quiet"],
@@ -62,25 +65,31 @@ class Command(BaseCommand):
         )
         try:
             progress.begin("ignoring mentions", found.total)
-            outcome = ignore_backlog(
-                before=before, user=user, account=account, on_rows=progress.advance
+            ignore_backlog(
+                outcome, before=before, user=user, account=account, on_rows=progress.advance
             )
+        except KeyboardInterrupt:
+            raise CommandError("Stopped: run it again for the rest.", returncode=130) from None
         finally:
             progress.close()
-        self.stdout.write(_show_outcome(outcome))
+            self.stdout.write(_show_outcome(outcome))
 
 
 def _find_account(value: str) -> TwitterAccount:
-    named = Q(pk=value) | Q(twitter_id=value) | Q(twitter_username__iexact=value.removeprefix("@"))
-    accounts = list(TwitterAccount.objects.filter(named)[:2])
-    if len(accounts) != 1:
-        how_many = "More than one account is" if accounts else "No account is"
-        raise CommandError(f"--account: {how_many} called {value!r}; give its id.")
-    return accounts[0]
+    """By the first that fits: the id, the X id, the name."""
+    name = value.removeprefix("@")
+    for named in ({"pk": value}, {"twitter_id": value}, {"twitter_username__iexact": name}):
+        # An account that was never called has no name yet.
+        accounts = list(TwitterAccount.objects.filter(**named)[:2]) if name else []
+        if len(accounts) > 1:
+            raise CommandError(f"--account: more than one is called {value!r}; give its id.")
+        if accounts:
+            return accounts[0]
+    raise CommandError(f"--account: no account is called {value!r}.")
 
 
 def _show_backlog(found: Backlog) -> str:
-    lines = [f"{found.total} pending mentions would be ignored."]
+    lines = [f"{found.total} pending mentions would be ignored, less those with a reply under way."]
     names = {
         account.pk: str(account)
         for account in TwitterAccount.objects.filter(pk__in=found.by_account.keys())
@@ -94,5 +103,5 @@ def _show_backlog(found: Backlog) -> str:
 
 def _show_outcome(outcome: Ignored) -> str:
     lines = [f"{outcome.ignored} mentions are ignored, {outcome.left.total()} were left."]
-    lines += [f"  {count}: {_LEFT.get(code, code)}" for code, count in outcome.left.items()]
+    lines += [f"  {count}: {_LEFT.get(code, code)}" for code, count in (+outcome.left).items()]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import Membership, OAuthState, Role, TwitterAccount, User
 from mentions.legacy.progress import NoProgress
 from mentions.legacy.rollback import RollbackError, roll_back
-from mentions.models import Draft, ImportReject, ImportRun, Message
+from mentions.models import Draft, ImportChunk, ImportReject, ImportRun, Message
 
 
 @pytest.fixture
@@ -144,6 +144,15 @@ def test_second_rollback_changes_nothing_when_repeated(imported):
 def test_runs_are_named_when_there_is_no_such_run(imported):
     with pytest.raises(RollbackError, match=imported):
         roll_back("no-such-run")
+
+
+def test_a_report_is_no_run_that_can_be_taken_back(imported, legacy):
+    call_command("migrate_from_mysql", "--verify-only", "--quiet", "--source", legacy.url)
+    chunks = ImportChunk.objects.count()
+    compared = ImportRun.objects.get(state="verified")
+    with pytest.raises(RollbackError, match="a report, which wrote nothing"):
+        roll_back(compared.pk)
+    assert ImportChunk.objects.count() == chunks
 
 
 def test_exit_code_tells_when_something_was_left(imported):
