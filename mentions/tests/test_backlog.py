@@ -87,10 +87,11 @@ def test_nothing_changes_when_only_counted(backlog: list[Message]) -> None:
     assert list_pending() == before
 
 
-@pytest.mark.parametrize("name", ["@ACME", "x id", "id"])
+@pytest.mark.parametrize("name", ["@ACME_Care", "x id", "id"])
 def test_others_stay_when_an_account_is_named(
     backlog: list[Message], acme: TwitterAccount, name: str
 ) -> None:
+    TwitterAccount.objects.filter(pk=acme.pk).update(twitter_username="acme_care")
     given = {"x id": acme.twitter_id, "id": acme.pk}.get(name, name)
     assert "3 mentions are ignored" in run_command("--as", "ana", "--account", given)[0]
     assert "@acme question 5" in list_pending()

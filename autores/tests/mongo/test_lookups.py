@@ -6,7 +6,16 @@ from autores.tests.mongo.app.models import Shop
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mongo_app")]
 
-NAMES = ["Ana's shop :(", "ana's SHOP :(", ".*", "a|b", "Straße", "two\n"]
+NAMES = [
+    "Ana's shop :(",
+    "ana's SHOP :(",
+    ".*",
+    "a|b",
+    "Straße",
+    "two\n",
+    "Nimbus_bikes",
+    "5 % \\o/",
+]
 
 
 @pytest.mark.parametrize(
@@ -20,6 +29,9 @@ NAMES = ["Ana's shop :(", "ana's SHOP :(", ".*", "a|b", "Straße", "two\n"]
         ("a", set()),
         ("(", set()),
         ("", set()),
+        ("nimbus_BIKES", {6}),
+        ("nimbusxbikes", set()),
+        ("5 % \\O/", {7}),
     ],
 )
 def test_iexact_finds_the_same_text_in_any_case(text: str, found: set[int]) -> None:
