@@ -1,22 +1,25 @@
 """``ignore_backlog``: what is too old to be answered leaves the queue, and nothing else does."""
 
 import io
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.tests.cast import create_person
-from autores.tests.threads import run_together
+from autores.tests.threads import run_together, wait_until
 from mentions.backlog import Ignored, ignore_backlog
-from mentions.legacy.progress import LineProgress
 from mentions.models import AuditEntry, Message, MessageStatus, ReplyKind
 from mentions.outbox.enqueue import enqueue_reply
 from mentions.tallies import reconcile_counters
-from mentions.tests.api.conftest import FIRST_POST_AT, store_message
+from mentions.tests.api.conftest import FIRST_POST_AT, build_message, store_message
 from mentions.triage import (
     ReviewConflictError,
     claim_message,
@@ -165,17 +168,32 @@ def test_what_others_change_or_delete_meanwhile_is_left_and_the_rest_goes_on(
 
 
 def test_interrupted_run_says_how_far_it_came(
-    backlog: list[Message], monkeypatch: pytest.MonkeyPatch
+    acme: TwitterAccount, ana: User, child_environ: dict[str, str]
 ) -> None:
-    def interrupt(self: LineProgress, rows: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(LineProgress, "advance", interrupt)
-    out = io.StringIO()
-    with pytest.raises(CommandError, match="run it again for the rest") as caught:
-        call_command("ignore_backlog", "--before", CUT.isoformat(), "--as", "ana", stdout=out)
-    assert caught.value.returncode == 130
-    assert "4 mentions are ignored, 1 were left" in out.getvalue()
+    Message.objects.bulk_create(build_message(acme, 1, id=str(number)) for number in range(1, 1501))
+    ignored = Message.objects.filter(status=MessageStatus.IGNORED)
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "ignore_backlog", "--before", CUT.isoformat(), "--as", "ana"],
+        cwd=settings.BASE_DIR,
+        env=child_environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background ignores it, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        wait_until(ignored.exists)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "run it again for the rest" in errors
+    count = int(said.split()[0])
+    # It may have been stopped between the change and the counting of it.
+    assert ignored.count() - count in (0, 1)
+    assert 0 < ignored.count() < 1500
 
 
 def test_entry_says_what_the_mention_was_when_it_was_read_too_early(
