@@ -23,17 +23,6 @@ _BATCH = 50
 
 
 @dataclass
-class Backlog:
-    """``by_account``: how many open mentions there are, by the account's id, "" for none."""
-
-    by_account: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def total(self) -> int:
-        return self.by_account.total()
-
-
-@dataclass
 class Ignored:
     """``left`` counts those that stayed, by the code of the reason."""
 
@@ -41,15 +30,15 @@ class Ignored:
     left: Counter[str] = field(default_factory=Counter)
 
 
-def count_backlog(*, before: datetime, account: TwitterAccount | None = None) -> Backlog:
-    """The pending mentions that were posted before that time."""
+def count_backlog(*, before: datetime, account: TwitterAccount | None = None) -> Counter[str]:
+    """The pending mentions that were posted before that time, by the account's id, "" for none."""
     found = connection.get_collection(Message._meta.db_table).aggregate(
         [
             {"$match": _match(before, account)},
             {"$group": {"_id": "$account_id", "count": {"$sum": 1}}},
         ]
     )
-    return Backlog(Counter({row["_id"] or "": row["count"] for row in found}))
+    return Counter({row["_id"] or "": row["count"] for row in found})
 
 
 def ignore_backlog(

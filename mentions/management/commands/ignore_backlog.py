@@ -1,12 +1,13 @@
 """``manage.py ignore_backlog``: ignore open mentions that are too old to be answered."""
 
 import sys
+from collections import Counter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import TwitterAccount, User
-from mentions.backlog import Backlog, Ignored, count_backlog, ignore_backlog
+from mentions.backlog import Ignored, count_backlog, ignore_backlog
 from mentions.legacy.progress import choose_progress
 from mentions.management.times import read_past_time
 
@@ -64,7 +65,7 @@ class Command(BaseCommand):
             write=lambda line: self.stderr.write(line, style_func=str),
         )
         try:
-            progress.begin("ignoring mentions", found.total)
+            progress.begin("ignoring mentions", found.total())
             ignore_backlog(
                 outcome, before=before, user=user, account=account, on_rows=progress.advance
             )
@@ -88,16 +89,15 @@ def _find_account(value: str) -> TwitterAccount:
     raise CommandError(f"--account: no account is called {value!r}.")
 
 
-def _show_backlog(found: Backlog) -> str:
-    lines = [f"{found.total} pending mentions would be ignored, less those with a reply under way."]
-    names = {
-        account.pk: str(account)
-        for account in TwitterAccount.objects.filter(pk__in=found.by_account.keys())
-    }
-    for account_id, count in found.by_account.most_common(_LISTED):
+def _show_backlog(found: Counter[str]) -> str:
+    lines = [
+        f"{found.total()} pending mentions would be ignored, less those with a reply under way."
+    ]
+    names = {account.pk: str(account) for account in TwitterAccount.objects.filter(pk__in=found)}
+    for account_id, count in found.most_common(_LISTED):
         lines.append(f"  {names.get(account_id) or account_id or 'of no account'}: {count}")
-    if len(found.by_account) > _LISTED:
-        lines.append(f"  and those of {len(found.by_account) - _LISTED} more accounts")
+    if len(found) > _LISTED:
+        lines.append(f"  and those of {len(found) - _LISTED} more accounts")
     return "\n".join(lines)
 
 
