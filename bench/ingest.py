@@ -168,8 +168,8 @@ def _run_round(ingest: Ingest, *, mentions: int, size: int, share: int) -> dict[
     for start in range(0, len(batches), ingest.pages_a_turn):
         turn = batches[start : start + ingest.pages_a_turn]
         known = [posts[: len(posts) * share // 100] for posts in turn]
-        ingest.store("ours", [print_page(posts) for posts in known if posts])
-        new, used = ingest.store("ours", [print_page(posts) for posts in turn])
+        ingest.store("ours", [(print_page(posts), 0) for posts in known if posts])
+        new, used = ingest.store("ours", [_as_polled(posts, share=share) for posts in turn])
         spent["ours"] = spent["ours"].plus(used)
         expected = sum(map(len, turn)) - sum(map(len, known))
         if new != expected:
@@ -188,6 +188,12 @@ def _run_round(ingest: Ingest, *, mentions: int, size: int, share: int) -> dict[
     return {
         name: Spent(*(seconds / mentions * 1e6 for seconds in one)) for name, one in spent.items()
     }
+
+
+def _as_polled(posts: Posts, *, share: int) -> tuple[bytes, int]:
+    """A page, and the newest id of it that its account knows: the one below, if none."""
+    known = posts[: len(posts) * share // 100]
+    return print_page(posts), int(known[-1]["id"]) if known else int(posts[0]["id"]) - 1
 
 
 def _summarize(

@@ -92,16 +92,19 @@ class Storing:
         importlib.import_module("mentions.ingest.pages")
         keep_what_is_loaded()
 
-    def store(self, body: bytes) -> int:
-        """Bytes of X to stored mentions; how many were new."""
+    def store(self, polled: tuple[bytes, int]) -> int:
+        """Bytes of X to stored mentions, as a poll does whose cursor stands at the id given along;
+        how many were new.
+        """
         from autores.x.parse import parse_post_page
         from autores.x.types import RateLimits
         from mentions.ingest.finding import Finding
         from mentions.ingest.pages import store_page
         from mentions.models import FoundBy
 
+        body, newest_known = polled
         page = parse_post_page(orjson.loads(body), rate=RateLimits())
-        finding = Finding(FoundBy.POLL)
+        finding = Finding(FoundBy.POLL, newest_known=newest_known)
         stored = store_page(self.account, page, finding=finding, now=datetime.now(UTC))
         return len(stored.new_ids)
 

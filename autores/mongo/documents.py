@@ -8,6 +8,14 @@ from typing import Any
 import bson
 from bson.raw_bson import RawBSONDocument
 
+try:
+    from autores.mongo import _fastbson
+except ImportError:
+    # Nobody has compiled it; see autores.mongo.accelerator.
+    HAS_ACCELERATOR = False
+else:
+    HAS_ACCELERATOR = True
+
 _LENGTH = struct.Struct("<i")
 _LEAST, _MOST = -(2**63), 2**63 - 1
 # MongoDB takes 180 levels in all, of which the document that it becomes a part of has some.
@@ -24,14 +32,32 @@ class SharedFields:
         self._names = frozenset(fields)
         self._encoded = bson.encode(fields)[4:-1]
 
-    def complete(self, own: Mapping[str, Any]) -> RawBSONDocument:
+    def complete(self, own: dict[str, Any]) -> RawBSONDocument:
         """A document of ``own`` and the shared fields; ValueError when a field is in both."""
         if not self._names.isdisjoint(own):
             twice = ", ".join(sorted(self._names & own.keys()))
             raise ValueError(f"The document has fields of its own that are shared: {twice}")
-        encoded = bson.encode(own)
-        length = _LENGTH.pack(len(encoded) + len(self._encoded))
-        return RawBSONDocument(b"".join((length, encoded[4:-1], self._encoded, b"\0")))
+        return RawBSONDocument(encode_fields(own, self._encoded))
+
+
+def encode_fields(fields: dict[str, Any], tail: bytes = b"") -> bytes:
+    """A document of the fields, and of those that ``tail`` has in BSON. Raises what a write raises.
+
+    By the accelerator where it is compiled; it leaves what it does not know to the driver.
+    """
+    if HAS_ACCELERATOR:
+        try:
+            return _fastbson.encode(fields, tail)
+        except _fastbson.Refused:
+            pass
+    return encode_plainly(fields, tail)
+
+
+def encode_plainly(fields: Mapping[str, Any], tail: bytes = b"") -> bytes:
+    """As ``encode_fields``, by the driver."""
+    encoded = bson.encode(fields)
+    length = _LENGTH.pack(len(encoded) + len(tail))
+    return b"".join((length, encoded[4:-1], tail, b"\0"))
 
 
 def make_storable(value: Any, *, levels: int = _DEEPEST) -> Any:

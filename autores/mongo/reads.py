@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.codec_options import CodecOptions
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -82,8 +82,57 @@ def find_page(
     command = build_find(
         source, filter=filter, sort=sort, skip=skip, limit=limit, projection=projection, hint=hint
     )
+    return _read_all(command["find"], command, codec_options=codec_options, using=using)
+
+
+class Part(NamedTuple):
+    """What ``find_in_turn`` reads of one collection, in MongoDB's terms; all of each document
+    without a projection, which takes MongoDB longer than to send what is small.
+    """
+
+    source: type[Model] | str
+    filter: Mapping[str, Any]
+    projection: Mapping[str, Any] | None = None
+
+
+def find_in_turn(
+    first: Part, *others: Part, hint: str | None = None, using: str = DEFAULT_DB_ALIAS
+) -> list[dict[str, Any]]:
+    """Documents of several collections in one round trip, within the running transaction if any.
+
+    The parts are read one after the other: what was moved from the collection of one to that of a
+    later one while this ran is found at least once.
+
+    Args:
+        hint: name of the index for the first part.
+
+    Raises:
+        OperationalError: no server answered.
+        DatabaseError: the server refused the query.
+    """
+    pipeline: list[dict[str, Any]] = _stages_of(first)
+    pipeline += [
+        {"$unionWith": {"coll": collection_name(part.source), "pipeline": _stages_of(part)}}
+        for part in others
+    ]
+    name = collection_name(first.source)
+    command: dict[str, Any] = {"aggregate": name, "pipeline": pipeline, "cursor": {}}
+    if hint:
+        command["hint"] = hint
+    return _read_all(name, command, codec_options=AWARE_UTC, using=using)
+
+
+def _stages_of(part: Part) -> list[dict[str, Any]]:
+    stages: list[dict[str, Any]] = [{"$match": dict(part.filter)}]
+    if part.projection:
+        stages.append({"$project": dict(part.projection)})
+    return stages
+
+
+def _read_all(
+    name: str, command: Mapping[str, Any], *, codec_options: CodecOptions, using: str
+) -> list[Any]:
     read = connections[using].read_command
-    name = command["find"]
     with described_errors(name):
         cursor = read(command, codec_options=codec_options)["cursor"]
         documents = list(cursor["firstBatch"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Read = TypeVar("Read", covariant=True)
 
@@ -18,6 +18,9 @@ class Included(Mapping[str, Read]):
 
     def __getitem__(self, id_: str) -> Read:
         return self._objects[id_]
+
+    def get(self, id_: str, default: Any = None) -> Any:
+        return self._objects.get(id_, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._objects)

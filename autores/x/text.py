@@ -43,6 +43,8 @@ def count_links(text: str) -> int:
 
 def unescape_text(text: str) -> str:
     """What the author typed: X hands out ``&``, ``<`` and ``>`` of a text as HTML escapes."""
+    if "&" not in text:
+        return text
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 

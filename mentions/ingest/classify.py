@@ -86,9 +86,9 @@ def classify_post(
         return Classification(kind, False, False, "own_post", "The account wrote this post itself.")
     if kind == "repost":
         return _REPOST
-    settings = (post.reply_settings or "everyone").lower()
-    if settings in _CLOSED_SETTINGS:
-        return Classification(kind, True, False, "reply_settings", _CLOSED_SETTINGS[settings])
+    settings = post.reply_settings
+    if settings and settings != "everyone" and (closed := _CLOSED_SETTINGS.get(settings.lower())):
+        return Classification(kind, True, False, "reply_settings", closed)
     if kind == "direct":
         return _DIRECT
     if kind == "quote":
@@ -98,8 +98,10 @@ def classify_post(
 
 def _kind_of(post: Post, account_x_id: str, account_username: str) -> str:
     """By what the post says itself; an implicit one may quote the account."""
-    if post.get_reference("retweeted"):
+    if post.has_references and post.get_reference("retweeted"):
         return "repost"
+    if post.has_typed_handle_of(account_x_id):
+        return "direct"
     typed = post.display_text_range
     if _is_named(post, account_x_id, account_username, since=typed[0] if typed else 0):
         return "direct"

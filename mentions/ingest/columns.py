@@ -1,12 +1,10 @@
-"""The row of a new mention, encoded: what is alike in many rows of a page is encoded once.
+"""The document of a new mention: what is alike in many of a page is encoded once.
 
 All columns are written: the backend reads a missing one as None, not as a default.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.errors import InvalidDocument
 from bson.raw_bson import RawBSONDocument
@@ -19,51 +17,29 @@ from autores.x.text import unescape_text
 from mentions.ingest.classify import Classification
 from mentions.ingest.edits import latest_id_of
 from mentions.ingest.finding import Finding
-from mentions.models import MessageStatus, message_id_for
+from mentions.models import MessageStatus
 from mentions.models.tally import NOT_COUNTED
 
 # Of the seven posts in ten that refer to no other one, and were not edited.
 _PLAIN = {"in_reply_to_post_id": "", "quoted_post_id": "", "latest_post_id": ""}
 
 
-@dataclass(slots=True)
-class NewRow:
-    """A mention that is not stored yet; ``own`` are the columns that ``shared`` has not."""
+class NewMention(NamedTuple):
+    """What is not stored yet; ``id`` is the post's, or one of its own where that is taken."""
 
-    own: Mapping[str, Any]
-    shared: SharedFields
-
-    @property
-    def id(self) -> str:
-        return str(self.own["_id"])
-
-    @property
-    def post_id(self) -> str:
-        return str(self.own["post_id"])
-
-    def rename(self, account: TwitterAccount) -> "NewRow":
-        """The same under the id that it has where its own is another account's."""
-        id_ = message_id_for(post_id=self.post_id, account_x_id=account.twitter_id, is_taken=True)
-        return NewRow({**self.own, "_id": id_}, self.shared)
-
-    def encode(self) -> RawBSONDocument:
-        try:
-            return self.shared.complete(self.own)
-        except (InvalidDocument, OverflowError, RecursionError):
-            # One odd number in what X gave must not keep the whole page out.
-            return self.shared.complete(self.flatten().own)
-
-    def flatten(self) -> "NewRow":
-        """The same with X's JSON as MongoDB can hold it, whatever X gave."""
-        return NewRow({**self.own, "raw": make_storable(self.own["raw"])}, self.shared)
+    id: str
+    post_id: str
+    post: Post
+    verdict: Classification
 
 
 class NewColumns:
-    """Makes the rows of one page."""
+    """Makes the documents of one page."""
 
     def __init__(self, account: TwitterAccount, finding: Finding, now: datetime) -> None:
+        self.account_id = account.pk
+        self.now = now
         self._finding = finding
-        self._now = now
         hours = settings.X_RECHECK_INTERVAL
         self._common = {
             "account_id": account.pk,
@@ -90,11 +66,25 @@ class NewColumns:
         }
         self._alike: dict[tuple[Classification, bool, bool], SharedFields] = {}
 
-    def make_row(self, post_id: str, post: Post, verdict: Classification) -> NewRow:
-        """``post_id``: the work item's, which is that of the post's first version."""
+    def encode(self, new: NewMention) -> RawBSONDocument:
+        own, shared = self._split(new)
+        try:
+            return shared.complete(own)
+        except (InvalidDocument, OverflowError, RecursionError):
+            # One odd number in what X gave must not keep the whole page out.
+            return self.encode_flat(new)
+
+    def encode_flat(self, new: NewMention) -> RawBSONDocument:
+        """The same with X's JSON as MongoDB can hold it, whatever X gave."""
+        own, shared = self._split(new)
+        return shared.complete({**own, "raw": make_storable(new.post.raw)})
+
+    def _split(self, new: NewMention) -> tuple[dict[str, Any], SharedFields]:
+        """The columns that are the mention's own, and the others."""
+        id_, post_id, post, verdict = new
         author = post.author
         own = {
-            "_id": post_id,
+            "_id": id_,
             "post_id": post_id,
             "timestamp": post.created_at,
             "user": post.author_id,
@@ -106,7 +96,7 @@ class NewColumns:
             "raw": post.raw,
         }
         latest_id = latest_id_of(post)
-        is_plain = latest_id == post_id and not post.references
+        is_plain = latest_id == post_id and not post.has_references
         if not is_plain:
             own["in_reply_to_post_id"] = post.get_reference("replied_to") or ""
             own["quoted_post_id"] = post.get_reference("quoted") or ""
@@ -115,7 +105,7 @@ class NewColumns:
         shared = self._alike.get(alike)
         if shared is None:
             shared = self._alike[alike] = self._share(*alike)
-        return NewRow(own, shared)
+        return own, shared
 
     def _share(self, verdict: Classification, is_late: bool, is_plain: bool) -> SharedFields:
         is_drafted = self._finding.wants_drafts and verdict.is_replyable
@@ -131,7 +121,7 @@ class NewColumns:
                 "replyable_code": verdict.code,
                 "replyable_reason": verdict.reason,
                 "draft_state": "wanted" if is_drafted else "none",
-                "draft_not_before": self._now if is_drafted else None,
+                "draft_not_before": self.now if is_drafted else None,
                 "is_late": is_late,
             }
         )

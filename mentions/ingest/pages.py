@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 
 from accounts.models import TwitterAccount
-from autores.x.posts import Post, PostPage
-from mentions.ingest.classify import Classification, classify_post
+from autores.x.posts import PostPage
+from mentions.ingest.classify import classify_post
 from mentions.ingest.finding import Finding
 from mentions.ingest.store import Stored, store_posts, work_id_of
 from mentions.models import FoundBy
@@ -24,16 +25,14 @@ def store_page(
 ) -> Stored:
     """Classify and store one page, less the posts whose id is not wanted."""
 
-    def classify(post: Post) -> Classification:
-        return classify_post(
-            post,
-            account_x_id=account.twitter_id,
-            account_username=account.twitter_username,
-            referenced=page.referenced,
-            former_username=account.former_username or "",
-            is_found_by_words=finding.found_by is FoundBy.SEARCH,
-        )
-
+    classify = partial(
+        classify_post,
+        account_x_id=account.twitter_id,
+        account_username=account.twitter_username,
+        referenced=page.referenced,
+        former_username=account.former_username or "",
+        is_found_by_words=finding.found_by is FoundBy.SEARCH,
+    )
     is_drafting = (
         finding.wants_drafts
         and account.drafts_automatically

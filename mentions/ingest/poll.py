@@ -150,7 +150,7 @@ class _Reading:
                 stored = store_page(
                     self.account,
                     page,
-                    finding=Finding(FoundBy.POLL, is_late=is_late),
+                    finding=Finding(FoundBy.POLL, is_late=is_late, newest_known=passed),
                     now=self.now,
                     is_wanted=lambda post_id: post_id > floor,
                 )
@@ -201,7 +201,7 @@ class _Reading:
 def _take_baseline(account: TwitterAccount, cursor: Cursor, *, now: datetime) -> PollResult:
     span = Span(begun_at=now)
     new_ids: list[str] = []
-    finding = Finding(FoundBy.BASELINE, wants_drafts=False)
+    finding = Finding(FoundBy.BASELINE, wants_drafts=False, newest_known=0)
     count = settings.X_BASELINE_COUNT
     for page in fetch_mentions(account, max_results=count, max_pages=1):
         new_ids.extend(store_page(account, page, finding=finding, now=now).new_ids)

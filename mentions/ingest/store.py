@@ -1,24 +1,28 @@
 """Stores a page of mentions, the same result however often it runs.
 
 Most of what a poll reads is known, as each reads again what the one before read: one read of an
-index alone tells. What is new costs a second read and one bulk write.
+index alone tells. A page with new ones is one read of two collections, and one bulk write.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
-from pymongo.errors import BulkWriteError, OperationFailure
+from bson.raw_bson import RawBSONDocument
+from django.db import DatabaseError
 
 from accounts.models import TwitterAccount
+from autores.mongo.backend.errors import described_errors
+from autores.mongo.errors import OutcomeUnknownError
 from autores.mongo.reads import find_page
+from autores.mongo.writes import insert_each
 from autores.x.posts import Post
 from mentions.ingest.classify import Classification
-from mentions.ingest.columns import NewColumns, NewRow
+from mentions.ingest.columns import NewColumns, NewMention
 from mentions.ingest.edits import find_outdated, latest_id_of, store_edits
 from mentions.ingest.finding import Finding
-from mentions.models import Message, Tombstone, tombstone_key
+from mentions.ingest.known import find_known, find_stored
+from mentions.models import Message, message_id_for
 
 _DUPLICATE_KEY = 11000
 _NESTED_TOO_DEEPLY = 15
@@ -54,26 +58,27 @@ def store_posts(
     newest = _newest_versions(posts)
     if not newest:
         return Stored((), 0)
-    stored = _find_work(account, newest)
+    stored, passed = find_known(account, newest, newest_known=finding.newest_known)
     shown = {stored[id_]: post for id_, post in newest.items() if id_ in stored}
     edited = find_outdated(account, shown)
-    missing = {id_: post for id_, post in newest.items() if id_ not in stored}
-    passed = _find_passed(account, missing) if missing else frozenset()
-    verdicts = {id_: classify(post) for id_, post in missing.items() if id_ not in passed}
-    own = [id_ for id_, verdict in verdicts.items() if not verdict.is_work_item]
-    fresh = [
-        (id_, missing[id_], verdicts[id_])
+    verdicts = {
+        id_: classify(post)
+        for id_, post in newest.items()
+        if id_ not in stored and id_ not in passed
+    }
+    new = [
+        NewMention(id_, id_, newest[id_], verdicts[id_])
         for id_ in sorted(verdicts, key=int)
         if verdicts[id_].is_work_item
     ]
     columns = NewColumns(account, finding, now)
-    rows = [columns.make_row(*each) for each in fresh]
-    lost = _write(rows)
+    lost = _write(new, columns)
     store_edits(edited, shown, classify=classify, wants_drafts=finding.wants_drafts, now=now)
-    new_ids = [row.id for row in rows if row.id not in lost]
+    new_ids = [each.id for each in new if each.id not in lost]
     if lost:
-        new_ids += _store_clashing(account, [row for row in rows if row.id in lost])
-    return Stored(tuple(new_ids), len(newest) - len(own) - len(new_ids))
+        new_ids += _store_clashing(account, [each for each in new if each.id in lost], columns)
+    not_ours = len(verdicts) - len(new)
+    return Stored(tuple(new_ids), len(newest) - not_ours - len(new_ids))
 
 
 def _newest_versions(posts: Iterable[Post]) -> dict[str, Post]:
@@ -87,105 +92,76 @@ def _newest_versions(posts: Iterable[Post]) -> dict[str, Post]:
     return newest
 
 
-def _find_work(account: TwitterAccount, newest: Mapping[str, Post]) -> dict[str, str]:
-    """By work id, the post id of the message that this account has of it.
-
-    That may be any version's: the former system kept a post by the id that it saw.
-    """
-    work_ids = {id_: id_ for id_ in newest}
-    for id_, post in newest.items():
-        work_ids |= dict.fromkeys(post.edit_history_ids[1:], id_)
-    found: dict[str, str] = {}
-    for post_id in sorted(_find_stored(account, work_ids), key=int):
-        found.setdefault(work_ids[post_id], post_id)
-    return found
-
-
-def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
-    """Those of the ids that this account has a message of; answered by the unique index alone."""
-    ids = list(post_ids)
-    rows = find_page(
-        Message,
-        filter={"account_id": account.pk, "post_id": {"$in": ids}},
-        projection={"_id": 0, "post_id": 1},
-        limit=len(ids),
-    )
-    return frozenset(row["post_id"] for row in rows)
-
-
-def _find_passed(account: TwitterAccount, posts: Mapping[str, Post]) -> frozenset[str]:
-    """Those of the posts, by work id, that are not to be stored, by any version's id: deleted here,
-    or kept from the former system without an account.
-    """
-    keys = {
-        tombstone_key(account_id=account.pk, post_id=version): id_
-        for id_, post in posts.items()
-        for version in (id_, *post.edit_history_ids[1:])
-    }
-    rows = find_page(
-        Tombstone, filter={"_id": {"$in": list(keys)}}, projection={"_id": 1}, limit=len(keys)
-    )
-    passed = {keys[row["_id"]] for row in rows}
-    later = {version: id_ for id_, post in posts.items() for version in post.edit_history_ids[1:]}
-    if later:
-        # Of the first version, the write itself tells.
-        kept = {"_id": {"$in": list(later)}, "account_id": None}
-        rows = find_page(Message, filter=kept, projection={"_id": 1}, limit=len(later))
-        passed |= {later[row["_id"]] for row in rows}
-    return frozenset(passed)
-
-
-def _write(rows: Sequence[NewRow]) -> frozenset[str]:
+def _write(new: Sequence[NewMention], columns: NewColumns) -> frozenset[str]:
     """Write unordered; return the ids of those that met a row already there."""
-    lost, too_deep = _insert(rows)
+    if not new:
+        return frozenset()
+    try:
+        return _write_once(new, columns)
+    except OutcomeUnknownError:
+        # What the lost answer told of is in its own way now: it has this page's time.
+        lost = _write_once(new, columns)
+        own = {"_id": {"$in": [*lost]}, "account_id": columns.account_id, "seen_at": columns.now}
+        rows = find_page(Message, filter=own, projection={"_id": 1}, limit=len(new))
+        return lost - {row["_id"] for row in rows}
+
+
+def _write_once(new: Sequence[NewMention], columns: NewColumns) -> frozenset[str]:
+    lost, too_deep = _insert(new, columns.encode)
     if too_deep:
         # The server takes fewer levels than JSON has.
-        again, still = _insert([row.flatten() for row in too_deep])
+        again, still = _insert(too_deep, columns.encode_flat)
         if still:
             raise ValueError(f"MongoDB does not take the post {still[0].post_id}: it is too deep.")
         lost += again
-    return frozenset(row.id for row in lost)
+    return frozenset(each.id for each in lost)
 
 
-def _insert(rows: Sequence[NewRow]) -> tuple[list[NewRow], list[NewRow]]:
+def _insert(
+    new: Sequence[NewMention], encode: Callable[[NewMention], RawBSONDocument]
+) -> tuple[list[NewMention], list[NewMention]]:
     """Those that met a row already there, and those that the server takes for too deep."""
-    if not rows:
-        return [], []
-    lost: list[NewRow] = []
-    too_deep: list[NewRow] = []
-    collection = connection.get_collection(Message._meta.db_table)
+    documents = [*map(encode, new)]
     try:
-        collection.insert_many([row.encode() for row in rows], ordered=False)
-    except BulkWriteError as error:
-        if error.details["writeConcernErrors"]:
-            raise
-        for failure in error.details["writeErrors"]:
-            if failure["code"] == _DUPLICATE_KEY:
-                lost.append(rows[failure["index"]])
-            elif failure["code"] == _NESTED_TOO_DEEPLY:
-                too_deep.append(rows[failure["index"]])
-            else:
-                raise
-    except OperationFailure as error:
+        refused = insert_each(Message, documents)
+    except DatabaseError as error:
         # Beyond some depth the server does not even look at the single writes.
-        if error.code != _NESTED_TOO_DEEPLY:
+        if getattr(error.__cause__, "code", None) != _NESTED_TOO_DEEPLY:
             raise
-        return [], [*rows]
+        return [], [*new]
+    lost: list[NewMention] = []
+    too_deep: list[NewMention] = []
+    for index, failure in refused.items():
+        if failure.code == _DUPLICATE_KEY:
+            lost.append(new[index])
+        elif failure.code == _NESTED_TOO_DEEPLY:
+            too_deep.append(new[index])
+        else:
+            with described_errors(Message._meta.db_table):
+                raise failure
     return lost, too_deep
 
 
-def _store_clashing(account: TwitterAccount, rows: Sequence[NewRow]) -> list[str]:
+def _store_clashing(
+    account: TwitterAccount, clashing: Sequence[NewMention], columns: NewColumns
+) -> list[str]:
     """Insert what met a row already there, under an id of its own where that is another account's.
 
     It may also be another poll of this account that was first, or a row without an account, from
     the former system: those are known.
     """
-    ids = [row.post_id for row in rows]
-    stored = _find_stored(account, ids)
+    ids = [each.post_id for each in clashing]
+    stored = find_stored(account, ids)
     holders = find_page(
         Message, filter={"_id": {"$in": ids}}, projection={"account_id": 1}, limit=len(ids)
     )
     taken = {row["_id"] for row in holders if row.get("account_id") not in (account.pk, None)}
-    renamed = [row.rename(account) for row in rows if row.post_id in taken - stored]
-    lost = _write(renamed)
-    return [row.id for row in renamed if row.id not in lost]
+    renamed = [
+        each._replace(
+            id=message_id_for(post_id=each.post_id, account_x_id=account.twitter_id, is_taken=True)
+        )
+        for each in clashing
+        if each.post_id in taken - stored
+    ]
+    lost = _write(renamed, columns)
+    return [each.id for each in renamed if each.id not in lost]
