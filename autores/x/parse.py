@@ -261,12 +261,13 @@ def _read_columns(entries: Sequence[Any], *, users: Mapping[str, User]) -> list[
         for id_, history in zip(ids, histories, strict=True)
     ]
     notes = [*map(find_note, entries)]
-    whole = [note["text"] if note else text for note, text in zip(notes, texts, strict=True)]
+    if any(notes):
+        texts = [note["text"] if note else text for note, text in zip(notes, texts, strict=True)]
     return [
         *map(
             Post,
             ids,
-            whole,
+            texts,
             authors,
             moments,
             conversations,

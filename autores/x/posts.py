@@ -53,6 +53,9 @@ class Post:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     note: Mapping[str, Any] = field(default_factory=dict, repr=False)
     users: Mapping[str, User] = field(default_factory=dict, repr=False, compare=False)
+    _references: tuple[Reference, ...] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     @property
     def author(self) -> User | None:
@@ -73,8 +76,11 @@ class Post:
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        entries = self.raw.get("referenced_posts", self.raw.get("referenced_tweets"))
-        return _read_references(entries) if entries else ()
+        # Read once: what a post refers to is asked for five times until it is stored.
+        if self._references is None:
+            entries = self.raw.get("referenced_posts", self.raw.get("referenced_tweets"))
+            self._references = _read_references(entries) if entries else ()
+        return self._references
 
     @property
     def has_references(self) -> bool:
@@ -85,18 +91,20 @@ class Post:
     def mentions(self) -> tuple[MentionEntity, ...]:
         return _merge_mentions(self._entities, as_object(self.note.get("entities")))
 
-    def has_typed_handle_of(self, user_id: str) -> bool:
-        """Whether a handle that the author typed is this user's by its id.
+    def is_plainly_to(self, user_id: str) -> bool:
+        """Whether it is what most mentions are: no other post is referred to, everyone may reply,
+        and the author typed a handle that is this user's by its id.
 
-        What ``mentions`` and ``display_text_range`` say, in a third of the time; it is asked of
-        each new post. False where only ``note`` has the handle.
+        One look at each of the fields, in a third of the time that the properties take. False may
+        mean that the properties have to tell.
         """
-        entities, shown = self.raw.get("entities"), self.raw.get("display_text_range")
-        if not isinstance(entities, dict):
+        raw = self.raw
+        if self.note or self.has_references or raw.get("reply_settings", "everyone") != "everyone":
             return False
-        span = _read_range(shown, end=len(self.text) if self.note else None) if shown else None
+        span = _read_range(raw.get("display_text_range"), end=None)
         since = span[0] if span else 0
-        for entry in as_list(entities.get("mentions")):
+        entities = raw.get("entities")
+        for entry in as_list(entities.get("mentions")) if isinstance(entities, dict) else ():
             if isinstance(entry, dict) and entry.get("id") == user_id:
                 start, end = entry.get("start"), entry.get("end")
                 if type(start) is int and type(end) is int and since <= start <= end:

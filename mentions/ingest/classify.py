@@ -69,6 +69,8 @@ def classify_post(
     ``referenced`` holds the posts X included beside it, by id. ``is_found_by_words``: it comes of a
     search for the account's name, which may be another's by now, and not of X's mentions feed.
     """
+    if post.author_id != account_x_id and post.is_plainly_to(account_x_id):
+        return _DIRECT
     kind = _kind_of(post, account_x_id, account_username)
     if kind == "implicit" and _quotes_us(
         post, account_x_id, referenced, may_guess=not is_found_by_words
@@ -98,10 +100,8 @@ def classify_post(
 
 def _kind_of(post: Post, account_x_id: str, account_username: str) -> str:
     """By what the post says itself; an implicit one may quote the account."""
-    if post.has_references and post.get_reference("retweeted"):
+    if post.get_reference("retweeted"):
         return "repost"
-    if post.has_typed_handle_of(account_x_id):
-        return "direct"
     typed = post.display_text_range
     if _is_named(post, account_x_id, account_username, since=typed[0] if typed else 0):
         return "direct"

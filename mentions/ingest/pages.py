@@ -21,7 +21,7 @@ def store_page(
     *,
     finding: Finding,
     now: datetime,
-    is_wanted: Callable[[int], bool] = lambda post_id: True,
+    is_wanted: Callable[[int], bool] | None = None,
 ) -> Stored:
     """Classify and store one page, less the posts whose id is not wanted."""
 
@@ -41,7 +41,9 @@ def store_page(
     )
     return store_posts(
         account,
-        [post for post in page.posts if is_wanted(int(work_id_of(post)))],
+        page.posts
+        if is_wanted is None
+        else [post for post in page.posts if is_wanted(int(work_id_of(post)))],
         classify=classify,
         finding=replace(finding, wants_drafts=is_drafting),
         now=now,
