@@ -32,7 +32,7 @@ from mentions.drafting.pause import (
     pause_drafting,
 )
 from mentions.drafting.prompt import PromptInputError
-from mentions.models import Draft, Message, MessageStatus, record_audit
+from mentions.models import EPOCH, Draft, Message, MessageStatus, record_audit
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,8 @@ def find_wanted(
     """Ids of mentions whose draft is due, or whose claim ran out with the worker that had it."""
     due: dict[str, Any] = {
         "draft_state": {"$in": ["wanted", "drafting"]},
-        "draft_not_before": {"$lte": now},
+        # From EPOCH, as the index has no others.
+        "draft_not_before": {"$gt": EPOCH, "$lte": now},
     }
     if among is not None:
         due["_id"] = {"$in": list(among)}

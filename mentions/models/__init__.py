@@ -23,6 +23,7 @@ from mentions.models.message import (
     Message,
     MessageStatus,
     XState,
+    is_of_post,
     list_versions,
     message_id_for,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "gap_key",
     "is_claimed",
     "is_left_behind",
+    "is_of_post",
     "keep_claims",
     "list_versions",
     "message_id_for",

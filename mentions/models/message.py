@@ -68,6 +68,14 @@ def message_id_for(*, post_id: str, account_x_id: str, is_taken: bool) -> str:
     return f"{post_id}:{account_x_id}" if is_taken else post_id
 
 
+def is_of_post(post_id: str) -> models.Q:
+    """Every account's item of a post, as ``message_id_for`` names them: the key's index tells, and
+    no index of post ids is to be kept for that.
+    """
+    # ";" comes after ":".
+    return models.Q(pk=post_id) | models.Q(pk__gt=f"{post_id}:", pk__lt=f"{post_id};")
+
+
 def list_versions(raw: Mapping[str, Any]) -> list[str]:
     """The ids of the post's versions, oldest first, as X's JSON of the newest one has them."""
     chain = raw.get("edit_history_post_ids", raw.get("edit_history_tweet_ids"))
@@ -162,8 +170,12 @@ class Message(models.Model):
             models.Index(
                 fields=["account", "status", "-timestamp", "-id"], name="message_acct_status_idx"
             ),
-            models.Index(fields=["draft_state", "draft_not_before"], name="message_draft_idx"),
-            models.Index(fields=["post_id"], name="message_post_idx"),
+            # Of those alone whose draft is to be made, or is being made.
+            models.Index(
+                fields=["draft_state", "draft_not_before"],
+                condition=models.Q(draft_not_before__gt=EPOCH),
+                name="message_wanted_idx",
+            ),
             models.Index(fields=["conversation_id"], name="message_conversation_idx"),
             # Of edited mentions alone: they are few.
             models.Index(
