@@ -8,11 +8,17 @@ ENV PATH=/opt/venv/bin:$PATH
 COPY requirements.txt /tmp/requirements.txt
 RUN pip install --requirement /tmp/requirements.txt
 
+# For the accelerator alone: the image that runs has no compiler.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /app
 COPY manage.py ./
 COPY autores ./autores
 COPY accounts ./accounts
 COPY mentions ./mentions
+RUN python -m autores.mongo.accelerator
 # The production storage writes hashed names; the plain ones beside them serve development.
 RUN ENVIRONMENT=production python manage.py collectstatic --noinput \
     && python -m compileall -q autores accounts mentions

@@ -12,6 +12,8 @@ PYTHON := $(VENV)/bin/python
 # Installed again only when what is required has changed.
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
+# Compiled where there is a compiler; what is not there is done by Python.
+ACCELERATED := $(VENV)/.accelerated
 ARGS ?=
 # A worker per core and one more (autores/tests/plugin.py), each with databases of its own; the
 # tests of a file stay together.
@@ -37,7 +39,7 @@ demo: $(STAMP) ## Run everything on this machine until Ctrl-C (ARGS="--port 8001
 	@exec $(PYTHON) -m autores.embedded demo $(ARGS)
 
 .PHONY: test
-test: $(STAMP) ## Run all tests, on servers of their own (ARGS="-k outbox")
+test: $(STAMP) $(ACCELERATED) ## Run all tests, on servers of their own (ARGS="-k outbox")
 	@exec $(PYTEST) $(ARGS)
 
 .PHONY: chaos
@@ -46,6 +48,10 @@ chaos: $(STAMP) ## Break everything while it works, and check what came of it (A
 
 .PHONY: install
 install: $(STAMP) ## Make .venv and install what the demo, the tests and the checks need
+
+.PHONY: accelerator
+accelerator: $(STAMP) ## Compile what stores mentions faster (needs a C compiler and Python's headers)
+	$(PYTHON) -m autores.mongo.accelerator
 
 .PHONY: lint
 lint: $(STAMP) ## Style, types and import rules
@@ -60,12 +66,12 @@ format: $(STAMP) ## Rewrite the code in the agreed style
 	$(VENV)/bin/ruff format .
 
 .PHONY: check
-check: lint ## Everything that must pass before a change is merged (missing migrations: a test)
+check: lint $(ACCELERATED) ## Everything that must pass before a change is merged (missing migrations: a test)
 	$(PRODUCTION_LIKE) $(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTEST) $(ARGS)
 
 .PHONY: bench
-bench: $(BENCH_STAMP) ## Compare the API with the former system (ARGS="--messages 100000"); minutes
+bench: $(BENCH_STAMP) $(ACCELERATED) ## Compare the API with the former system (ARGS="--messages 100000"); minutes
 	@exec $(PYTHON) -m bench.api $(ARGS)
 
 .PHONY: clean
@@ -73,6 +79,7 @@ clean: ## Remove .venv, caches and the demo's data
 	@if kill -0 "$$(cat .data/demo.lock 2>/dev/null)" 2>/dev/null; then \
 		echo "The demo is running: stop it first (Ctrl-C in its terminal)." >&2; exit 1; \
 	fi
+	rm -f autores/mongo/_fastbson.*.so
 	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -93,6 +100,9 @@ $(STAMP): requirements.txt requirements-dev.txt
 	fi; \
 	echo "Installing requirements-dev.txt into $(VENV) ..."; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt && touch $@
+
+$(ACCELERATED): $(STAMP) autores/mongo/_fastbson.c autores/mongo/accelerator.py
+	@$(PYTHON) -m autores.mongo.accelerator --if-possible && touch $@
 
 $(BENCH_STAMP): $(STAMP) requirements-bench.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt && touch $@

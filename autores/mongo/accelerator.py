@@ -44,7 +44,7 @@ def compile_accelerator(root: Path = _ROOT) -> Path:
             command.ensure_finalized()
             command.run()
         except (BaseError, CCompilerError, OSError) as error:
-            raise NotCompiledError(f"The compiler failed: {error}") from error
+            raise NotCompiledError(f"The compiler failed: {error}.") from error
     return root / command.get_ext_filename(_MODULE)
 
 

@@ -7,13 +7,14 @@ from django.db import DatabaseError, OperationalError, connection
 
 from autores.mongo.plans import parse_plan
 from autores.mongo.rawpages import find_raw_page
-from autores.mongo.reads import explain_find, find_page
+from autores.mongo.reads import Part, explain_find, find_in_turn, find_page
 from autores.mongo.transactions import atomic
 from autores.tests.mongo.app.models import Order, Shop
 from autores.tests.mongo.proxy import connected_through
 from autores.tests.other_server import connected_to
 
 FIND = b"\x02find\0"
+AGGREGATE = b"\x02aggregate\0"
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -185,3 +186,29 @@ def test_reads_go_on_at_another_server_when_the_connection_is_led_there(orders: 
     with connected_to(url):
         assert len(find_page(Order, limit=3)) == 3
     assert len(find_page(Order, limit=3)) == 3
+
+
+def test_several_collections_are_read_in_their_order(orders: None) -> None:
+    Shop.objects.create(id="a", name="Ana", number=1)
+    new = Part(Order, {"status": "new"}, {"amount": 1})
+    shop = Part(Shop, {"_id": {"$gte": "a", "$lte": "b"}})
+    found = find_in_turn(new, shop, Part(Order, {"_id": "o02"}, {"_id": 1}))
+    assert sorted(document.get("amount") for document in found[:15]) == [*range(1, 30, 2)]
+    assert found[15:] == [
+        {"_id": "a", "name": "Ana", "number": 1, "nickname": None},
+        {"_id": "o02"},
+    ]
+    assert find_in_turn(shop, hint="_id_") == found[15:16]
+
+
+def test_all_of_several_collections_is_read_when_it_exceeds_one_answer(mongo_app: None) -> None:
+    Shop.objects.bulk_create(Shop(id=f"s{n:03}", name=str(n), number=n) for n in range(300))
+    both = [Part(Shop, {"number": {"$lt": 150}}), Part(Shop, {"number": {"$gte": 150}})]
+    assert sorted(document["number"] for document in find_in_turn(*both)) == [*range(300)]
+
+
+def test_several_are_read_though_their_answer_was_lost_once(orders: None) -> None:
+    with connected_through(AGGREGATE) as proxy:
+        proxy.cuts_left = 1
+        assert len(find_in_turn(Part(Order, {}), Part(Shop, {}))) == 30
+        assert proxy.cuts_left == 0

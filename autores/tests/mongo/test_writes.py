@@ -2,18 +2,21 @@
 
 from typing import Any
 
+import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
 from django.db import DatabaseError, OperationalError, connection
 from pymongo.errors import WriteError
 
 from autores.mongo.errors import OutcomeUnknownError
 from autores.mongo.transactions import atomic
-from autores.mongo.writes import Update, update_each, update_once
+from autores.mongo.writes import Update, insert_each, update_each, update_once
 from autores.tests.mongo.app.models import Shop
 from autores.tests.mongo.proxy import connected_through
 from autores.tests.other_server import connected_to
 
 UPDATE = b"\x02update\0"
+INSERT = b"\x02insert\0"
 
 
 @pytest.fixture
@@ -118,3 +121,49 @@ def test_each_of_several_is_told_as_far_as_the_server_tells(
     told = update_each(Shop, updates, hint="_id_")
     assert [one.code if isinstance(one, WriteError) else one for one in told] == outcomes
     assert {shop.pk for shop in Shop.objects.all() if shop.name != shop.pk} == renamed
+
+
+def make_shop(key: str, **fields: Any) -> RawBSONDocument:
+    return RawBSONDocument(bson.encode({"_id": key, "name": key, "number": key, **fields}))
+
+
+def keys_of_shops() -> set[str]:
+    return set(Shop.objects.values_list("pk", flat=True))
+
+
+def test_what_the_server_refused_is_told_by_position_and_the_others_are_stored(shop: Shop) -> None:
+    documents = [make_shop("b"), make_shop("a"), make_shop("c"), make_shop("c", name="d", number=7)]
+    refused = insert_each(Shop, documents)
+    assert {index: error.code for index, error in refused.items()} == {1: 11000, 3: 11000}
+    assert keys_of_shops() == {"a", "b", "c"}
+    assert insert_each(Shop, []) == {}
+
+
+def test_more_than_a_command_holds_is_inserted_by_several(shop: Shop) -> None:
+    documents = [make_shop(f"s{number}", padding="x" * 6_000_000) for number in range(5)]
+    again = [*documents[:3], make_shop("t"), documents[4]]
+    assert insert_each(Shop, documents) == {}
+    assert set(insert_each(Shop, again)) == {0, 1, 2, 4}
+    assert keys_of_shops() == {"a", "t", *(f"s{number}" for number in range(5))}
+
+
+@pytest.mark.parametrize(("is_cut_before", "keys"), [(False, {"a", "b"}), (True, {"a"})])
+def test_outcome_of_an_insert_is_unknown_when_the_line_is_cut(
+    shop: Shop, is_cut_before: bool, keys: set[str]
+) -> None:
+    with connected_through(INSERT) as proxy:
+        proxy.is_cut_before, proxy.cuts_left = is_cut_before, 1
+        with pytest.raises(OutcomeUnknownError, match="AutoReconnect on collection"):
+            insert_each(Shop, [make_shop("b")])
+    assert keys_of_shops() == keys
+
+
+def test_an_insert_is_undone_with_its_transaction(shop: Shop) -> None:
+    def fail() -> None:
+        with atomic():
+            insert_each(Shop, [make_shop("b")])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert keys_of_shops() == {"a"}

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autores.x.parse import parse_post
 from autores.x.posts import Post
@@ -136,3 +138,49 @@ def test_replyable_when_replies_are_for_the_mentioned() -> None:
         post(entities=naming(mention_of(ACME, "acme", 0)), reply_settings="mentionedUsers")
     )
     assert verdict.is_replyable
+
+
+_ENTRIES = st.one_of(
+    st.builds(
+        mention_of, st.sampled_from([ACME, "200", "x", ""]), st.just("acme"), st.integers(-2, 30)
+    ),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.sampled_from([ACME, 100, None]),
+            "username": st.sampled_from(["acme", 5]),
+            "start": st.sampled_from([0, 6, True, "0", None]),
+            "end": st.sampled_from([5, 11, 2]),
+        },
+    ),
+    st.sampled_from([None, "acme", 7, []]),
+)
+_RANGES: list[Any] = [None, [0, 9], [6, 20], [6], ["6", 9], [9, 3], "x", 5]
+_NOTE = {"text": "all", "entities": naming(mention_of(ACME, "a", 0))}
+_POSTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "entities": st.sampled_from([None, [], "x"])
+        | st.fixed_dictionaries({"mentions": st.lists(_ENTRIES, max_size=3) | st.just("x")}),
+        "display_text_range": st.sampled_from(
+            [None, [0, 9], [6, 20], [6], ["6", 9], [9, 3], "x", 5]
+        ),
+        "author_id": st.sampled_from([ACME, "200"]),
+        "in_reply_to_user_id": st.sampled_from([ACME, "200"]),
+        "referenced_posts": st.sampled_from(
+            [None, [], reference_to("7", "quoted"), reference_to("7", "replied_to"), "x"]
+        ),
+        "note_post": st.sampled_from([{}, {"text": "all of it"}, _NOTE]),
+    },
+)
+
+
+@given(values=_POSTS, is_found_by_words=st.booleans())
+def test_the_look_at_plain_mentions_says_what_the_whole_look_says(
+    values: dict[str, Any], is_found_by_words: bool
+) -> None:
+    # Spelled otherwise, "everyone" is no plain case any more.
+    plain, whole = post(**values), post(**values, reply_settings="EVERYONE")
+    assert not whole.is_plainly_to(ACME)
+    verdicts = [classify(each, is_found_by_words=is_found_by_words) for each in (plain, whole)]
+    assert verdicts[0] == verdicts[1]
