@@ -51,11 +51,12 @@ def start_mariadb(
     Row-based binary logging is on, so that the import can follow it. Raises EmbeddedError.
     """
     server, installer = binaries
-    data_folder = folder / "data"
+    data_folder, spare_folder = folder / "data", folder / "tmp"
+    # Each server that starts removes the temporary tables of any other from a folder they share.
+    spare_folder.mkdir(parents=True, exist_ok=True)
     # As root the server refuses to start unless told that root is meant.
     user = ["--user=root"] if os.geteuid() == 0 else []
     if not (data_folder / "mysql").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
         made = subprocess.run(  # noqa: S603 - a program found on PATH
             [
                 installer,
@@ -65,6 +66,7 @@ def start_mariadb(
                 "--skip-test-db",
                 *user,
             ],
+            env={**os.environ, "TMPDIR": str(spare_folder)},
             capture_output=True,
             text=True,
             check=False,
@@ -81,6 +83,7 @@ def start_mariadb(
             str(server),
             "--no-defaults",
             f"--datadir={data_folder}",
+            f"--tmpdir={spare_folder}",
             # Beside the data a socket's path may pass the 107 bytes the system allows.
             f"--socket={_choose_socket_path(folder)}",
             f"--port={number}",
