@@ -1,12 +1,12 @@
 """How fast mentions are stored, against the bare database, in one run.
 
-    python -m bench.ingest [--mentions 4000] [--rounds 3] [--threads 4] [--processes 2]
+    python -m bench.ingest [--mentions 4000] [--rounds 5] [--threads 4] [--processes 2]
         [--json PATH]
 
 Starts a mongod and a Valkey of its own. Ours is the real ingest code: X's JSON is parsed, each
-mention classified, and the page stored (one read, one bulk write), acknowledged by a majority, with
-all indexes. Bare is what the database needs for the same documents: for new ones insert_many, for
-known ones a find of their ids; nothing is parsed. Both take turns, a few pages at a time.
+mention classified, and the page stored (one read, one write), acknowledged by a majority, with all
+indexes. Bare is what the database needs for the same documents: for new ones insert_many, for known
+ones a find of their ids; nothing is parsed. Both take turns, a few pages at a time.
 
 Beside the rates, which a busy machine spoils for whoever computes more, the CPU time of Python and
 of mongod is printed for each mention: it says what a quiet machine would give.
@@ -19,6 +19,7 @@ what the code would do with more.
 import argparse
 import contextlib
 import json
+import platform
 import statistics
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from autores.embedded.errors import EmbeddedError
+from autores.mongo import documents
 from bench.databases import Databases, connect_django, run_databases
 from bench.mention_pages import Mentioned, make_posts, print_page
 from bench.report import describe_machine
@@ -40,7 +42,10 @@ _FIRST_POST = datetime(2026, 1, 1, tzinfo=UTC)
 _STEP = timedelta(seconds=7)
 _KNOWN_SHARES = (0, 50, 100)
 _FEWEST_A_TURN, _EACH_A_TURN = 8, 4
+# Mentions a second of one machine, in X's pages, by the percentage of known ones.
+_PAGE = 100
 _TARGETS = {0: 12_000, 100: 55_000}
+# Of insert_many, which is bare for new ones alone.
 _TARGET_OF_BARE = 0.8
 Posts = list[dict[str, Any]]
 
@@ -130,9 +135,9 @@ class Ingest:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     cases = [
-        (100, 1, 1),
-        (100, 1, options.threads),
-        (100, options.processes, options.threads),
+        (_PAGE, 1, 1),
+        (_PAGE, 1, options.threads),
+        (_PAGE, options.processes, options.threads),
         (1000, 1, 1),
     ]
     with (
@@ -152,11 +157,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                         for _ in range(options.rounds)
                     ]
                     results.append(_summarize(rounds, ingest, size=size, share=share))
-    print(_format_table(results))
+    targets = _judge(results)
+    print(_format_table(results, targets))
     return {
         "machine": describe_machine(),
         "mentions_a_round": options.mentions,
         "write_concern": "majority",
+        "accelerator": documents.HAS_ACCELERATOR,
+        "targets": targets,
         "results": results,
     }
 
@@ -203,10 +211,6 @@ def _summarize(
         name: 1e6 / statistics.median(one[name].wall for one in rounds) for name in rounds[0]
     }
     of_bare = statistics.median(one["bare"].wall / one["ours"].wall for one in rounds)
-    target = _TARGETS.get(share) if size == 100 else None
-    is_met = (target is None or medians["ours"] >= target) and (
-        share == 100 or of_bare >= _TARGET_OF_BARE
-    )
     return {
         "batch": size,
         "processes": len(ingest.processes),
@@ -214,8 +218,6 @@ def _summarize(
         "known_percent": share,
         "mentions_per_second": {name: round(rate) for name, rate in medians.items()},
         "of_bare": round(of_bare, 2),
-        "target": target,
-        "is_met": is_met,
         "cpu_microseconds": {
             name: {
                 part: round(statistics.median(getattr(one[name], part) for one in rounds), 1)
@@ -229,26 +231,56 @@ def _summarize(
     }
 
 
-def _format_table(results: list[dict[str, Any]]) -> str:
+def _judge(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was wanted, and what came of it."""
+    pages = [one for one in results if one["batch"] == _PAGE]
+    targets = []
+    for share, wanted in _TARGETS.items():
+        rates = [
+            one["mentions_per_second"]["ours"] for one in pages if one["known_percent"] == share
+        ]
+        targets.append(
+            {
+                "target": f"{wanted:,} {'known' if share else 'new'} mentions a second",
+                "measured": f"{max(rates):,}",
+                "is_met": max(rates) >= wanted,
+            }
+        )
+    ratios = [one["of_bare"] for one in pages if one["known_percent"] == 0]
+    targets.append(
+        {
+            "target": f"{_TARGET_OF_BARE} of insert_many, by each number of threads and processes",
+            "measured": ", ".join(map(str, ratios)),
+            "is_met": min(ratios) >= _TARGET_OF_BARE,
+        }
+    )
+    return targets
+
+
+def _format_table(results: list[dict[str, Any]], targets: list[dict[str, Any]]) -> str:
     head = (
-        f"{'batch':>6} {'processes':>9} {'threads':>7} {'known':>6} {'ours/s':>9} {'target':>8} "
-        f"{'bare/s':>9} {'ours/bare':>10} {'met':>4}   {'bare without indexes/s':>22}"
+        f"{'batch':>6} {'processes':>9} {'threads':>7} {'known':>6} {'ours/s':>9} "
+        f"{'bare/s':>9} {'ours/bare':>10}   {'bare without indexes/s':>22}"
         "   CPU us: ours, bare (Python + mongod)"
     )
     lines = [head, "-" * len(head)]
     for one in results:
         rates = one["mentions_per_second"]
-        target = f"{one['target']:,}" if one["target"] else ""
         lines.append(
             f"{one['batch']:>6} {one['processes']:>9} {one['threads']:>7} "
             f"{one['known_percent']:>5}% "
-            f"{rates['ours']:>9,} {target:>8} {rates['bare']:>9,} {one['of_bare']:>10.2f} "
-            f"{'yes' if one['is_met'] else 'no':>4}   {rates['bare without indexes']:>22,}   "
+            f"{rates['ours']:>9,} {rates['bare']:>9,} {one['of_bare']:>10.2f}   "
+            f"{rates['bare without indexes']:>22,}   "
             f"{_format_cpu(one, 'ours')}, {_format_cpu(one, 'bare')}"
         )
-    lines.append(
-        "Medians; ours / bare: of the rounds' ratios, 0.80 wanted where something is written."
-    )
+    lines += [
+        f"Medians; ours / bare: of the rounds' ratios. Python {platform.python_version()}, "
+        f"{'with' if documents.HAS_ACCELERATOR else 'without'} the accelerator.",
+        *(
+            f"{'met' if one['is_met'] else 'NOT met':>7}: {one['target']}: {one['measured']}"
+            for one in targets
+        ),
+    ]
     return "\n".join(lines)
 
 
@@ -262,7 +294,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--mentions", type=int, default=4_000, help="a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", metavar="PATH")
