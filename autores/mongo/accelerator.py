@@ -61,9 +61,12 @@ def main() -> None:
     try:
         path = compile_accelerator()
     except NotCompiledError as error:
-        print(f"{error} Autores works without, and stores mentions a little slower.")  # noqa: T201
-        sys.exit(0 if options.if_possible else 1)
-    print(f"Compiled {path.name}.")  # noqa: T201
+        said = f"{error} Autores works without, and stores mentions a little slower."
+        if not options.if_possible:
+            sys.exit(said)
+        sys.stdout.write(f"{said}\n")
+    else:
+        sys.stdout.write(f"Compiled {path.name}.\n")
 
 
 if __name__ == "__main__":

@@ -167,5 +167,5 @@ def test_it_is_said_what_is_missing_when_there_is_no_compiler(
         check=False,
     )
     assert done.returncode == code
-    assert "Autores works without" in done.stdout
+    assert "Autores works without" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
