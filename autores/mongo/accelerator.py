@@ -28,9 +28,13 @@ def compile_accelerator(root: Path = _ROOT) -> Path:
     Raises NotCompiledError.
     """
     # Here, as it takes a while, and who only asks for help does not need it.
-    from setuptools import Distribution, Extension
-    from setuptools.errors import BaseError, CCompilerError
-
+    try:
+        from setuptools import Distribution, Extension
+        from setuptools.errors import BaseError, CCompilerError
+    except ImportError as error:
+        raise NotCompiledError(
+            f"setuptools is missing ({error}): pip install setuptools."
+        ) from error
     headers = Path(sysconfig.get_path("include"), "Python.h")
     if not headers.exists():
         raise NotCompiledError(

@@ -98,7 +98,8 @@ class Part(NamedTuple):
 def find_in_turn(
     first: Part, *others: Part, hint: str | None = None, using: str = DEFAULT_DB_ALIAS
 ) -> list[dict[str, Any]]:
-    """Documents of several collections in one round trip, within the running transaction if any.
+    """Documents of several collections in one round trip; within the running transaction, if any,
+    in one for each, as MongoDB joins no collections there.
 
     The parts are read one after the other: what was moved from the collection of one to that of a
     later one while this ran is found at least once.
@@ -110,6 +111,9 @@ def find_in_turn(
         OperationalError: no server answered.
         DatabaseError: the server refused the query.
     """
+    if others and connections[using].session is not None:
+        rest = (row for part in others for row in find_in_turn(part, using=using))
+        return [*find_in_turn(first, hint=hint, using=using), *rest]
     pipeline: list[dict[str, Any]] = _stages_of(first)
     pipeline += [
         {"$unionWith": {"coll": collection_name(part.source), "pipeline": _stages_of(part)}}

@@ -4,9 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson.raw_bson import RawBSONDocument
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.models import Model
-from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError, WriteError
+from pymongo.errors import (
+    AutoReconnect,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+    WriteError,
+)
 
 from autores.mongo.backend.errors import describe_driver_error, described_errors
 from autores.mongo.errors import OutcomeUnknownError
@@ -82,6 +87,7 @@ def insert_each(
     using: str = DEFAULT_DB_ALIAS,
 ) -> dict[int, WriteError]:
     """Insert documents by commands that are sent once; why the server refused one, by its position.
+    Of a command that it refused as a whole, each document.
 
     PyMongo's ``insert_many`` takes half as long again of the process, to look at each document and
     to know the command when it is sent again.
@@ -89,7 +95,7 @@ def insert_each(
     Raises:
         OutcomeUnknownError: no answer came, or none that a majority has them. Each may have been
             inserted, or not.
-        DatabaseError: the server refused them all; of more than 15 MB, some may have been inserted.
+        OperationalError: no server answered.
     """
     name = collection_name(source)
     refused: dict[int, WriteError] = {}
@@ -97,8 +103,16 @@ def insert_each(
     for count in _split_by_size(documents):
         part = documents[start : start + count]
         command = {"insert": name, "documents": part, "ordered": False}
-        answer = _send(command, name, using=using)
-        refused |= {start + index: error for index, error in _read_refused(answer).items()}
+        try:
+            failures = _read_refused(_send(command, name, using=using))
+        except DatabaseError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OperationFailure) or connections[using].session is not None:
+                raise
+            failures = dict.fromkeys(
+                range(count), WriteError(str(error), cause.code, dict(cause.details or {}))
+            )
+        refused |= {start + index: failure for index, failure in failures.items()}
         start += count
     return refused
 

@@ -4,7 +4,7 @@ Most pages are known from end to end, and one read of an index alone tells. Wher
 what was stored, both are asked in one command.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from accounts.models import TwitterAccount
@@ -38,27 +38,33 @@ def find_known(
     Messages are read before tombstones, and a deletion writes both at once: what is deleted
     meanwhile is found in one of them.
     """
-    versions = {id_: id_ for id_ in newest}
-    for id_, post in newest.items():
-        if len(post.edit_history_ids) > 1:
-            versions |= dict.fromkeys(post.edit_history_ids[1:], id_)
-    if newest_known is None or max(map(int, versions)) <= newest_known:
-        stored = _by_work(find_stored(account, versions), versions)
-        missing = {version: id_ for version, id_ in versions.items() if id_ not in stored}
-        rows = find_in_turn(*_passed_parts(account, missing)) if missing else []
-        return Known(stored, _read_passed(rows, missing))
+    # X may show a version of one post as a post of its own.
+    chains = {
+        id_: post.edit_history_ids for id_, post in newest.items() if len(post.edit_history_ids) > 1
+    }
+    later = {version for chain in chains.values() for version in chain[1:]}
+    ids = newest.keys() | later
+    if newest_known is None or max(map(int, ids)) <= newest_known:
+        stored = _find_held(newest, chains, find_stored(account, ids))
+        missing = {id_: chains.get(id_, (id_,)) for id_ in newest if id_ not in stored}
+        wanted = {version for chain in missing.values() for version in chain}
+        rows = find_in_turn(*_passed_parts(account, wanted, later)) if wanted else []
+        return Known(stored, _find_passed(account, missing, rows))
     # Little lies between the newest posts of a feed but themselves, and the ends of a stretch are
     # looked up where else a hundred ids are.
-    is_stretch = len(set(map(len, versions))) == 1 and int(min(versions)) > newest_known
-    match = {"account_id": account.pk, "post_id": _match(versions, is_stretch=is_stretch)}
+    is_stretch = len(set(map(len, ids))) == 1 and int(min(ids)) > newest_known
+    match = {"account_id": account.pk, "post_id": _match(ids, is_stretch=is_stretch)}
     rows = find_in_turn(
         Part(Message, match, _AS_POST),
-        *_passed_parts(account, versions, is_stretch=is_stretch),
+        *_passed_parts(account, ids, later, is_stretch=is_stretch),
         hint=_INDEX,
     )
-    stored = _by_work((row["post_id"] for row in rows if "post_id" in row), versions)
-    passed = _read_passed((row for row in rows if "post_id" not in row), versions)
-    return Known(stored, passed - stored.keys())
+    if not rows:
+        return Known({}, frozenset())
+    held = frozenset(row["post_id"] for row in rows if "post_id" in row)
+    stored = _find_held(newest, chains, held)
+    missing = {id_: chains.get(id_, (id_,)) for id_ in newest if id_ not in stored}
+    return Known(stored, _find_passed(account, missing, rows))
 
 
 def find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
@@ -73,23 +79,29 @@ def find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[s
     return frozenset(row["post_id"] for row in rows)
 
 
-def _by_work(post_ids: Iterable[str], versions: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for post_id in sorted((id_ for id_ in post_ids if id_ in versions), key=int):
-        found.setdefault(versions[post_id], post_id)
-    return found
+def _find_held(
+    newest: Iterable[str], chains: Mapping[str, Sequence[str]], held: frozenset[str]
+) -> dict[str, str]:
+    stored = {id_: id_ for id_ in newest if id_ in held}
+    for id_, chain in chains.items():
+        if there := held.intersection(chain):
+            stored[id_] = min(there, key=int)
+    return stored
 
 
 def _passed_parts(
-    account: TwitterAccount, versions: Mapping[str, str], *, is_stretch: bool = False
+    account: TwitterAccount,
+    ids: Collection[str],
+    later: set[str],
+    *,
+    is_stretch: bool = False,
 ) -> list[Part]:
-    ids = [min(versions), max(versions)] if is_stretch else versions
-    keys = [tombstone_key(account_id=account.pk, post_id=id_) for id_ in ids]
+    ends = [min(ids), max(ids)] if is_stretch else ids
+    keys = [tombstone_key(account_id=account.pk, post_id=id_) for id_ in ends]
     parts = [Part(Tombstone, {"_id": _match(keys, is_stretch=is_stretch)})]
-    later = [version for version, id_ in versions.items() if version != id_]
-    if later:
+    if orphans := later.intersection(ids):
         # Of the first version, the write itself tells.
-        parts.append(Part(Message, {"_id": {"$in": later}, "account_id": None}, _KEY))
+        parts.append(Part(Message, {"_id": {"$in": [*orphans]}, "account_id": None}, _KEY))
     return parts
 
 
@@ -97,7 +109,12 @@ def _match(keys: Collection[str], *, is_stretch: bool) -> dict[str, Any]:
     return {"$gte": min(keys), "$lte": max(keys)} if is_stretch else {"$in": [*keys]}
 
 
-def _read_passed(rows: Iterable[Mapping[str, Any]], versions: Mapping[str, str]) -> frozenset[str]:
-    """``rows``: those of ``_passed_parts``."""
-    found = (row["_id"].rpartition(":")[2] for row in rows)
-    return frozenset(versions[version] for version in found if version in versions)
+def _find_passed(
+    account: TwitterAccount,
+    missing: Mapping[str, Sequence[str]],
+    rows: Iterable[Mapping[str, Any]],
+) -> frozenset[str]:
+    """``rows``: those of ``_passed_parts``, and perhaps others without ``_id``."""
+    prefix = tombstone_key(account_id=account.pk, post_id="")
+    passed = {row["_id"].removeprefix(prefix) for row in rows if "_id" in row}
+    return frozenset(id_ for id_, chain in missing.items() if not passed.isdisjoint(chain))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bson.raw_bson import RawBSONDocument
-from django.db import DatabaseError
 
 from accounts.models import TwitterAccount
 from autores.mongo.backend.errors import described_errors
@@ -121,20 +120,14 @@ def _insert(
     new: Sequence[NewMention], encode: Callable[[NewMention], RawBSONDocument]
 ) -> tuple[list[NewMention], list[NewMention]]:
     """Those that met a row already there, and those that the server takes for too deep."""
-    documents = [*map(encode, new)]
-    try:
-        refused = insert_each(Message, documents)
-    except DatabaseError as error:
-        # Beyond some depth the server does not even look at the single writes.
-        if getattr(error.__cause__, "code", None) != _NESTED_TOO_DEEPLY:
-            raise
-        return [], [*new]
+    refused = insert_each(Message, [*map(encode, new)])
     lost: list[NewMention] = []
     too_deep: list[NewMention] = []
     for index, failure in refused.items():
         if failure.code == _DUPLICATE_KEY:
             lost.append(new[index])
         elif failure.code == _NESTED_TOO_DEEPLY:
+            # Beyond some depth the server does not even look at the single ones of a command.
             too_deep.append(new[index])
         else:
             with described_errors(Message._meta.db_table):

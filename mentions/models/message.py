@@ -1,10 +1,11 @@
 """The work item: one mention of one account (collection ``messages``)."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from django.db import models
+from django.db import connection, models
 from django.utils import timezone
 
 from accounts.models import TwitterAccount
@@ -68,12 +69,20 @@ def message_id_for(*, post_id: str, account_x_id: str, is_taken: bool) -> str:
     return f"{post_id}:{account_x_id}" if is_taken else post_id
 
 
-def is_of_post(post_id: str) -> models.Q:
-    """Every account's item of a post, as ``message_id_for`` names them: the key's index tells, and
-    no index of post ids is to be kept for that.
+def find_ids_of_posts(post_ids: Iterable[str]) -> dict[str, str]:
+    """By id, which of the posts a message is of: every account's, as ``message_id_for`` names them.
+
+    By the keys, so that no index of post ids has to be kept, which each new message would be
+    written into.
     """
-    # ";" comes after ":".
-    return models.Q(pk=post_id) | models.Q(pk__gt=f"{post_id}:", pk__lt=f"{post_id};")
+    wanted = list(post_ids)
+    renamed = [re.compile(f"^{re.escape(post_id)}:") for post_id in wanted]
+    found = connection.get_collection(Message._meta.db_table).find(
+        {"_id": {"$in": [*wanted, *renamed]}, "post_id": {"$in": wanted}},
+        {"post_id": 1},
+        session=connection.session,
+    )
+    return {row["_id"]: row["post_id"] for row in found}
 
 
 def list_versions(raw: Mapping[str, Any]) -> list[str]:

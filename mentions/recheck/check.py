@@ -15,7 +15,7 @@ from accounts.clients import call_x
 from accounts.models import TwitterAccount
 from autores.x.types import PostLookup
 from mentions.ingest.classify import classify_post
-from mentions.models import CONFIRM_AFTER, GONE_STATES, Message, XState, is_of_post
+from mentions.models import CONFIRM_AFTER, GONE_STATES, Message, XState, find_ids_of_posts
 from mentions.recheck.queue import find_due, next_check, read_budget, spend_budget
 from mentions.recheck.redact import mark_deleted, redact_message
 from mentions.recheck.verdicts import Verdict, judge_lookup
@@ -105,7 +105,7 @@ def _apply(
         _mark(row, XState.MISSING, now=now, again_at=now + CONFIRM_AFTER)
     else:
         # One post may be several accounts' mention.
-        for message in Message.objects.filter(is_of_post(row.post_id)):
+        for message in Message.objects.filter(pk__in=find_ids_of_posts([row.post_id])):
             mark_deleted(message, now=now)
             redact_message(message.pk, now=now)
         result.deleted += 1

@@ -14,7 +14,7 @@ from autores.sandbox.server import RunningSandbox
 from mentions.drafting.queue import draft_wanted, find_wanted
 from mentions.ingest.poll import poll_account
 from mentions.ingest.sweep import find_search_due, search_account, sweep_account
-from mentions.models import Draft, Message, Reply
+from mentions.models import Draft, Message, Reply, find_ids_of_posts
 from mentions.outbox.deliver import deliver_reply, recover_abandoned
 from mentions.outbox.dispatch import find_due, find_unknown
 from mentions.outbox.enqueue import enqueue_reply
@@ -141,3 +141,24 @@ def test_the_admins_queue_is_read_in_index_order(
         for plan in lists:
             assert plan.is_index_scan, plan
             assert not plan.has_sort, plan
+
+
+def test_the_items_of_posts_are_found_by_their_keys(
+    acme: TwitterAccount, mentions: list[Message]
+) -> None:
+    post_id = mentions[0].post_id
+    ours = {name: value for name, value in vars(mentions[0]).items() if not name.startswith("_")}
+    other = TwitterAccount.objects.create(twitter_id="5005", twitter_username="other")
+    for number, (key, post) in enumerate(
+        [(f"{post_id}:5005", post_id), (f"{post_id}:note", f"{post_id}:note"), ("1-2", "1-2")]
+    ):
+        account_id = other.pk if number == 0 else None
+        Message(**{**ours, "id": key, "post_id": post, "account_id": account_id}).save()
+    # A third one, whose id begins as the first one's does.
+    Message(**{**ours, "id": post_id[:-1], "post_id": post_id[:-1], "account_id": None}).save()
+    found = {}
+    plans = assert_all_indexed(
+        lambda: found.update(find_ids_of_posts([post_id, "1-2", "unheard of"]))
+    )
+    assert found == {post_id: post_id, f"{post_id}:5005": post_id, "1-2": "1-2"}
+    assert sum(plan.docs_examined for plan in plans) < 6

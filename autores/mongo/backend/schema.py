@@ -14,6 +14,7 @@ from bson import ObjectId
 from django.db.models import Field, Model, UniqueConstraint
 from django_mongodb_backend.schema import DatabaseSchemaEditor as StockSchemaEditor
 from pymongo import IndexModel
+from pymongo.errors import OperationFailure
 
 from autores.mongo.indexes import UniqueIndex
 
@@ -29,6 +30,7 @@ _LEAST_VALUES = {
     "bool": False,
     "objectId": ObjectId(bytes(12)),
 }
+_INDEX_NOT_FOUND = 27
 _SERVER_SET_OPTIONS = frozenset({"v", "ns", "key", "textIndexVersion", "2dsphereIndexVersion"})
 
 
@@ -124,6 +126,17 @@ class DatabaseSchemaEditor(StockSchemaEditor):
     def add_index(self, model: type[Model], index: Any, **kwargs: Any) -> None:
         with described_errors((kwargs.get("parent_model") or model)._meta.db_table):
             super().add_index(model, index, **kwargs)
+
+    def remove_index(self, model: type[Model], index: Any) -> None:
+        """One that is not there was removed by a migration that was cut short, or left out by an
+        import that was.
+        """
+        with described_errors(model._meta.db_table):
+            try:
+                super().remove_index(model, index)
+            except OperationFailure as error:
+                if error.code != _INDEX_NOT_FOUND:
+                    raise
 
     def add_constraint(
         self,

@@ -204,3 +204,13 @@ def test_definition_has_the_new_name_everywhere_when_a_column_is_renamed() -> No
         "partialFilterExpression": {"$and": [{"z": {"$gt": 1}}, {"z.c": {"$eq": "a"}}]},
         "unique": True,
     }
+
+
+def test_an_index_that_is_gone_already_hinders_no_migration(lab: Lab) -> None:
+    lab.create()
+    index = models.Index(fields=["name"], name="name_idx")
+    lab.apply(migrations.AddIndex("Thing", index))
+    removal = migrations.RemoveIndex("Thing", "name_idx")
+    connection.database[TABLE].drop_index("name_idx")
+    lab.apply(removal)
+    assert set(indexes_of(TABLE)) == {"_id_"}

@@ -15,7 +15,7 @@ from mentions.legacy.checkpoint import Checkpoints
 from mentions.legacy.documents import Target
 from mentions.legacy.state import STATE_FIELD
 from mentions.legacy.versions import Versions
-from mentions.models import Message, Tombstone
+from mentions.models import Tombstone, find_ids_of_posts
 
 # Of ``<account id>:<post id>``, the key of a tombstone.
 _POST_OF_STONE = {"$substrBytes": ["$_id", {"$add": [{"$indexOfBytes": ["$_id", ":"]}, 1]}, -1]}
@@ -43,10 +43,10 @@ def read_absent(target: Target, rows: Mapping[str, tuple[Any, ...] | None]) -> A
         return Absent(taken_over=set(Checkpoints(target.table).find_taken_over(keys)))
     if target.table.name == "users":
         return Absent(connected=_find_connected([row[1] for row in rows.values() if row]))
-    holders = Message.objects.filter(post_id__in=keys).order_by("-pk").values_list("post_id", "pk")
-    return Absent(
-        deleted_at=_find_deleted(keys), holders=_find_other_versions(keys) | dict(holders)
-    )
+    # Of several the one with the least id, which is the post's own.
+    ids = sorted(find_ids_of_posts(keys).items(), reverse=True)
+    holders = {post_id: id_ for id_, post_id in ids}
+    return Absent(deleted_at=_find_deleted(keys), holders=_find_other_versions(keys) | holders)
 
 
 def _find_other_versions(keys: Sequence[str]) -> dict[str, str]:

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.mongo.plans import recorded_plans
+from autores.mongo.transactions import run_in_transaction
 from autores.tests.mongo.proxy import connected_through
 from autores.tests.threads import run_together, wait_until
 from autores.tests.x.bodies import page_body, post_body
@@ -105,6 +107,38 @@ def test_ids_of_several_lengths_are_told_apart(acme: TwitterAccount) -> None:
     bury_key = tombstone_key(account_id=acme.pk, post_id="1000")
     Tombstone.objects.create(pk=bury_key, message_id="1000", deleted_by="ana")
     assert store(acme, posts, newest_known=0).new_ids == ("998",)
+
+
+@pytest.mark.parametrize("newest_known", [None, 0])
+@pytest.mark.parametrize("is_newest_first", [True, False])
+def test_a_version_that_is_shown_as_a_post_of_its_own_stays_deleted(
+    acme: TwitterAccount, ana: User, newest_known: int | None, is_newest_first: bool
+) -> None:
+    edited = make_post(3, 1, 2)
+    store(acme, [edited], newest_known=newest_known)
+    delete_message(str(FIRST + 1), actor=ana.pk, now=NOW)
+    page = sorted([edited, make_post(2)], key=lambda post: post["id"], reverse=is_newest_first)
+    assert store(acme, page, newest_known=newest_known) == Stored((), 2)
+    assert not Message.objects.exists()
+
+
+def test_the_same_is_known_within_a_transaction(
+    acme: TwitterAccount, page: list[dict[str, Any]]
+) -> None:
+    newest = newest_of(page)
+    alone = find_known(acme, newest, newest_known=0)
+    assert run_in_transaction(lambda: find_known(acme, newest, newest_known=0)) == alone
+
+
+@pytest.mark.parametrize("levels", [190, 300])
+def test_new_mentions_are_told_when_a_page_is_large_and_one_of_it_too_deep(
+    acme: TwitterAccount, levels: int
+) -> None:
+    deep = orjson.loads(b'{"a":' * levels + b"7" + b"}" * levels)
+    posts = [make_post(number, padding="x" * 9_000_000) for number in range(2)]
+    stored = store(acme, [*posts, make_post(2, odd=deep)], newest_known=0)
+    assert stored == Stored(tuple(str(FIRST + number) for number in range(3)), 0)
+    assert Message.objects.count() == 3
 
 
 def test_a_page_with_new_ones_is_one_read_by_the_unique_index(acme: TwitterAccount) -> None:
