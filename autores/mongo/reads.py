@@ -95,17 +95,12 @@ class Part(NamedTuple):
     projection: Mapping[str, Any] | None = None
 
 
-def find_in_turn(
-    first: Part, *others: Part, hint: str | None = None, using: str = DEFAULT_DB_ALIAS
-) -> list[dict[str, Any]]:
+def find_in_turn(first: Part, *others: Part, using: str = DEFAULT_DB_ALIAS) -> list[dict[str, Any]]:
     """Documents of several collections in one round trip; within the running transaction, if any,
     in one for each, as MongoDB joins no collections there.
 
     The parts are read one after the other: what was moved from the collection of one to that of a
     later one while this ran is found at least once.
-
-    Args:
-        hint: name of the index for the first part.
 
     Raises:
         OperationalError: no server answered.
@@ -113,16 +108,14 @@ def find_in_turn(
     """
     if others and connections[using].session is not None:
         rest = (row for part in others for row in find_in_turn(part, using=using))
-        return [*find_in_turn(first, hint=hint, using=using), *rest]
+        return [*find_in_turn(first, using=using), *rest]
     pipeline: list[dict[str, Any]] = _stages_of(first)
     pipeline += [
         {"$unionWith": {"coll": collection_name(part.source), "pipeline": _stages_of(part)}}
         for part in others
     ]
     name = collection_name(first.source)
-    command: dict[str, Any] = {"aggregate": name, "pipeline": pipeline, "cursor": {}}
-    if hint:
-        command["hint"] = hint
+    command = {"aggregate": name, "pipeline": pipeline, "cursor": {}}
     return _read_all(name, command, codec_options=AWARE_UTC, using=using)
 
 

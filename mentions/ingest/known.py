@@ -12,7 +12,6 @@ from autores.mongo.reads import Part, find_in_turn, find_page
 from autores.x.posts import Post
 from mentions.models import Message, Tombstone, tombstone_key
 
-_INDEX = "message_account_post_unq"
 _AS_POST = {"_id": 0, "post_id": 1}
 _KEY = {"_id": 1}
 
@@ -57,7 +56,6 @@ def find_known(
     rows = find_in_turn(
         Part(Message, match, _AS_POST),
         *_passed_parts(account, ids, later, is_stretch=is_stretch),
-        hint=_INDEX,
     )
     if not rows:
         return Known({}, frozenset())

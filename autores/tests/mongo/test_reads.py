@@ -198,7 +198,7 @@ def test_several_collections_are_read_in_their_order(orders: None) -> None:
         {"_id": "a", "name": "Ana", "number": 1, "nickname": None},
         {"_id": "o02"},
     ]
-    assert find_in_turn(shop, hint="_id_") == found[15:16]
+    assert find_in_turn(shop) == found[15:16]
 
 
 def test_all_of_several_collections_is_read_when_it_exceeds_one_answer(mongo_app: None) -> None:

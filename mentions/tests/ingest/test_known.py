@@ -6,10 +6,12 @@ from typing import Any
 
 import orjson
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
 from autores.mongo.plans import recorded_plans
+from autores.mongo.restore import restore_indexes
 from autores.mongo.transactions import run_in_transaction
 from autores.tests.mongo.proxy import connected_through
 from autores.tests.threads import run_together, wait_until
@@ -149,6 +151,18 @@ def test_a_page_with_new_ones_is_one_read_by_the_unique_index(acme: TwitterAccou
     assert all(plan.is_index_scan for plan in plans)
     assert "message_account_post_unq" in {name for plan in plans for name in plan.indexes}
     assert sum(plan.docs_examined for plan in plans) == 0
+
+
+def test_pages_are_stored_while_an_import_has_left_the_indexes_out(acme: TwitterAccount) -> None:
+    messages = connection.get_collection(Message._meta.db_table)
+    store(acme, [make_post(0)], newest_known=0)
+    messages.drop_indexes()
+    try:
+        assert store(acme, [make_post(0), make_post(1)], newest_known=0) == Stored(
+            (str(FIRST + 1),), 1
+        )
+    finally:
+        restore_indexes(Message)
 
 
 def test_new_mentions_are_told_though_the_answer_was_lost(acme: TwitterAccount) -> None:
