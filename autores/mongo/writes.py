@@ -8,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.models import Model
 from pymongo.errors import (
     AutoReconnect,
+    DuplicateKeyError,
     OperationFailure,
     ServerSelectionTimeoutError,
     WriteError,
@@ -19,6 +20,7 @@ from autores.mongo.reads import collection_name
 
 # A command may have 16 MB, of which some are its own.
 _COMMAND_BYTES = 15_000_000
+DUPLICATE_KEY = 11000
 
 
 class Update(NamedTuple):
@@ -87,7 +89,8 @@ def insert_each(
     using: str = DEFAULT_DB_ALIAS,
 ) -> dict[int, WriteError]:
     """Insert documents by commands that are sent once; why the server refused one, by its position.
-    Of a command that it refused as a whole, each document.
+    Of a command that it refused as a whole, each document. In a transaction, which is over then,
+    the first refusal is raised.
 
     PyMongo's ``insert_many`` takes half as long again of the process, to look at each document and
     to know the command when it is sent again.
@@ -96,6 +99,7 @@ def insert_each(
         OutcomeUnknownError: no answer came, or none that a majority has them. Each may have been
             inserted, or not.
         OperationalError: no server answered.
+        DatabaseError: refused within a transaction.
     """
     name = collection_name(source)
     refused: dict[int, WriteError] = {}
@@ -112,6 +116,9 @@ def insert_each(
             failures = dict.fromkeys(
                 range(count), WriteError(str(error), cause.code, dict(cause.details or {}))
             )
+        if failures and connections[using].session is not None:
+            with described_errors(name):
+                raise next(iter(failures.values()))
         refused |= {start + index: failure for index, failure in failures.items()}
         start += count
     return refused
@@ -156,7 +163,10 @@ def _send(command: dict[str, Any], name: str, *, using: str) -> Mapping[str, Any
 
 
 def _read_refused(answer: Mapping[str, Any]) -> dict[int, WriteError]:
-    return {
-        failure["index"]: WriteError(failure.get("errmsg", ""), failure.get("code"), failure)
-        for failure in answer.get("writeErrors", ())
-    }
+    return {failure["index"]: _as_error(failure) for failure in answer.get("writeErrors", ())}
+
+
+def _as_error(failure: Mapping[str, Any]) -> WriteError:
+    code = failure.get("code")
+    kind = DuplicateKeyError if code == DUPLICATE_KEY else WriteError
+    return kind(failure.get("errmsg", ""), code, failure)

@@ -37,7 +37,6 @@ class NewColumns:
     """Makes the documents of one page."""
 
     def __init__(self, account: TwitterAccount, finding: Finding, now: datetime) -> None:
-        self.account_id = account.pk
         self.now = now
         self._finding = finding
         hours = settings.X_RECHECK_INTERVAL

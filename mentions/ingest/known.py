@@ -37,14 +37,15 @@ def find_known(
     Messages are read before tombstones, and a deletion writes both at once: what is deleted
     meanwhile is found in one of them.
     """
-    # X may show a version of one post as a post of its own.
     chains = {
-        id_: post.edit_history_ids for id_, post in newest.items() if len(post.edit_history_ids) > 1
+        id_: (id_, *post.edit_history_ids)
+        for id_, post in newest.items()
+        if len(post.edit_history_ids) > 1 or post.id != id_
     }
-    later = {version for chain in chains.values() for version in chain[1:]}
+    later = {version for id_, chain in chains.items() for version in chain if version != id_}
     ids = newest.keys() | later
     if newest_known is None or max(map(int, ids)) <= newest_known:
-        stored = _find_held(newest, chains, find_stored(account, ids))
+        stored = _find_held(newest, chains, _find_stored(account, ids))
         missing = {id_: chains.get(id_, (id_,)) for id_ in newest if id_ not in stored}
         wanted = {version for chain in missing.values() for version in chain}
         rows = find_in_turn(*_passed_parts(account, wanted, later)) if wanted else []
@@ -65,7 +66,7 @@ def find_known(
     return Known(stored, _find_passed(account, missing, rows))
 
 
-def find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
+def _find_stored(account: TwitterAccount, post_ids: Iterable[str]) -> frozenset[str]:
     """Those of the ids that this account has a message of; answered by the unique index alone."""
     ids = list(post_ids)
     rows = find_page(

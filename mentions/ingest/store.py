@@ -4,7 +4,7 @@ Most of what a poll reads is known, as each reads again what the one before read
 index alone tells. A page with new ones is one read of two collections, and one bulk write.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,16 +14,15 @@ from accounts.models import TwitterAccount
 from autores.mongo.backend.errors import described_errors
 from autores.mongo.errors import OutcomeUnknownError
 from autores.mongo.reads import find_page
-from autores.mongo.writes import insert_each
+from autores.mongo.writes import DUPLICATE_KEY, insert_each
 from autores.x.posts import Post
 from mentions.ingest.classify import Classification
 from mentions.ingest.columns import NewColumns, NewMention
 from mentions.ingest.edits import find_outdated, latest_id_of, store_edits
 from mentions.ingest.finding import Finding
-from mentions.ingest.known import find_known, find_stored
+from mentions.ingest.known import find_known
 from mentions.models import Message, message_id_for
 
-_DUPLICATE_KEY = 11000
 _NESTED_TOO_DEEPLY = 15
 
 
@@ -58,7 +57,7 @@ def store_posts(
     if not newest:
         return Stored((), 0)
     stored, passed = find_known(account, newest, newest_known=finding.newest_known)
-    shown = {stored[id_]: post for id_, post in newest.items() if id_ in stored}
+    shown = _find_shown(newest, stored)
     edited = find_outdated(account, shown)
     verdicts = {
         id_: classify(post)
@@ -71,7 +70,7 @@ def store_posts(
         if verdicts[id_].is_work_item
     ]
     columns = NewColumns(account, finding, now)
-    lost = _write(new, columns)
+    lost = _write(account, new, columns)
     store_edits(edited, shown, classify=classify, wants_drafts=finding.wants_drafts, now=now)
     new_ids = [each.id for each in new if each.id not in lost]
     if lost:
@@ -81,28 +80,69 @@ def store_posts(
 
 
 def _newest_versions(posts: Iterable[Post]) -> dict[str, Post]:
-    """By work id. X may show two versions of a post on one page."""
+    """By work id. X may show two versions of a post on one page, and one of them without the id
+    of the first.
+    """
+    posts = list(posts)
+    first_ids = {
+        version: work_id_of(post)
+        for post in posts
+        if len(post.edit_history_ids) > 1
+        for version in post.edit_history_ids[1:]
+    }
     newest: dict[str, Post] = {}
     for post in posts:
         id_ = work_id_of(post)
+        if first_ids:
+            id_ = first_ids.get(id_, id_)
         other = newest.get(id_)
-        if other is None or int(latest_id_of(other)) < int(latest_id_of(post)):
+        if other is None or _is_newer(post, other):
             newest[id_] = post
     return newest
 
 
-def _write(new: Sequence[NewMention], columns: NewColumns) -> frozenset[str]:
+def _is_newer(post: Post, other: Post) -> bool:
+    """Of the same version, the one that says what came before."""
+    ages = [(int(latest_id_of(each)), len(each.edit_history_ids)) for each in (post, other)]
+    return ages[0] > ages[1]
+
+
+def _find_shown(newest: Mapping[str, Post], stored: Mapping[str, str]) -> dict[str, Post]:
+    """What X shows of the stored messages, by their post id."""
+    shown: dict[str, Post] = {}
+    for id_, held in stored.items():
+        other = shown.get(held)
+        if other is None or _is_newer(newest[id_], other):
+            shown[held] = newest[id_]
+    return shown
+
+
+def _write(
+    account: TwitterAccount, new: Sequence[NewMention], columns: NewColumns
+) -> frozenset[str]:
     """Write unordered; return the ids of those that met a row already there."""
     if not new:
         return frozenset()
     try:
         return _write_once(new, columns)
     except OutcomeUnknownError:
-        # What the lost answer told of is in its own way now: it has this page's time.
-        lost = _write_once(new, columns)
-        own = {"_id": {"$in": [*lost]}, "account_id": columns.account_id, "seen_at": columns.now}
-        rows = find_page(Message, filter=own, projection={"_id": 1}, limit=len(new))
-        return lost - {row["_id"] for row in rows}
+        return _write_again(account, new, columns)
+
+
+def _write_again(
+    account: TwitterAccount, new: Sequence[NewMention], columns: NewColumns
+) -> frozenset[str]:
+    """As ``_write``, after an answer was lost: each may be there, or have been deleted since."""
+    posts = {each.post_id: each.post for each in new}
+    stored, passed = find_known(account, posts, newest_known=None)
+    left = [each for each in new if each.post_id not in stored and each.post_id not in passed]
+    if left:
+        _write_once(left, columns)
+    ids = frozenset(each.id for each in new)
+    # What this page stored has its time.
+    own = {"_id": {"$in": [*ids]}, "account_id": account.pk, "seen_at": columns.now}
+    rows = find_page(Message, filter=own, projection={"_id": 1}, limit=len(ids))
+    return ids - {row["_id"] for row in rows}
 
 
 def _write_once(new: Sequence[NewMention], columns: NewColumns) -> frozenset[str]:
@@ -124,7 +164,7 @@ def _insert(
     lost: list[NewMention] = []
     too_deep: list[NewMention] = []
     for index, failure in refused.items():
-        if failure.code == _DUPLICATE_KEY:
+        if failure.code == DUPLICATE_KEY:
             lost.append(new[index])
         elif failure.code == _NESTED_TOO_DEEPLY:
             # Beyond some depth the server does not even look at the single ones of a command.
@@ -143,8 +183,9 @@ def _store_clashing(
     It may also be another poll of this account that was first, or a row without an account, from
     the former system: those are known.
     """
-    ids = [each.post_id for each in clashing]
-    stored = find_stored(account, ids)
+    posts = {each.post_id: each.post for each in clashing}
+    ids = list(posts)
+    stored, passed = find_known(account, posts, newest_known=None)
     holders = find_page(
         Message, filter={"_id": {"$in": ids}}, projection={"account_id": 1}, limit=len(ids)
     )
@@ -154,7 +195,7 @@ def _store_clashing(
             id=message_id_for(post_id=each.post_id, account_x_id=account.twitter_id, is_taken=True)
         )
         for each in clashing
-        if each.post_id in taken - stored
+        if each.post_id in taken and each.post_id not in stored and each.post_id not in passed
     ]
-    lost = _write(renamed, columns)
+    lost = _write(account, renamed, columns)
     return [each.id for each in renamed if each.id not in lost]

@@ -1,6 +1,5 @@
 """The work item: one mention of one account (collection ``messages``)."""
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import TwitterAccount
 from autores.choices import TextChoices
+from autores.mongo.backend.errors import described_errors
 from autores.mongo.indexes import UniqueIndex
 from autores.mongo.transactions import run_in_transaction
 from autores.x.ids import is_post_id
@@ -77,14 +77,16 @@ def find_ids_of_posts(post_ids: Iterable[str]) -> dict[str, str]:
     written into.
     """
     wanted = list(post_ids)
-    # Python's own pattern would be sent with a flag that keeps the index from being used.
-    renamed = [Regex(f"^{re.escape(post_id)}:") for post_id in wanted]
-    found = connection.get_collection(Message._meta.db_table).find(
-        {"_id": {"$in": [*wanted, *renamed]}, "post_id": {"$in": wanted}},
-        {"post_id": 1},
-        session=connection.session,
-    )
-    return {row["_id"]: row["post_id"] for row in found}
+    # Only X's are renamed. Python's own pattern would be sent with a flag that keeps the index
+    # from being used.
+    renamed = [Regex(f"^{post_id}:") for post_id in wanted if is_post_id(post_id)]
+    with described_errors(Message._meta.db_table):
+        found = connection.get_collection(Message._meta.db_table).find(
+            {"_id": {"$in": [*wanted, *renamed]}, "post_id": {"$in": wanted}},
+            {"post_id": 1},
+            session=connection.session,
+        )
+        return {row["_id"]: row["post_id"] for row in found}
 
 
 def list_versions(raw: Mapping[str, Any]) -> list[str]:

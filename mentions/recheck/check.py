@@ -105,7 +105,7 @@ def _apply(
         _mark(row, XState.MISSING, now=now, again_at=now + CONFIRM_AFTER)
     else:
         # One post may be several accounts' mention.
-        for message in Message.objects.filter(pk__in=find_ids_of_posts([row.post_id])):
+        for message in Message.objects.filter(pk__in={row.pk, *find_ids_of_posts([row.post_id])}):
             mark_deleted(message, now=now)
             redact_message(message.pk, now=now)
         result.deleted += 1

@@ -158,7 +158,7 @@ def test_the_items_of_posts_are_found_by_their_keys(
     Message(**{**ours, "id": post_id[:-1], "post_id": post_id[:-1], "account_id": None}).save()
     found = {}
     plans = assert_all_indexed(
-        lambda: found.update(find_ids_of_posts([post_id, "1-2", "unheard of"]))
+        lambda: found.update(find_ids_of_posts([post_id, "1-2", "unheard of", "a\0b", "*"]))
     )
     assert found == {post_id: post_id, f"{post_id}:5005": post_id, "1-2": "1-2"}
     assert sum(plan.keys_examined for plan in plans) < 12

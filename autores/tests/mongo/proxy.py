@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from django.db import connection
@@ -13,12 +13,14 @@ from autores.tests.other_server import connected_to
 
 class CuttingProxy:
     """Forwards everything, but ``cuts_left`` requests that hold ``word`` lose their connection:
-    before the server's answer arrives, or before the request does (``is_cut_before``).
+    before the server's answer arrives, or before the request does (``is_cut_before``). ``on_cut``
+    is called when the server has done it, and the client does not know yet.
     """
 
     def __init__(self, server: tuple[str, int], *, word: bytes) -> None:
         self.cuts_left = 0
         self.is_cut_before = False
+        self.on_cut: Callable[[], object] = lambda: None
         self._word = word
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -70,6 +72,7 @@ class CuttingProxy:
                     is_cut.set()
                 # The answer proves that the server has done it; only then the line is cut.
                 if not is_request and is_cut.is_set():
+                    self.on_cut()
                     break
                 target.sendall(data)
         _close(source)

@@ -5,7 +5,7 @@ from typing import Any
 import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError, IntegrityError, OperationalError, connection
 from pymongo.errors import WriteError
 
 from autores.mongo.errors import OutcomeUnknownError
@@ -166,4 +166,14 @@ def test_an_insert_is_undone_with_its_transaction(shop: Shop) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
+    assert keys_of_shops() == {"a"}
+
+
+def test_the_first_refusal_of_an_insert_ends_its_transaction(shop: Shop) -> None:
+    def insert() -> None:
+        with atomic():
+            insert_each(Shop, [make_shop("b"), make_shop("a")])
+
+    with pytest.raises(IntegrityError, match="mongo_app_shop"):
+        insert()
     assert keys_of_shops() == {"a"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
 from accounts.models import TwitterAccount, User
@@ -120,8 +120,27 @@ def test_a_version_that_is_shown_as_a_post_of_its_own_stays_deleted(
     store(acme, [edited], newest_known=newest_known)
     delete_message(str(FIRST + 1), actor=ana.pk, now=NOW)
     page = sorted([edited, make_post(2)], key=lambda post: post["id"], reverse=is_newest_first)
-    assert store(acme, page, newest_known=newest_known) == Stored((), 2)
+    assert store(acme, page, newest_known=newest_known) == Stored((), 1)
     assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("newest_known", [None, 0])
+@pytest.mark.parametrize("is_newest_first", [True, False])
+def test_a_version_that_is_shown_as_a_post_of_its_own_is_the_same_mention(
+    acme: TwitterAccount, newest_known: int | None, is_newest_first: bool
+) -> None:
+    # The former system kept the second version.
+    store(acme, [make_post(2, text="the second")], newest_known=newest_known)
+    edited = make_post(4, 1, 2, 3, text="the fourth")
+    others = [make_post(2, text="the second"), make_post(3, 2, text="the third")]
+    page = sorted([edited, *others], key=lambda post: post["id"], reverse=is_newest_first)
+    assert store(acme, page, newest_known=newest_known) == Stored((), 1)
+    message = Message.objects.get()
+    assert (message.pk, message.text) == (str(FIRST + 2), "the fourth")
+    assert message.latest_post_id == str(FIRST + 4)
+    # Nobody has another one yet.
+    later = [make_post(14, 11, 12), make_post(12), make_post(12, 11)]
+    assert store(acme, later, newest_known=newest_known).new_ids == (str(FIRST + 11),)
 
 
 def test_the_same_is_known_within_a_transaction(
@@ -175,6 +194,25 @@ def test_new_mentions_are_told_though_the_answer_was_lost(acme: TwitterAccount) 
             assert proxy.cuts_left == 0
             assert stored == Stored(tuple(str(FIRST + number) for number in numbers[1:]), 1)
     assert Message.objects.count() == len(known) + 4
+
+
+def test_nothing_deleted_comes_back_when_the_answer_was_lost_before(
+    acme: TwitterAccount, ana: User
+) -> None:
+    def delete() -> None:
+        try:
+            delete_message(str(FIRST + 1), actor=ana.pk, now=NOW)
+        finally:
+            connections.close_all()
+
+    posts = [make_post(number) for number in range(3)]
+    with connected_through(b"\x02insert\0") as proxy:
+        proxy.on_cut, proxy.cuts_left = delete, 1
+        stored = store(acme, posts, newest_known=0)
+        assert proxy.cuts_left == 0
+    assert stored == Stored((str(FIRST), str(FIRST + 2)), 1)
+    assert store(acme, posts, newest_known=0) == Stored((), 3)
+    assert set(Message.objects.values_list("pk", flat=True)) == {str(FIRST), str(FIRST + 2)}
 
 
 def test_nothing_deleted_comes_back_when_polls_and_a_person_race(
