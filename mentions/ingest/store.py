@@ -93,8 +93,9 @@ def _newest_versions(posts: Iterable[Post]) -> dict[str, Post]:
     newest: dict[str, Post] = {}
     for post in posts:
         id_ = work_id_of(post)
-        if first_ids:
-            id_ = first_ids.get(id_, id_)
+        # No id is smaller than itself: a circle of them ends.
+        while first_ids and int(first_ids.get(id_, id_)) < int(id_):
+            id_ = first_ids[id_]
         other = newest.get(id_)
         if other is None or _is_newer(post, other):
             newest[id_] = post

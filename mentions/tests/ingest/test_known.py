@@ -139,8 +139,14 @@ def test_a_version_that_is_shown_as_a_post_of_its_own_is_the_same_mention(
     assert (message.pk, message.text) == (str(FIRST + 2), "the fourth")
     assert message.latest_post_id == str(FIRST + 4)
     # Nobody has another one yet.
-    later = [make_post(14, 11, 12), make_post(12), make_post(12, 11)]
-    assert store(acme, later, newest_known=newest_known).new_ids == (str(FIRST + 11),)
+    later = [make_post(13), make_post(13, 12), make_post(14, 11, 12), make_post(12)]
+    for posts in (later, later[::-1], later[1:] + later[:1]):
+        stored = store(acme, posts, newest_known=newest_known)
+        assert set(Message.objects.values_list("pk", flat=True)) == {
+            str(FIRST + 2),
+            str(FIRST + 11),
+        }
+        assert len(stored.new_ids) + stored.known == 1
 
 
 def test_the_same_is_known_within_a_transaction(
