@@ -13,6 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+HEADERS = Path(sysconfig.get_path("include"), "Python.h")
 _SOURCE = Path(__file__).with_name("_fastbson.c")
 _MODULE = "autores.mongo._fastbson"
 _ROOT = _SOURCE.parents[2]
@@ -35,10 +36,9 @@ def compile_accelerator(root: Path = _ROOT) -> Path:
         raise NotCompiledError(
             f"setuptools is missing ({error}): pip install setuptools."
         ) from error
-    headers = Path(sysconfig.get_path("include"), "Python.h")
-    if not headers.exists():
+    if not HEADERS.exists():
         raise NotCompiledError(
-            f"Python's headers are missing ({headers}): on Debian, apt-get install python3-dev."
+            f"Python's headers are missing ({HEADERS}): on Debian, apt-get install python3-dev."
         )
     extension = Extension(_MODULE, [str(_SOURCE)])
     with tempfile.TemporaryDirectory(prefix="autores-accelerator-") as objects:
